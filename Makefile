@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+#
+# libbwt: one Makefile for the library, its tools, tests and benchmark. "make help" lists the targets.
+#
+# Output goes under BUILD, one folder per variant (sanitizer, switched-off dependency):
+#   $(O)/o/      objects as released              $(O)/libbwt.a, libbwt.so.0, bwt.pc
+#   $(O)/t/      objects with -DBWT_TEST          $(O)/t/libbwt-test.a, all symbols visible
+#   $(O)/bin/    bwt-* tools and bwt-bench        $(O)/tests/ test programs
+# Sources are found by wildcard; a new file in a layer, a tool or a test needs no change here.
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+BUILD ?= build
+PREFIX ?= /usr/local
+PMEM ?= 1
+URING ?= 1
+SAN ?=
+OBJCOPY ?= objcopy
+PKG_CONFIG ?= pkg-config
+
+ifneq ($(filter-out address undefined thread,$(SAN)),)
+$(error SAN is address, undefined or thread, not "$(SAN)")
+endif
+empty :=
+variant := $(if $(SAN),san-$(SAN))$(if $(filter 0,$(PMEM)),no-pmem)$(if $(filter 0,$(URING)),no-uring)
+O := $(BUILD)$(if $(variant),/$(variant))
+
+# ---- flags ------------------------------------------------------------------------------------
+
+# The value of $2, computed by the first use of variable $1 and kept: after "deps" has installed.
+once = $(eval $1 := $2)$($1)
+
+OPT ?= -O2 -g
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wmissing-prototypes -Werror
+# TSan does not follow fences and gcc says so for each one; what it says of the rest still counts.
+san_address := -fsanitize=address -fno-omit-frame-pointer
+san_undefined := -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+san_thread := -fsanitize=thread -fno-omit-frame-pointer $(if $(findstring gcc,$(CC)),-Wno-error=tsan)
+SAN_FLAGS := $(san_$(SAN))
+USES := $(if $(filter 0,$(PMEM)),,libpmem) $(if $(filter 0,$(URING)),,liburing)
+
+CPPFLAGS_ALL := -D_GNU_SOURCE -Ilib -I. \
+	$(if $(filter 0,$(PMEM)),-DBWT_NO_PMEM) $(if $(filter 0,$(URING)),-DBWT_NO_LIBURING) $(CPPFLAGS)
+CFLAGS_ALL := -std=gnu11 $(OPT) -fPIC -fvisibility=hidden -pthread $(SAN_FLAGS) $(WARN) $(CFLAGS)
+LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(if $(strip $(USES)),$(shell $(PKG_CONFIG) --cflags $(USES))))
+PKG_LIBS = $(call once,PKG_LIBS,$(if $(strip $(USES)),$(shell $(PKG_CONFIG) --libs $(USES))))
+CUNIT_LIBS = $(call once,CUNIT_LIBS,$(shell $(PKG_CONFIG) --libs cunit))
+
+version_part = $(shell sed -n 's/^\#define BWT_VERSION_$1 //p' lib/bwt.h)
+MAJOR := $(call version_part,MAJOR)
+VERSION := $(MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+
+# ---- sources ----------------------------------------------------------------------------------
+
+LAYERS := base sys mem page log tree txn recovery db
+src_of = $(wildcard lib/$1/*.c $(if $(filter recovery,$1),recovery/*.c))
+up_to = $(if $(filter $1,$(firstword $2)),$1,$(firstword $2) $(call up_to,$1,$(wordlist 2,$(words $2),$2)))
+
+LIB_SRC := $(foreach l,$(LAYERS),$(call src_of,$l))
+LIB_HDR := $(wildcard lib/*.h lib/*/*.h recovery/*.h)
+LIB_OBJ := $(LIB_SRC:%.c=$(O)/o/%.o)
+TEST_LIB_OBJ := $(LIB_SRC:%.c=$(O)/t/%.o)
+
+TOOL_SRC := $(wildcard tools/bwt-*.c)
+TOOL_SHARED_OBJ := $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/tool_*.c))
+TOOLS := $(TOOL_SRC:tools/%.c=$(O)/bin/%)
+
+# A test program is tests/unit/<layer>/test_*.c or tests/<kind>/<kind>_*.c; other .c files of the
+# same folder are linked into each program there, tests/support into all.
+KINDS := model stress crash protocol
+SUPPORT_OBJ := $(patsubst %.c,$(O)/t/%.o,$(wildcard tests/support/*.c))
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+KIND_SRC := $(foreach k,$(KINDS),$(wildcard tests/$k/$k_*.c))
+beside = $(patsubst %.c,$(O)/t/%.o,$(filter-out $1/test_%.c $1/$(notdir $1)_%.c,$(wildcard $1/*.c)))
+UNIT_TESTS := $(UNIT_SRC:%.c=$(O)/%)
+KIND_TESTS := $(KIND_SRC:%.c=$(O)/%)
+TOOL_TESTS := $(wildcard tests/tools/tool_*.sh)
+TEST_SRC := $(UNIT_SRC) $(KIND_SRC) $(wildcard tests/support/*.c) \
+	$(foreach k,$(KINDS),$(filter-out tests/$k/$k_%.c,$(wildcard tests/$k/*.c)))
+
+STATIC := $(O)/libbwt.a
+SONAME := libbwt.so.$(MAJOR)
+SHARED := $(O)/libbwt.so.$(VERSION)
+
+# ---- targets ----------------------------------------------------------------------------------
+
+.PHONY: all lib tools tests check lint bench demo deps install uninstall clean help
+.PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests FORCE
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+.SECONDARY:
+.SUFFIXES:
+
+all: lib tools ## static and shared library, bwt.pc, tools, bwt-bench
+
+lib: $(STATIC) $(SHARED) $(O)/bwt.pc ## the library alone
+
+tools: $(TOOLS) ## the bwt-* command-line tools
+
+tests: $(UNIT_TESTS) $(KIND_TESTS) tools ## build all test programs, run none
+
+check: | deps-check ## build and run every test, SAN=address|undefined|thread: all of them in that build
+	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" tests/check.sh
+
+lint: check-layers check-headers | deps-check ## formatting, clang-tidy, cppcheck, layers, headers
+	+@CPPFLAGS="$(CPPFLAGS_ALL)" tests/lint.sh $(LIB_SRC) -- $(LIB_HDR) -- $(TOOL_SRC) $(wildcard tools/*.h tools/tool_*.c) \
+		$(TEST_SRC) $(wildcard tests/*/*.h bench/*.c bench/*.h)
+
+check-layers: ## each layer includes itself and lower ones only
+	@awk -v layers="$(LAYERS)" -f tests/check-layers.awk $(wildcard lib/*/*.[ch] recovery/*.[ch])
+
+check-headers: ## every header compiles alone, bwt.h as C and as C++
+	@CC="$(CC)" CXX="$(CXX)" CPPFLAGS="$(CPPFLAGS_ALL)" tests/check-headers.sh $(LIB_HDR)
+
+deps: deps-core deps-check deps-bench deps-demo ## install what is missing (apt-get, as root or by sudo)
+
+deps-core deps-check deps-bench deps-demo: deps-%:
+	@tools/deps.sh $* $(if $(filter 0,$(PMEM)),no-pmem) $(if $(filter 0,$(URING)),no-uring)
+
+demo: all | deps-demo ## the main job on real data, told step by step
+	@PATH="$(abspath $(O))/bin:$$PATH" tools/demo.sh
+
+list-tests:
+	@printf '%s\n' $(UNIT_TESTS) $(KIND_TESTS) $(TOOL_TESTS)
+
+clean: ## remove everything built, all variants
+	rm -rf $(BUILD)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  BUILD=dir  output folder (build)          SAN=address|undefined|thread  sanitizer build"
+	@echo "  CC=clang   another compiler               PMEM=0, URING=0  without libpmem, liburing"
+	@echo "  PREFIX=, DESTDIR=  where install goes     OPT=\"-O0 -g\"  other optimisation"
+
+# ---- rules ------------------------------------------------------------------------------------
+
+# Objects depend on this file, which changes when compiler or flags do: no mixed builds.
+FLAGS_TEXT = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)
+$(O)/flags: FORCE
+	@mkdir -p $(@D); echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' > $@
+
+$(O)/o/%.o: %.c $(O)/flags | deps-core
+	@mkdir -p $(@D)
+	@echo "CC  $<"
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/t/%.o: %.c $(O)/flags | deps-core
+	@mkdir -p $(@D)
+	@echo "CC  $< (test)"
+	@$(CC) $(CPPFLAGS_ALL) -DBWT_TEST $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Only bwt_* stays global in the archive: internal names cannot meet those of a program.
+$(STATIC): $(LIB_OBJ)
+	@echo "AR  $@"
+	@$(LD) -r -o $(O)/libbwt.o $^ && $(OBJCOPY) --localize-hidden $(O)/libbwt.o
+	@rm -f $@ && $(AR) rcs $@ $(O)/libbwt.o
+
+$(SHARED): $(LIB_OBJ) lib/bwt.map
+	@echo "LD  $@"
+	@$(CC) $(LDFLAGS_ALL) -shared $(if $(SAN),,-Wl,-z,defs) -Wl,-soname,$(SONAME) \
+		-Wl,--version-script=lib/bwt.map -o $@ $(LIB_OBJ) $(PKG_LIBS)
+	@ln -sf $(notdir $@) $(O)/$(SONAME) && ln -sf $(SONAME) $(O)/libbwt.so
+
+$(O)/bwt.pc: lib/bwt.h Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' \
+		'Name: bwt' 'Description: embedded, ordered, transactional key-value store (a persistent Bw-tree)' \
+		'Version: $(VERSION)' 'Libs: -L$${libdir} -lbwt' 'Libs.private: -pthread' \
+		'Requires.private: $(strip $(USES))' 'Cflags: -I$${includedir}' > $@
+
+$(TOOLS): $(O)/bin/%: $(O)/o/tools/%.o $(TOOL_SHARED_OBJ) $(STATIC)
+	@mkdir -p $(@D)
+	@echo "LD  $@"
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
+
+$(O)/t/libbwt-test.a: $(TEST_LIB_OBJ)
+	@rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/t/libsupport.a: $(SUPPORT_OBJ)
+	@rm -f $@ && $(AR) rcs $@ $^
+
+# A unit test sees its own layer and lower ones: a call upwards does not link.
+$(UNIT_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(patsubst $$(O)/%,%,$$(@D))) \
+		$$(patsubst %.c,$$(O)/t/%.o,$$(foreach l,$$(call up_to,$$(notdir $$(@D)),$$(LAYERS)),$$(call src_of,$$l))) \
+		$(O)/t/libsupport.a
+	@mkdir -p $(@D)
+	@echo "LD  $@"
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) $(CUNIT_LIBS)
+
+$(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(patsubst $$(O)/%,%,$$(@D))) \
+		$(O)/t/libsupport.a $(O)/t/libbwt-test.a
+	@mkdir -p $(@D)
+	@echo "LD  $@"
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) $(CUNIT_LIBS) -lm
+
+# bench/Makefile.inc, where present, adds $(O)/bin/bwt-bench to "all" and defines the target "bench".
+-include bench/Makefile.inc
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 644 lib/bwt.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(STATIC) $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(SHARED) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libbwt.so
+	install -m 644 $(O)/bwt.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin/
+	for page in $(MAN_PAGES); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(PREFIX)/include/bwt.h $(DESTDIR)$(PREFIX)/lib/libbwt.a \
+		$(addprefix $(DESTDIR)$(PREFIX)/lib/,libbwt.so $(SONAME) $(notdir $(SHARED)) pkgconfig/bwt.pc) \
+		$(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(INSTALL_BIN))) \
+		$(foreach p,$(MAN_PAGES),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$p))/$(notdir $p))
+
+INSTALL_BIN := $(filter-out $(O)/bin/bwt-demo-%,$(TOOLS)) $(BENCH_BIN)
+MAN_PAGES := $(wildcard man/*.[1-9])
+
+-include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_LIB_OBJ) $(SUPPORT_OBJ) $(TOOL_SHARED_OBJ)) \
+	$(TOOL_SRC:%.c=$(O)/o/%.d) $(patsubst %.c,$(O)/t/%.d,$(TEST_SRC))
