@@ -76,6 +76,9 @@ KINDS := model stress crash protocol
 SUPPORT_OBJ := $(patsubst %.c,$(O)/t/%.o,$(wildcard tests/support/*.c))
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 KIND_SRC := $(foreach k,$(KINDS),$(wildcard tests/$k/$k_*.c))
+# (named functions, as a % written in a static pattern rule would be replaced by the stem)
+folder_of = $(patsubst $(O)/%,%,$(@D))
+below = $(patsubst %.c,$(O)/t/%.o,$(foreach l,$(call up_to,$(notdir $(@D)),$(LAYERS)),$(call src_of,$l)))
 beside = $(patsubst %.c,$(O)/t/%.o,$(filter-out $1/test_%.c $1/$(notdir $1)_%.c,$(wildcard $1/*.c)))
 UNIT_TESTS := $(UNIT_SRC:%.c=$(O)/%)
 KIND_TESTS := $(KIND_SRC:%.c=$(O)/%)
@@ -83,14 +86,17 @@ TOOL_TESTS := $(wildcard tests/tools/tool_*.sh)
 TEST_SRC := $(UNIT_SRC) $(KIND_SRC) $(wildcard tests/support/*.c) \
 	$(foreach k,$(KINDS),$(filter-out tests/$k/$k_%.c,$(wildcard tests/$k/*.c)))
 
+LINT_FILES := $(LIB_SRC) -- $(LIB_HDR) -- $(wildcard tools/*.[ch] bench/*.[ch]) $(TEST_SRC) \
+	$(wildcard tests/*/*.h tests/unit/*/*.h)
+
 STATIC := $(O)/libbwt.a
 SONAME := libbwt.so.$(MAJOR)
 SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: all lib tools tests check lint bench demo deps install uninstall clean help
-.PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests FORCE
+.PHONY: all lib tools tests check lint format bench demo deps install uninstall clean help
+.PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
@@ -108,8 +114,7 @@ check: | deps-check ## build and run every test, SAN=address|undefined|thread: a
 	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" tests/check.sh
 
 lint: check-layers check-headers | deps-check ## formatting, clang-tidy, cppcheck, layers, headers
-	+@CPPFLAGS="$(CPPFLAGS_ALL)" tests/lint.sh $(LIB_SRC) -- $(LIB_HDR) -- $(TOOL_SRC) $(wildcard tools/*.h tools/tool_*.c) \
-		$(TEST_SRC) $(wildcard tests/*/*.h bench/*.c bench/*.h)
+	@CPPFLAGS="$(CPPFLAGS_ALL)" tests/lint.sh $(LINT_FILES)
 
 check-layers: ## each layer includes itself and lower ones only
 	@awk -v layers="$(LAYERS)" -f tests/check-layers.awk $(wildcard lib/*/*.[ch] recovery/*.[ch])
@@ -124,6 +129,12 @@ deps-core deps-check deps-bench deps-demo: deps-%:
 
 demo: all | deps-demo ## the main job on real data, told step by step
 	@PATH="$(abspath $(O))/bin:$$PATH" tools/demo.sh
+
+format: | deps-check ## rewrite all sources as .clang-format says
+	@FORMAT=fix tests/lint.sh $(LINT_FILES)
+
+print-O:
+	@echo $(O)
 
 list-tests:
 	@printf '%s\n' $(UNIT_TESTS) $(KIND_TESTS) $(TOOL_TESTS)
@@ -186,14 +197,12 @@ $(O)/t/libsupport.a: $(SUPPORT_OBJ)
 	@rm -f $@ && $(AR) rcs $@ $^
 
 # A unit test sees its own layer and lower ones: a call upwards does not link.
-$(UNIT_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(patsubst $$(O)/%,%,$$(@D))) \
-		$$(patsubst %.c,$$(O)/t/%.o,$$(foreach l,$$(call up_to,$$(notdir $$(@D)),$$(LAYERS)),$$(call src_of,$$l))) \
-		$(O)/t/libsupport.a
+$(UNIT_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of)) $$(below) $(O)/t/libsupport.a
 	@mkdir -p $(@D)
 	@echo "LD  $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) $(CUNIT_LIBS)
 
-$(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(patsubst $$(O)/%,%,$$(@D))) \
+$(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of)) \
 		$(O)/t/libsupport.a $(O)/t/libbwt-test.a
 	@mkdir -p $(@D)
 	@echo "LD  $@"

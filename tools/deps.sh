@@ -1,108 +1,118 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# deps.sh core|check|bench|demo [no-pmem] [no-uring] - find what is missing and install it
 #
-# Looks first (no network, a few milliseconds); when all is there, says and does nothing. What the
-# core needs must be there in the end; without the rest, the checks that want it are skipped.
+# deps.sh core|check|bench|demo [no-pmem] [no-uring] - find what a target needs, install what is missing
+#
+# It looks first, without network and in milliseconds; when all is there it says and does nothing.
+# What is "needed" must be there in the end or this fails; what is only "wanted" may stay missing,
+# and the checks and comparisons that use it are skipped.
 set -u
 
 slice=${1:?core, check, bench or demo}
 shift
-missing=()
+without=" $* "
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
-have_library() { have_command pkg-config && pkg-config --exists "$1"; }
+have_library() { have_command pkg-config && pkg-config --exists "$1" 2>/dev/null; }
 have_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
-need_command() { have_command "$1" || missing+=("$2"); }
-need_library() { have_library "$1" || missing+=("$2"); }
-need_header() { have_header "$1" || missing+=("$2"); }
+have_file() { compgen -G "$1" >/dev/null; }
+need() { "have_$1" "$2" || needed+=("$3"); }
+want() { "have_$1" "$2" || wanted+=("$3"); }
 
-core() {
-	need_command "${CC:-gcc}" "gcc"
-	need_command ld binutils
-	need_command make make
-	need_command pkg-config pkg-config
-	[[ " $* " == *" no-pmem "* ]] || need_library libpmem libpmem-dev
-	[[ " $* " == *" no-uring "* ]] || need_library liburing liburing-dev
-	need_header stdlib.h libc6-dev
+need_core() {
+	need command gcc gcc
+	need command ld binutils
+	need command make make
+	need command pkg-config pkg-config
+	need header stdlib.h libc6-dev
+	[[ $without == *" no-pmem "* ]] || need library libpmem libpmem-dev
+	[[ $without == *" no-uring "* ]] || need library liburing liburing-dev
 }
 
-case $slice in
-core)
-	core "$@"
-	;;
-check)
-	core "$@"
-	need_library cunit libcunit1-dev
-	need_command g++ g++
-	need_command clang clang
-	need_command clang-format clang-format
-	need_command clang-tidy clang-tidy
-	need_command cppcheck cppcheck
-	compgen -G '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-*.a' >/dev/null ||
-		missing+=(libclang-rt-14-dev)
-	need_command valgrind valgrind
-	need_command strace strace
-	need_command mdb_load lmdb-utils
-	need_header lmdb.h liblmdb-dev
-	need_command db5.3_load db5.3-util
-	need_command mandoc mandoc
-	;;
-bench)
-	need_header lmdb.h liblmdb-dev
-	need_header rocksdb/c.h librocksdb-dev
-	need_header wiredtiger.h libwiredtiger-dev
-	need_header leveldb/c.h libleveldb-dev
-	need_header db.h libdb5.3-dev
-	need_command g++ g++
-	;;
-demo)
-	core "$@"
-	need_command mdb_load lmdb-utils
-	;;
-*)
-	echo "deps.sh: unknown slice $slice" >&2
-	exit 2
-	;;
-esac
-
-[ ${#missing[@]} -eq 0 ] && exit 0
-
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-	if have_command sudo; then
-		as_root=(sudo)
-	else
-		as_root=(false)
-	fi
-fi
-give_up() {
-	echo "deps: cannot install: ${missing[*]}" >&2
+look() {
+	needed=()
+	wanted=()
 	case $slice in
-	core | demo)
-		echo "deps: install them by hand, or build with PMEM=0 / URING=0 if it is those" >&2
-		exit 1
+	core)
+		need_core
+		;;
+	check)
+		need_core
+		need library cunit libcunit1-dev
+		want command g++ g++
+		want command clang clang
+		want command clang-format clang-format
+		want command clang-tidy clang-tidy
+		want command cppcheck cppcheck
+		want file '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-*.a' libclang-rt-14-dev
+		want command valgrind valgrind
+		want command strace strace
+		want command mdb_load lmdb-utils
+		want header lmdb.h liblmdb-dev
+		want command db5.3_load db5.3-util
+		want command mandoc mandoc
+		;;
+	bench)
+		need_core
+		want command g++ g++
+		want header lmdb.h liblmdb-dev
+		want header rocksdb/c.h librocksdb-dev
+		want header wiredtiger.h libwiredtiger-dev
+		want header leveldb/c.h libleveldb-dev
+		want header db.h libdb5.3-dev
+		;;
+	demo)
+		need_core
+		need command mdb_load lmdb-utils
+		need command apt-cache apt
+		;;
+	*)
+		echo "deps: unknown slice $slice" >&2
+		exit 2
 		;;
 	esac
-	echo "deps: going on without; what needs them is skipped" >&2
-	exit 0
 }
-have_command apt-get || give_up
-[ "${as_root[*]}" = false ] && give_up
-echo "deps: installing ${missing[*]} with: ${as_root[*]:+${as_root[*]} }apt-get install" >&2
-# One at a time: makes that run side by side would fight over dpkg's lock.
-exec 9>"${TMPDIR:-/tmp}/bwt-deps.$(id -u).lock"
-flock 9 2>/dev/null
-export DEBIAN_FRONTEND=noninteractive
-install_all() { "${as_root[@]}" apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >&2; }
-if ! install_all "${missing[@]}"; then
-	"${as_root[@]}" apt-get update -q >&2
-	if ! install_all "${missing[@]}"; then
-		still=()
-		for package in "${missing[@]}"; do
-			install_all "$package" || still+=("$package")
-		done
-		missing=("${still[@]}")
-		[ ${#missing[@]} -eq 0 ] || give_up
-	fi
+
+# Install the packages named, all at once or, when that fails, as many as can be had.
+install() {
+	local package
+
+	apt_get install "$@" && return
+	apt_get update
+	apt_get install "$@" && return
+	for package in "$@"; do
+		apt_get install "$package"
+	done
+}
+
+apt_get() {
+	local command=$1
+
+	shift
+	[ "$command" = install ] && set -- -y --no-install-recommends "$@"
+	$as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
+		"$command" "$@" >&2
+}
+
+look
+[ ${#needed[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
+
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+	as_root=sudo
 fi
+if have_command apt-get && { [ -z "$as_root" ] || have_command sudo; }; then
+	echo "deps: missing: ${needed[*]} ${wanted[*]}" >&2
+	echo "deps: running: ${as_root:+$as_root }apt-get install" >&2
+	install "${needed[@]}" "${wanted[@]}"
+	look
+fi
+if [ ${#needed[@]} -ne 0 ]; then
+	echo "deps: needed and missing: ${needed[*]}" >&2
+	echo "deps: please install them (libpmem and liburing can be left out by PMEM=0 and URING=0)" >&2
+	exit 1
+fi
+if [ ${#wanted[@]} -ne 0 ]; then
+	echo "deps: going on without: ${wanted[*]}" >&2
+fi
+exit 0

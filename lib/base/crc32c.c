@@ -25,7 +25,7 @@
 typedef uint32_t (*crc32c_fn)(uint32_t crc, const uint8_t *data, size_t size);
 
 static uint32_t byte_table[8][256];  /* slicing-by-8 */
-static uint32_t long_shift[4][256];  /* a checksum moved on by LONG_BLOCK zero bytes, per byte of it */
+static uint32_t long_shift[4][256];  /* a checksum LONG_BLOCK zero bytes later, by its bytes */
 static uint32_t short_shift[4][256]; /* the same by SHORT_BLOCK */
 
 static void make_byte_table(void)
@@ -62,6 +62,8 @@ static uint32_t table_update(uint32_t crc, const uint8_t *data, size_t size)
 
 #if defined(__x86_64__)
 
+#define SSE42 __attribute__((target("sse4.2")))
+
 /* Fill @shift: the effect of @zero_count zero bytes on each byte value at each of four places. */
 static void make_shift(uint32_t shift[4][256], size_t zero_count)
 {
@@ -91,8 +93,8 @@ static inline uint32_t apply_shift(uint32_t shift[4][256], uint32_t crc)
 	       shift[3][crc >> 24];
 }
 
-__attribute__((target("sse4.2"))) static inline uint32_t
-three_blocks(uint32_t crc, const uint8_t *data, size_t block, uint32_t shift[4][256])
+SSE42 static inline uint32_t three_blocks(uint32_t crc, const uint8_t *data, size_t block,
+                                          uint32_t shift[4][256])
 {
 	uint64_t first = crc, second = 0, third = 0;
 
@@ -105,8 +107,7 @@ three_blocks(uint32_t crc, const uint8_t *data, size_t block, uint32_t shift[4][
 	return apply_shift(shift, crc) ^ (uint32_t)third;
 }
 
-__attribute__((target("sse4.2"))) static uint32_t sse42_update(uint32_t crc, const uint8_t *data,
-                                                               size_t size)
+SSE42 static uint32_t sse42_update(uint32_t crc, const uint8_t *data, size_t size)
 {
 	for (; size >= 3 * LONG_BLOCK; data += 3 * LONG_BLOCK, size -= 3 * LONG_BLOCK)
 		crc = three_blocks(crc, data, LONG_BLOCK, long_shift);

@@ -71,7 +71,8 @@ const char *bwt_detail(void)
 }
 
 #define ERROR_QUOTE(number) #number
-#define ERROR_DOTTED(major, minor, patch) ERROR_QUOTE(major) "." ERROR_QUOTE(minor) "." ERROR_QUOTE(patch)
+#define ERROR_DOTTED(major, minor, patch)                                                          \
+	ERROR_QUOTE(major) "." ERROR_QUOTE(minor) "." ERROR_QUOTE(patch)
 
 const char *bwt_version(void)
 {

@@ -40,9 +40,8 @@
 
 enum stat_counter {
 #define STATS_ENUM(suffix, name) STAT_##suffix,
-	STATS_COUNTERS(STATS_ENUM)
+	STATS_COUNTERS(STATS_ENUM) STAT_COUNT
 #undef STATS_ENUM
-	STAT_COUNT
 };
 
 #define STATS_SHARDS 16u

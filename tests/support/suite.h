@@ -21,10 +21,9 @@
 #define SUITE_SKIP 77
 
 /** One line of the array for suite_run(); the function's name is the sentence. */
-#define TEST(function)                                                                             \
-	{                                                                                          \
-		#function, function                                                                \
-	}
+/* clang-format off */
+#define TEST(function) { #function, function }
+/* clang-format on */
 
 /**
  * suite_run - run tests one after another, a line each, and failures with file and line

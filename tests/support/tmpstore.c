@@ -102,7 +102,8 @@ static void copy_file(const char *from, const char *to, const struct stat *st)
 	close(out);
 }
 
-static const char *copy_from, *copy_to; /* of the one running tmpstore_copy(): nftw has no context */
+/* Of the one running tmpstore_copy(): nftw() hands no context on. */
+static const char *copy_from, *copy_to;
 
 static int copy_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {

@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# check.sh - what "make check" runs; started by the Makefile, which sets BUILD O SAN PMEM URING CC MAKE
+#
+# A plain build: all tests; then a slice of them under each sanitizer and without each dependency, a
+# build by clang, and the checks of layers and headers. In a variant (SAN=..., PMEM=0, URING=0): all
+# tests in that build and nothing else.
+#
+#   RUN_JOBS=2   tests at a time          ONLY=text   only tests whose name contains it, this build
+#   SEED=n       handed to random tests   KEEP=1      tests leave their stores behind
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. tests/run.sh
+
+: "${BUILD:=build}" "${O:=$BUILD}" "${SAN:=}" "${PMEM:=1}" "${URING:=1}" "${CC:=gcc}" "${CXX:=g++}"
+: "${MAKE:=make}" "${ONLY:=}"
+unset MAKELEVEL
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}
+
+# Build targets in a variant; false, and counted as a failed test, when that does not work.
+build() { # NAME VARIABLES-AND-TARGETS...
+	local name=$1
+
+	shift
+	run_wait
+	run_one "build $name" 1800 "$MAKE" --no-print-directory -j2 "$@"
+}
+
+# Queue the tests of the variant in folder $1 whose path matches the pattern $3, named with prefix $2.
+tests() { # FOLDER PREFIX PATTERN MAKE-VARIABLES...
+	local folder=$1 prefix=$2 pattern=$3 limit path name
+
+	shift 3
+	folder=$(realpath "$folder")
+	while read -r path; do
+		name=${path##*/tests/}
+		name=${name#tests/}
+		[[ $name =~ $pattern ]] || continue
+		[[ $name == *$ONLY* ]] || continue
+		limit=600
+		[[ $name == unit/* ]] && limit=120
+		[[ $folder == */san-* ]] && limit=$((limit * 3))
+		case $path in
+		*.sh) run_test "$prefix$name" $limit env PATH="$folder/bin:$PATH" BUILD="$folder" bash "$path" ;;
+		*) run_test "$prefix$name" $limit env BUILD="$folder" PATH="$folder/bin:$PATH" "$path" ;;
+		esac
+	done <<<"$("$MAKE" -s --no-print-directory list-tests "$@")"
+}
+
+slice() { # NAME PATTERN MAKE-VARIABLES... : a part of the tests, with little work each
+	local name=$1 pattern=$2 folder
+
+	shift 2
+	folder=$("$MAKE" -s --no-print-directory print-O "$@")
+	build "$name" "$@" tests || return
+	SHORT=1 tests "$folder" "$name: " "$pattern" "$@"
+}
+
+run_begin "$O/check-logs"
+here=("SAN=$SAN" "PMEM=$PMEM" "URING=$URING")
+if build "${SAN:-here}" "${here[@]}" all tests; then
+	tests "$O" "" . "${here[@]}"
+fi
+if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
+	run_test "layers" 60 "$MAKE" -s --no-print-directory check-layers
+	run_test "headers" 300 "$MAKE" -s --no-print-directory check-headers
+	for sanitizer in address undefined thread; do
+		slice "$sanitizer" '^(unit|model|stress)/' "SAN=$sanitizer"
+	done
+	slice "no-pmem" '^(unit/(sys|mem|log)|model|tools)/' PMEM=0
+	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0
+	if [ "$CC" != clang ] && command -v clang >/dev/null; then
+		build "clang" CC=clang "BUILD=$BUILD/clang" all tests
+	fi
+fi
+run_end
