@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vlog.h - large values: append and read
+ *
+ * Files vlog/<number as 16 hex digits>.vlog, append-only. A record is {struct vlog_record, value},
+ * 16-aligned. Appending reserves room by fetch_add and writes in parallel; a new file takes over
+ * when the current one is full; a value larger than a segment gets a file of its own. A fresh file
+ * is begun at every open, so nothing is ever written into a file of a previous life.
+ *
+ * The live bytes of each file are a cow_table (mem/cow_table.h): they change inside the gate only
+ * and are imaged by checkpoints.
+ */
+#ifndef BWT_LOG_VLOG_H
+#define BWT_LOG_VLOG_H
+
+#include <stdbool.h>
+
+#include "bwt.h"
+#include "page/delta.h"
+#include "sys/ring.h"
+
+#define VLOG_MAGIC 0x4c415642u
+
+struct vlog_record {
+	uint32_t magic;    /* 0x00 */
+	uint32_t head_crc; /* 0x04  CRC32C of 0x08..0x20 */
+	uint32_t size;     /* 0x08  bytes of the value */
+	uint32_t crc;      /* 0x0c  CRC32C of the value */
+	uint32_t tree;     /* 0x10 */
+	uint32_t hash;     /* 0x14  of the key */
+	uint64_t store_id; /* 0x18 */
+};
+
+static_assert(sizeof(struct vlog_record) == 0x20, "log layout");
+
+struct vlog_config {
+	int dir_fd; /* of vlog/; not closed */
+	uint64_t store_id;
+	uint64_t segment_size;
+	uint64_t next_segment; /* first number to use; 0: 1 + the largest that is there */
+	bool readonly;
+};
+
+struct vlog;
+
+int vlog_open(const struct vlog_config *config, struct vlog **vlog);
+void vlog_close(struct vlog *vlog);
+void vlog_abandon(struct vlog *vlog); /* in a forked child */
+/**
+ * vlog_append - store a value; not durable, not referenced by anything yet
+ * Returns: BWT_OK; BWT_FULL; BWT_IO (then the store has failed: nothing later may be acknowledged)
+ * Blocks:  on the write; never inside the gate
+ */
+int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value, struct value_ref *ref);
+/** Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset. Any thread. */
+int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to);
+/** Checks a value without keeping it (recovery, fsck); bounded memory. */
+int vlog_check(struct vlog *vlog, const struct value_ref *ref);
+/** See wal_config.value_syncs: SYNC operations for files with appended, unsynced bytes. More files than @room are synced inside. */
+unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room);
+/** Directory and every file there are on stable storage (W5); for recovery. */
+int vlog_sync_all(struct vlog *vlog);
+uint64_t vlog_file_bytes(const struct vlog *vlog);
+/** Number of the file that is appended to, and the first number not in use. */
+uint64_t vlog_next_segment(const struct vlog *vlog);
+/** Forget and unlink a file that nothing refers to; names synced later. */
+int vlog_unlink(struct vlog *vlog, uint64_t segment);
+/** Walk the records of one file: for bwt-dump and bwt-fsck. BWT_CORRUPT where a record head does not check. */
+int vlog_walk(struct vlog *vlog, uint64_t segment, int (*each)(void *ctx, uint64_t offset, const struct vlog_record *record), void *ctx);
+int vlog_list(struct vlog *vlog, int (*each)(void *ctx, uint64_t segment, uint64_t bytes), void *ctx);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extent.h - who owns which part of the arena: open extents, chunks, live bytes, reuse
+ *
+ *   FREE --open--> OPEN (chunks are cut off it) --full--> sealed --live bytes 0--> DEAD --> FREE
+ *
+ * An extent's live bytes start at its whole size and only fall: a block that is retired, the rest of a
+ * closed chunk (a filler block covers it), the rest of an extent too small for a request. At 0
+ * nothing in it is reachable. It is free again when (a) nobody who was pinned when it died still is,
+ * and (b) no retained checkpoint reaches into it: it lived between two cuts, or it died before the
+ * cut of the older of the two last durable checkpoints (I8).
+ *
+ *   X1  live bytes, kinds and open positions change inside the gate only (G2), so an image has them as
+ *       of its cut; what is in DRAM beside them (side) is rebuilt at opening.
+ *   X2  A chunk belongs to one thread slot. Blocks are bumped off it inside the gate, after room was
+ *       made outside it (extent_prepare), so bumping cannot fail.
+ *   X3  Blocks of a chunk follow each other without a gap; what remains is 0 or at least a filler.
+ *   X4  Extents of kind IMAGE are not in the picture: opening finds them by the images' directories.
+ */
+#ifndef BWT_MEM_EXTENT_H
+#define BWT_MEM_EXTENT_H
+
+#include "base/stats.h"
+#include "mem/arena.h"
+#include "mem/cow_table.h"
+#include "mem/epoch.h"
+
+enum chunk_kind { CHUNK_DELTA = 0, CHUNK_LEAF = 1, CHUNK_INNER = 2 }; /* CHUNK_KINDS of them, per slot */
+
+enum extent_kind { /* stored in images; bits 32-39 of an extent's word, bits 0-31 are its live bytes */
+	EXTENT_FREE = 0,
+	EXTENT_DELTA = 1, /* chunk kind + 1 */
+	EXTENT_LEAF = 2,
+	EXTENT_INNER = 3,
+	EXTENT_IMAGE = 4,
+	EXTENT_SUPER = 5, /* extent 0: the superblocks */
+};
+
+enum extent_urgency { /* how deep into the reserve a request may reach (design.md section 3) */
+	URGENCY_PUT = 0,
+	URGENCY_DELETE = 1, /* deletes and what they need */
+	URGENCY_CARE = 2,   /* consolidation, cleaning, checkpoints */
+};
+
+struct extent_side { /* DRAM only */
+	_Atomic(uint32_t) next;   /* link of the free or dead stack: extent id + 1, 0: end */
+	uint32_t opened;          /* interval in which it was opened */
+	uint32_t died;            /* interval in which it died */
+	uint64_t epoch;           /* epoch at death */
+};
+
+struct extents {
+	struct arena *arena;
+	struct epoch *epoch;
+	struct cow_table table;
+	struct extent_side *side;                    /* reserved memory */
+	uint64_t capacity;                           /* extents at max_size */
+	_Alignas(64) _Atomic(uint64_t) free_small;   /* stacks: tag << 32 | (id + 1) */
+	_Alignas(64) _Atomic(uint64_t) free_large;
+	_Alignas(64) _Atomic(uint64_t) dead;
+	_Atomic(uint64_t) free_bytes;
+	_Alignas(64) _Atomic(uint64_t) open[CHUNK_KINDS]; /* id << 32 | bytes handed out of it; 0: none */
+	_Atomic(uint64_t) retained;                  /* interval of the older retained durable checkpoint's cut */
+	_Atomic(uint64_t) reserve_bytes;             /* kept free for deletes and care */
+	_Atomic(uint64_t) live_bytes;                /* sum over all extents, for statistics and triggers */
+	_Atomic(uint64_t) allocated_bytes;           /* chunk bytes handed out since open */
+};
+
+int extents_init(struct extents *extents, struct arena *arena, struct epoch *epoch, const _Atomic(uint64_t) *interval);
+void extents_deinit(struct extents *extents);
+/** A new store: extent 0 is taken, the rest of the file is free. */
+int extents_format(struct extents *extents);
+
+/**
+ * extent_prepare - make sure that @bytes of blocks can be bumped off this slot's chunk
+ * Returns: BWT_OK; BWT_FULL: max_size or the disk, and the reserve is not for @urgency; -ENOMEM; BWT_IO
+ * Threads: pinned or not, outside the gate. May enter it for a moment (so not inside), may grow the file.
+ */
+int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, uint64_t bytes,
+                   enum extent_urgency urgency);
+/** Does the chunk have them already? The quick test before extent_prepare(). */
+static inline bool extent_has(const struct epoch_slot *slot, enum chunk_kind kind, uint64_t bytes)
+{
+	uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
+
+	return next != 0 && slot->chunk[kind].end - next >= bytes + 2 * sizeof(struct block_head);
+}
+/** Inside the gate: @size bytes of the chunk. */
+arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, uint32_t size);
+/** Inside the same gate section: the block bumped last was not installed. Its bytes are free again. */
+void extent_unbump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, arena_off off);
+/** Inside the gate, before the change that unlinks them: false: no memory, change nothing. */
+bool extent_touch(struct extents *extents, arena_off off);
+/** Inside the gate, after the unlinking: exactly once per block. extent_touch() was called. */
+void extent_retire(struct extents *extents, arena_off off, uint32_t size);
+
+/** Free what may be freed of the dead; returns the bytes that became free. Any thread, not in the gate. */
+uint64_t extents_reclaim(struct extents *extents);
+/** Close every slot's chunk, giving back what can be. No thread is inside (close, clean shutdown). */
+void extents_close_chunks(struct extents *extents, struct epoch_slot *own);
+
+/* For checkpoints (recovery/). */
+
+/** Room for @bytes in extents of kind IMAGE: fills @ids (at most @room) and returns their number, or a code. Enters the gate. */
+int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes, extent_id *ids, unsigned room);
+/** An image extent that no retained image needs. Not in the gate. */
+void extents_free_image(struct extents *extents, extent_id id);
+/** Number of extents that the file has now. */
+uint64_t extents_count(const struct extents *extents);
+
+/* For opening: alone, in this order. */
+
+/** The tables were restored from an image (cow_restore). Resume open extents at the given positions ... */
+void extents_resume(struct extents *extents, enum chunk_kind kind, uint64_t open_word);
+/** ... close the chunks that were open at the cut: a filler over [next, end), accounted ... */
+void extents_close_stale(struct extents *extents, arena_off next, arena_off end);
+/** ... mark image extents, and extents that only the older image needs ... */
+void extents_mark_image(struct extents *extents, extent_id id);
+void extents_mark_held(struct extents *extents, extent_id id);
+/** ... then everything else that is not live is free. */
+void extents_finish(struct extents *extents);
+
+static inline uint32_t extent_live(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+static inline enum extent_kind extent_kind_of(uint64_t word)
+{
+	return (enum extent_kind)(word >> 32 & 0xff);
+}
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain.h - a page as its readers see it: deltas over a base page
+ *
+ * Nothing here decides visibility: LSN words are handed up, because only the layers above may push,
+ * abort or wait. The caller is pinned (epoch.h), so no block that it can reach is reused.
+ */
+#ifndef BWT_PAGE_CHAIN_H
+#define BWT_PAGE_CHAIN_H
+
+#include "page/base_page.h"
+
+/** The base page under any record of a chain (delta or base page itself). */
+const struct base_page *chain_base(const uint8_t *arena, arena_off head);
+
+struct version_walk { /* all versions of one key, newest first */
+	const uint8_t *arena;
+	struct bwt_slice key;
+	uint32_t hash;
+	const struct leaf_delta *top;  /* NULL when there are no deltas */
+	uint64_t matches;              /* bit i: fingerprint i of the top delta matches, not visited yet */
+	const struct base_page *base;
+	int entry;                     /* next base entry; -1: none or exhausted, -2: not searched yet */
+};
+
+/** Begin at @head, the newest record of a leaf's chain. */
+void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_off head, struct bwt_slice key,
+                       uint32_t hash);
+/** The next older version; false when there is none. */
+bool version_walk_next(struct version_walk *walk, struct page_entry *entry);
+
+/**
+ * chain_merge - every version of a leaf in key order, newest first within a key
+ * @entries: room for chain_version_count() of them; pointers into the arena
+ * Returns: their number. Aborted and pending versions are included, with their words.
+ */
+unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *entries);
+unsigned chain_version_count(const uint8_t *arena, arena_off head);
+
+/**
+ * index_search - the child of an inner page that covers @key (@before: the keys just below it)
+ * @high:  out, may be NULL: upper bound of that child's range as this page knows it, in two pieces if
+ *         it comes from the base page; size 0: none (an upper bound is never the empty key). Not
+ *         needed by plain descents
+ */
+page_id index_search(const uint8_t *arena, arena_off head, struct bwt_slice key, bool before,
+                     struct key_ref *high);
+/** Every child in key order: room for index_child_count(); returns their number. */
+unsigned index_merge(const uint8_t *arena, arena_off head, struct inner_entry *entries);
+unsigned index_child_count(const uint8_t *arena, arena_off head);
+
+#endif

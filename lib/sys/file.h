@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.h - files and directories, as far as a store needs them
+ *
+ * Every function returns BWT_OK or a code of ours or -errno (api.md "Errors": EIO is BWT_IO, a full
+ * disk is BWT_FULL) and leaves the words, file name included, in bwt_detail(). EINTR never escapes.
+ * No function here prints or retries a failed sync: a failed sync is final for its file.
+ * A simulator replaces this file whole, so nothing above it may call the system itself.
+ */
+#ifndef BWT_SYS_FILE_H
+#define BWT_SYS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SYS_NAME_SIZE 256 /* bytes of a file name, its final zero included */
+
+enum sys_open_flags {
+	SYS_RDONLY = 1,  /* else read and write */
+	SYS_CREATE = 2,  /* create if absent, mode 0666 less umask */
+	SYS_EXCL = 4,    /* with SYS_CREATE: BWT_EXISTS if there */
+	SYS_DIRECT = 8,  /* O_DIRECT; -EINVAL where the file system refuses it */
+};
+
+int sys_dir_open(const char *path, int *dir_fd);   /* -ENOENT, -ENOTDIR, ... */
+int sys_dir_open_at(int dir_fd, const char *name, int *out);
+int sys_dir_create(const char *path);              /* BWT_EXISTS if anything is there; parent synced */
+int sys_dir_create_at(int dir_fd, const char *name); /* BWT_OK if a directory is there already */
+int sys_dir_sync(int dir_fd);                      /* names in it are durable afterwards */
+/** Calls @each for every entry but . and ..; a non-zero return stops and is returned. */
+int sys_dir_list(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx);
+
+int sys_file_open(int dir_fd, const char *name, unsigned flags, int *fd); /* O_CLOEXEC */
+void sys_file_close(int fd);                       /* -1 is ignored */
+int sys_file_exists(int dir_fd, const char *name, bool *exists);
+int sys_file_size(int fd, uint64_t *size);
+/** Whole or nothing: a read beyond the end is BWT_CORRUPT and says so ("file is shorter than"). */
+int sys_file_read(int fd, void *data, size_t size, uint64_t off);
+/** Reads what is there, at most @size bytes; *got may be less only at the end of the file. */
+int sys_file_read_some(int fd, void *data, size_t size, uint64_t off, size_t *got);
+int sys_file_write(int fd, const void *data, size_t size, uint64_t off); /* all of it, short writes continued */
+int sys_file_sync(int fd);                         /* fdatasync */
+int sys_file_allocate(int fd, uint64_t off, uint64_t len); /* blocks reserved, size grown; BWT_FULL */
+int sys_file_truncate(int fd, uint64_t size);
+int sys_file_zero_fill(int fd, uint64_t off, uint64_t len); /* writes zeroes in large steps, not synced */
+int sys_file_drop_cache(int fd);                   /* later reads come from the disk (W5); best effort */
+int sys_file_rename(int dir_fd, const char *from, const char *to); /* not synced: sys_dir_sync() */
+int sys_file_unlink(int dir_fd, const char *name); /* not synced */
+/** Bytes on disk (st_blocks) of a file, for statistics. */
+int sys_file_disk_bytes(int fd, uint64_t *bytes);
+/** Exclusive flock; BWT_BUSY when held. The holder's pid stands in the file as text: see sys_file_lock_owner(). */
+int sys_file_lock(int fd);
+/** Writes our pid into the lock file (held) / reads the holder's pid (0 if unreadable). */
+int sys_file_lock_note(int fd);
+long sys_file_lock_owner(int fd);
+uint64_t sys_file_bytes_written(void); /* by this process through sys/file.c and sys/ring*.c */
+void sys_file_count_written(uint64_t bytes); /* for the other files of this layer */
+
+#endif

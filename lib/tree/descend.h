@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * descend.h - from the root to the page that covers a key
+ */
+#ifndef BWT_TREE_DESCEND_H
+#define BWT_TREE_DESCEND_H
+
+#include "tree/tree.h"
+
+struct place { /* a page as one load of its mapping word showed it; good under the pin */
+	page_id page;
+	uint64_t word;
+	const struct base_page *base;
+};
+
+/**
+ * tree_descend - the page of @level that covers @key (@before: the keys just below @key, which is not empty)
+ * @level:  0: the leaf
+ * @missing: out, may be NULL: set when a page was reached by a right link only, because a split is not posted
+ *          in its parent yet; writers finish it (split.h), readers go on (G1)
+ * Returns: BWT_OK; BWT_CORRUPT: a block is not what its mapping word promises
+ * Threads: pinned
+ */
+struct missing_child {
+	bool found;
+	page_id page;       /* the page that the parent does not know */
+	unsigned level;     /* of that page */
+	struct bwt_slice low; /* its low fence: bytes in the arena, good under the pin */
+};
+int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
+                 struct missing_child *missing);
+
+static inline arena_off place_head(const struct place *place)
+{
+	return mapping_head(place->word);
+}
+
+/** Load the page's word again; false: it does not cover @key any more (or is gone): descend anew. */
+bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice key);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * split.h - pages that became too large
+ *
+ * | state                                        | reader                  | writer                       |
+ * | 1 P holds [low, high)                        | reads P                 | writes P                     |
+ * | 2 P holds [low, sep) and links to Q, which   | keys >= sep: right link | the same, and posts Q to the |
+ * |   holds [sep, high); the parent knows only P |                         | parent first (helping)       |
+ * | 3 the parent knows both                      | reads P or Q            | writes P or Q                |
+ *
+ * 1 -> 2 is one swap of P's word: P's left half as a fresh base page, with Q's base page made in the
+ * same gate section. (The papers prepend a split delta; since P is consolidated at that moment
+ * anyway, its left half is at hand, and a delta type, a kind of chain and a rule less are needed.)
+ * 2 -> 3 is one swap of the parent's word (BLOCK_INDEX_INSERT); who finds Q known already has been helped.
+ * The root never moves: its halves go to two new ids, and its word is swapped to an inner page over them.
+ */
+#ifndef BWT_TREE_SPLIT_H
+#define BWT_TREE_SPLIT_H
+
+#include "tree/descend.h"
+
+/**
+ * tree_post - tell the parent about @missing
+ * Returns: BWT_OK: it knows now; BWT_FULL, BWT_CORRUPT, -ENOMEM: state 2 stays, which is harmless
+ * Threads: pinned, not in the gate; may unpin and pin again: @missing->low is copied first
+ */
+int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_child *missing,
+              enum extent_urgency urgency);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read.h - point reads: newest committed, or as of a snapshot
+ */
+#ifndef BWT_TXN_READ_H
+#define BWT_TXN_READ_H
+
+#include "tree/scan.h"
+#include "txn/store.h"
+
+#define READ_NEWEST 0u /* as a snapshot LSN: the newest commit; pending versions are skipped */
+
+struct reader { /* what a version_choice needs: ctx of tree_copy_leaf() with reader_choose() */
+	struct store *store;
+	uint64_t snapshot;  /* READ_NEWEST or S */
+	uint64_t newest;    /* out: largest LSN of a version that was chosen */
+};
+
+/** Which of the versions of one key (newest first) is seen; pushes pending ones that might be (section 1). */
+int reader_choose(void *reader, struct page_entry *versions, unsigned count);
+
+/**
+ * read_value - the value of @key into @value (NULL: presence only)
+ * Returns: BWT_OK, BWT_NOT_FOUND, BWT_CORRUPT, BWT_IO, -ENOMEM
+ * Threads: any, not pinned; pins for the look-up, not for the value log
+ */
+int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
+               struct bwt_buf *value);
+
+/** Room for @size bytes in a caller's buffer. */
+int buf_reserve(struct bwt_buf *buf, size_t size);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * recover.h - a store from its files: after a clean close, after any crash, or brand-new
+ *
+ *   superblocks -> newest image that checks out (else the older, I11) -> tables, trees -> log from its L
+ *   -> fresh log segment -> (if anything was replayed) a checkpoint
+ *
+ * A crash at any point of it leaves the files so that the next opening ends in the same state (I14):
+ * nothing that a durable image reaches is written, and the superblock comes last.
+ */
+#ifndef BWT_RECOVERY_RECOVER_H
+#define BWT_RECOVERY_RECOVER_H
+
+#include "recovery/checkpoint.h"
+
+struct recover_config {
+	const char *path;
+	bool create;           /* make it if the directory is absent, empty, or holds only a creation cut off */
+	bool exclusive;        /* with create: BWT_EXISTS if it is a store already */
+	bool readonly;         /* write nothing: recover in a private mapping */
+	bool plain;            /* no io_uring */
+	bool catch_sigbus;
+	int durability;
+	uint64_t max_size;
+	uint32_t inline_max;
+	uint64_t wal_segment_size, vlog_segment_size;
+	struct tree_limits limits;
+	void (*log)(void *ctx, int level, const char *text);
+	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
+	void *ctx;
+	/* handed to the log: see wal_config */
+	void (*durable_moved)(void *ctx);
+	void (*want_flush)(void *ctx);
+	void *wal_ctx;
+};
+
+/**
+ * recover_open - lock, open or create, recover; fills @store completely (all layers up to txn)
+ * @checkpointer: out; NULL in a read-only store
+ * Returns: BWT_OK; the codes of bwt_open() (api.md "Open"); on failure everything is undone and closed
+ */
+int recover_open(struct store *store, const struct recover_config *config, struct checkpointer **checkpointer);
+/** Undo of recover_open(): no thread is inside; takes no checkpoint. */
+void recover_close(struct store *store, struct checkpointer *checkpointer);
+
+#endif
