@@ -29,7 +29,7 @@ enum ring_step {
 	RING_DONE = 4,
 };
 
-#define RING_END_OF_FILE (-1) /* ring_op.error: a read met the end of the file */
+#define RING_END_OF_FILE (-1)  /* ring_op.error: a read met the end of the file */
 #define RING_RETRIES_MAX 1000u /* EINTR, EAGAIN and the like in a row for one operation */
 
 struct ring_op {
