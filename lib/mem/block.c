@@ -7,9 +7,9 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 
-#define CRC_SIZE sizeof(uint32_t)     /* the CRC itself is not part of what it covers */
-#define SKIP_SIZE sizeof(uint64_t)    /* an LSN word */
-#define DELTA_WORD_OFF 0x20u          /* of leaf deltas; page/delta.c asserts that it is the field's */
+#define CRC_SIZE sizeof(uint32_t)  /* the CRC itself is not part of what it covers */
+#define SKIP_SIZE sizeof(uint64_t) /* an LSN word */
+#define DELTA_WORD_OFF 0x20u       /* of leaf deltas; page/delta.c asserts that it is the field's */
 #define IMAGE_TAG_FIRST BLOCK_IMAGE_SEGMENT
 #define IMAGE_TAG_LAST BLOCK_IMAGE_ROOT
 
@@ -27,8 +27,7 @@ static uint32_t block_crc(const struct block_head *block, uint32_t skip_off)
 void block_seal(struct block_head *block, uint32_t skip_off)
 {
 	BWT_ASSERT(block->size >= sizeof *block && block->size % BLOCK_ALIGN == 0);
-	BWT_ASSERT(skip_off == 0 ||
-	           (skip_off >= CRC_SIZE && skip_off + SKIP_SIZE <= block->size));
+	BWT_ASSERT(skip_off == 0 || (skip_off >= CRC_SIZE && skip_off + SKIP_SIZE <= block->size));
 	block->crc = block_crc(block, skip_off);
 }
 

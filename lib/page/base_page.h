@@ -29,21 +29,21 @@
 #include "page/key.h"
 
 struct base_page {
-	struct block_head head;  /* 0x00  BLOCK_LEAF or BLOCK_INNER; chain is 0 */
-	page_id right;           /* 0x20  right sibling, 0: none */
-	uint32_t count;          /* 0x28  entries (leaf: versions; inner: children) */
-	uint16_t level;          /* 0x2c  0: leaf */
-	uint16_t prefix_size;    /* 0x2e */
-	uint16_t low_size;       /* 0x30 */
-	uint16_t high_size;      /* 0x32 */
-	uint32_t fences_off;     /* 0x34  low fence, then high fence */
-	uint32_t heads_off;      /* 0x38  uint32_t[count], 4-aligned */
-	uint32_t slots_off;      /* 0x3c  leaf: uint32_t entry offsets[count]; inner: uint32_t key offsets[count] */
-	uint32_t keys;           /* 0x40  leaf: distinct keys whose newest version is no tombstone; inner: 0 */
-	uint32_t children_off;   /* 0x44  inner: uint32_t page ids[count]; leaf: fingerprints[count] */
-	uint32_t high_head;      /* 0x48  P4 */
-	uint32_t reserved;       /* 0x4c  zero */
-	uint8_t bytes[];         /* 0x50  the prefix, ... */
+	struct block_head head; /* 0x00  BLOCK_LEAF or BLOCK_INNER; chain is 0 */
+	page_id right;          /* 0x20  right sibling, 0: none */
+	uint32_t count;         /* 0x28  entries (leaf: versions; inner: children) */
+	uint16_t level;         /* 0x2c  0: leaf */
+	uint16_t prefix_size;   /* 0x2e */
+	uint16_t low_size;      /* 0x30 */
+	uint16_t high_size;     /* 0x32 */
+	uint32_t fences_off;    /* 0x34  low fence, then high fence */
+	uint32_t heads_off;     /* 0x38  uint32_t[count], 4-aligned */
+	uint32_t slots_off;     /* 0x3c  uint32_t[count]: offsets of entries (inner: of keys) */
+	uint32_t keys;         /* 0x40  leaf: keys whose newest version is no tombstone; inner: 0 */
+	uint32_t children_off; /* 0x44  inner: uint32_t page ids[count]; leaf: fingerprints[count] */
+	uint32_t high_head;    /* 0x48  P4 */
+	uint32_t reserved;     /* 0x4c  zero */
+	uint8_t bytes[];       /* 0x50  the prefix, ... */
 };
 
 static_assert(sizeof(struct base_page) == 0x50, "arena layout");
@@ -51,11 +51,11 @@ static_assert(offsetof(struct base_page, bytes) == 0x50, "arena layout");
 
 struct page_entry { /* one version of one key, as lookups, walks and builders hand it around */
 	struct key_ref key;
-	const void *value;             /* inline bytes or struct value_ref (may be unaligned) */
-	uint32_t value_size;           /* stored bytes */
-	uint8_t flags;                 /* enum version_flags; VERSION_LSN is derived from lsn by the builder */
-	uint64_t lsn;                  /* 0: older than every snapshot. Deltas: see word */
-	_Atomic(uint64_t) *word;       /* the delta's LSN word, NULL for entries of a base page */
+	const void *value;       /* inline bytes or struct value_ref (may be unaligned) */
+	uint32_t value_size;     /* stored bytes */
+	uint8_t flags;           /* enum version_flags; the builder makes VERSION_LSN from lsn */
+	uint64_t lsn;            /* 0: older than every snapshot. Deltas: see word */
+	_Atomic(uint64_t) *word; /* the delta's LSN word, NULL for entries of a base page */
 };
 
 struct page_bounds { /* key range and neighbour of a page */
@@ -75,9 +75,11 @@ struct inner_entry {
 	page_id child;
 };
 
-size_t inner_size(const struct inner_entry *entries, unsigned count, const struct page_bounds *bounds);
-void inner_build(struct base_page *to, size_t size, const struct inner_entry *entries, unsigned count,
-                 unsigned level, const struct page_bounds *bounds, page_id page, uint32_t tree, uint64_t clock);
+size_t inner_size(const struct inner_entry *entries, unsigned count,
+                  const struct page_bounds *bounds);
+void inner_build(struct base_page *to, size_t size, const struct inner_entry *entries,
+                 unsigned count, unsigned level, const struct page_bounds *bounds, page_id page,
+                 uint32_t tree, uint64_t clock);
 
 struct bwt_slice base_low(const struct base_page *page);
 /** data == NULL: no upper bound. */

@@ -17,15 +17,15 @@ struct version_walk { /* all versions of one key, newest first */
 	const uint8_t *arena;
 	struct bwt_slice key;
 	uint32_t hash;
-	const struct leaf_delta *top;  /* NULL when there are no deltas */
-	uint64_t matches;              /* bit i: fingerprint i of the top delta matches, not visited yet */
+	const struct leaf_delta *top; /* NULL when there are no deltas */
+	uint64_t matches;             /* bit i: fingerprint i of @top matches, not visited yet */
 	const struct base_page *base;
-	int entry;                     /* next base entry; -1: none or exhausted, -2: not searched yet */
+	int entry; /* next base entry; -1: none or exhausted, -2: not searched */
 };
 
 /** Begin at @head, the newest record of a leaf's chain. */
-void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_off head, struct bwt_slice key,
-                       uint32_t hash);
+void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_off head,
+                       struct bwt_slice key, uint32_t hash);
 /** The next older version; false when there is none. */
 bool version_walk_next(struct version_walk *walk, struct page_entry *entry);
 

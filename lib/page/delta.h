@@ -22,11 +22,12 @@
 
 #define DELTA_CHAIN_MAX 64u /* deltas of a chain, at most: nobody prepends beyond (C1) */
 
-enum version_flags {            /* stored in deltas and in the entries of leaves */
-	VERSION_TOMBSTONE = 1,  /* the key was deleted */
-	VERSION_VLOG = 2,       /* the value bytes are a struct value_ref */
-	VERSION_OLDER = 4,      /* leaf entries only: same key as the entry before, older version */
-	VERSION_LSN = 8,        /* leaf entries only: an LSN is stored; else it is 0, visible to all */
+/* Stored in deltas and in the entries of leaves. */
+enum version_flags {
+	VERSION_TOMBSTONE = 1, /* the key was deleted */
+	VERSION_VLOG = 2,      /* the value bytes are a struct value_ref */
+	VERSION_OLDER = 4,     /* leaf entries only: an older version of the entry before */
+	VERSION_LSN = 8, /* leaf entries only: an LSN is stored; else it is 0, visible to all */
 };
 
 struct value_ref {        /* where a large value lies in the value log */
@@ -38,15 +39,15 @@ struct value_ref {        /* where a large value lies in the value log */
 
 static_assert(sizeof(struct value_ref) == 0x18, "arena and log layout");
 
-struct leaf_delta {                   /* BLOCK_PUT, BLOCK_DELETE */
-	struct block_head head;       /* 0x00  flags: enum version_flags */
-	_Atomic(uint64_t) lsn_word;   /* 0x20  visibility.h; outside the CRC */
-	arena_off base;               /* 0x28  the base page under the chain */
-	uint32_t hash;                /* 0x30  key_hash() */
-	uint32_t value_size;          /* 0x34  bytes stored here: the value, or 24 for a value_ref */
-	uint16_t key_size;            /* 0x38 */
-	uint16_t reserved[3];         /* 0x3a  zero */
-	arena_off older[];            /* 0x40  head.chain - 1 offsets, then head.chain fingerprint
+struct leaf_delta {                 /* BLOCK_PUT, BLOCK_DELETE */
+	struct block_head head;     /* 0x00  flags: enum version_flags */
+	_Atomic(uint64_t) lsn_word; /* 0x20  visibility.h; outside the CRC */
+	arena_off base;             /* 0x28  the base page under the chain */
+	uint32_t hash;              /* 0x30  key_hash() */
+	uint32_t value_size;        /* 0x34  bytes stored here: the value, or 24 for a value_ref */
+	uint16_t key_size;          /* 0x38 */
+	uint16_t reserved[3];       /* 0x3a  zero */
+	arena_off older[];          /* 0x40  head.chain - 1 offsets, then head.chain fingerprint
 	                               *       bytes, then the key, then the value, then zeroes to 16 */
 };
 
@@ -83,17 +84,18 @@ size_t leaf_delta_size(const struct version_spec *spec, unsigned chain_below);
  * @word:      the first value of lsn_word
  * @clock:     log_tail, for head.lsn
  */
-void leaf_delta_build(struct leaf_delta *to, const struct version_spec *spec, page_id page, uint32_t tree,
-                      const struct block_head *below, arena_off below_off, uint64_t word, uint64_t clock);
+void leaf_delta_build(struct leaf_delta *to, const struct version_spec *spec, page_id page,
+                      uint32_t tree, const struct block_head *below, arena_off below_off,
+                      uint64_t word, uint64_t clock);
 struct bwt_slice leaf_delta_key(const struct leaf_delta *delta);
 const void *leaf_delta_value(const struct leaf_delta *delta);
 const uint8_t *leaf_delta_fingerprints(const struct leaf_delta *delta);
 
 size_t index_delta_size(struct bwt_slice low, struct bwt_slice high);
 /** @high.data == NULL: no upper bound. */
-void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_slice high, page_id child,
-                       page_id page, uint32_t tree, const struct block_head *below, arena_off below_off,
-                       uint64_t clock);
+void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_slice high,
+                       page_id child, page_id page, uint32_t tree, const struct block_head *below,
+                       arena_off below_off, uint64_t clock);
 struct bwt_slice index_delta_low(const struct index_delta *delta);
 /** data == NULL: no upper bound. */
 struct bwt_slice index_delta_high(const struct index_delta *delta);

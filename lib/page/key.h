@@ -23,7 +23,7 @@ struct key_ref {
 
 static inline struct key_ref key_ref_of(struct bwt_slice key)
 {
-	return (struct key_ref){ NULL, key.data, 0, (uint32_t)key.size };
+	return (struct key_ref){NULL, key.data, 0, (uint32_t)key.size};
 }
 
 static inline uint32_t key_ref_size(const struct key_ref *key)

@@ -144,8 +144,7 @@ static inline void entry_view(const struct base_page *page, uint32_t off, struct
 	view->flags = (uint8_t)(word & ENTRY_FLAGS);
 	view->value_size = word >> ENTRY_FLAG_BITS;
 	view->suffix_size = get_u16(entry + 4);
-	view->suffix = entry + ENTRY_FIXED_SIZE +
-	               ((word & VERSION_LSN) != 0 ? ENTRY_LSN_SIZE : 0);
+	view->suffix = entry + ENTRY_FIXED_SIZE + ((word & VERSION_LSN) != 0 ? ENTRY_LSN_SIZE : 0);
 }
 
 static inline uint64_t entry_lsn(const struct base_page *page, uint32_t off)
@@ -190,8 +189,8 @@ static inline struct key_ref key_ref_begin(const struct key_ref *key, uint32_t s
 }
 
 /** Header of a page that is being built: all but the offsets and counts. */
-void base_begin(struct base_page *to, size_t size, enum block_tag tag, const struct page_bounds *bounds,
-                page_id page, uint32_t tree, uint64_t clock);
+void base_begin(struct base_page *to, size_t size, enum block_tag tag,
+                const struct page_bounds *bounds, page_id page, uint32_t tree, uint64_t clock);
 /** Fences at @to->fences_off, zeroes to the end, P4, seal. */
 void base_finish(struct base_page *to, const struct page_bounds *bounds);
 /** What high_head must be (P4). */

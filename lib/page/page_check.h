@@ -23,7 +23,7 @@ const char *page_check_block(const struct block_head *block, size_t room);
  * @bad:        out: offset of the wrong block
  * @resolved:   true: a PENDING or DESCRIPTOR word is wrong too (checkpoint images hold none)
  */
-const char *page_check_chain(const uint8_t *arena, uint64_t arena_size, arena_off head, page_id page, bool resolved,
-                             arena_off *bad);
+const char *page_check_chain(const uint8_t *arena, uint64_t arena_size, arena_off head,
+                             page_id page, bool resolved, arena_off *bad);
 
 #endif

@@ -23,8 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LSN_ALIGN 16u                /* every record of the log begins at a multiple */
-#define LSN_MAX ((uint64_t)1 << 57)  /* 128 PiB of log: the word has 54 bits for lsn / 16 */
+#define LSN_ALIGN 16u               /* every record of the log begins at a multiple */
+#define LSN_MAX ((uint64_t)1 << 57) /* 128 PiB of log: the word has 54 bits for lsn / 16 */
 
 enum word_state {
 	WORD_PENDING = 0,    /* value: floor, the lowest LSN it may still commit at */

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * chain.c - walk and merge the deltas over a base page
+ */
+#include "page/chain.h"
+
+#include "base/assert.h"
+#include "page/page_bytes.h"
+#include "page/search.h"
+
+#define ENTRY_NOT_SEARCHED (-2)
+#define ENTRY_NONE (-1)
+
+static const struct block_head *block_at(const uint8_t *arena, arena_off off)
+{
+	return (const struct block_head *)(const void *)(arena + off);
+}
+
+static const struct leaf_delta *delta_at(const uint8_t *arena, arena_off off)
+{
+	return (const struct leaf_delta *)(const void *)(arena + off);
+}
+
+static const struct index_delta *index_at(const uint8_t *arena, arena_off off)
+{
+	return (const struct index_delta *)(const void *)(arena + off);
+}
+
+static const struct base_page *base_at(const uint8_t *arena, arena_off off)
+{
+	return (const struct base_page *)(const void *)(arena + off);
+}
+
+const struct base_page *chain_base(const uint8_t *arena, arena_off head)
+{
+	switch (block_at(arena, head)->tag) {
+	case BLOCK_PUT:
+	case BLOCK_DELETE:
+		return base_at(arena, delta_at(arena, head)->base);
+	case BLOCK_INDEX_INSERT:
+		return base_at(arena, index_at(arena, head)->base);
+	default:
+		return base_at(arena, head);
+	}
+}
+
+/* ---- versions of a leaf ---- */
+
+/* The @index-th newest delta of the chain that begins with @top (D3). */
+static const struct leaf_delta *chain_delta(const uint8_t *arena, const struct leaf_delta *top,
+                                            unsigned index)
+{
+	return index == 0 ? top : delta_at(arena, top->older[index - 1]);
+}
+
+static void delta_entry(const struct leaf_delta *delta, struct page_entry *entry)
+{
+	entry->key = key_ref_of(leaf_delta_key(delta));
+	entry->value = leaf_delta_value(delta);
+	entry->value_size = delta->value_size;
+	entry->flags = delta->head.flags;
+	entry->lsn = 0;
+	/* The word is the one part of a delta that changes; readers of the entry may push or abort. */
+	entry->word = (_Atomic(uint64_t) *)&delta->lsn_word;
+}
+
+void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_off head,
+                       struct bwt_slice key, uint32_t hash)
+{
+	const struct block_head *block = block_at(arena, head);
+
+	walk->arena = arena;
+	walk->key = key;
+	walk->hash = hash;
+	walk->entry = ENTRY_NOT_SEARCHED;
+	if (block->chain == 0) {
+		walk->top = NULL;
+		walk->matches = 0;
+		walk->base = base_at(arena, head);
+		return;
+	}
+	walk->top = delta_at(arena, head);
+	walk->base = base_at(arena, walk->top->base);
+	walk->matches = search_ops()->match_bytes(leaf_delta_fingerprints(walk->top), block->chain,
+	                                          (uint8_t)hash);
+}
+
+/* The next entry of the base page for the walk's key. */
+static bool walk_base(struct version_walk *walk, struct page_entry *entry)
+{
+	const struct base_page *base = walk->base;
+	struct entry_view next;
+
+	if (walk->entry == ENTRY_NOT_SEARCHED)
+		walk->entry = leaf_find(base, walk->key, walk->hash);
+	if (walk->entry == ENTRY_NONE)
+		return false;
+	entry_read(base, page_slots(base)[walk->entry], entry);
+	walk->entry++;
+	if ((unsigned)walk->entry < base->count) {
+		entry_view(base, page_slots(base)[walk->entry], &next);
+		if ((next.flags & VERSION_OLDER) != 0)
+			return true;
+	}
+	walk->entry = ENTRY_NONE;
+	return true;
+}
+
+bool version_walk_next(struct version_walk *walk, struct page_entry *entry)
+{
+	while (walk->matches != 0) {
+		unsigned index = (unsigned)__builtin_ctzll(walk->matches);
+		const struct leaf_delta *delta = chain_delta(walk->arena, walk->top, index);
+
+		walk->matches &= walk->matches - 1;
+		if (delta->hash == walk->hash && delta->key_size == walk->key.size &&
+		    bytes_equal(leaf_delta_key(delta).data, walk->key.data, walk->key.size)) {
+			delta_entry(delta, entry);
+			return true;
+		}
+	}
+	return walk_base(walk, entry);
+}
+
+unsigned chain_version_count(const uint8_t *arena, arena_off head)
+{
+	return chain_base(arena, head)->count + block_at(arena, head)->chain;
+}
+
+struct merge_key {     /* a delta on its way into key order */
+	uint64_t head; /* of its key, zero-padded: decides most comparisons */
+	const struct leaf_delta *delta;
+};
+
+static uint64_t merge_head(struct bwt_slice key)
+{
+	uint8_t bytes[8] = {0};
+
+	if (key.size >= sizeof bytes)
+		return get_be64(key.data);
+	memcpy(bytes, key.data, key.size);
+	return get_be64(bytes);
+}
+
+static bool merge_after(const struct merge_key *a, const struct merge_key *b)
+{
+	if (a->head != b->head)
+		return a->head > b->head;
+	return key_compare(leaf_delta_key(a->delta), leaf_delta_key(b->delta)) > 0;
+}
+
+/* The deltas from @top down by (key, newest first): insertion keeps the order of equal keys. */
+static void merge_sort(const uint8_t *arena, const struct leaf_delta *top, unsigned count,
+                       struct merge_key *sorted)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct merge_key one;
+		unsigned at = i;
+
+		one.delta = chain_delta(arena, top, i);
+		one.head = merge_head(leaf_delta_key(one.delta));
+		for (; at > 0 && merge_after(&sorted[at - 1], &one); at--)
+			sorted[at] = sorted[at - 1];
+		sorted[at] = one;
+	}
+}
+
+static unsigned copy_entries(const struct base_page *base, unsigned from, unsigned to,
+                             struct page_entry *entries)
+{
+	const uint32_t *slots = page_slots(base);
+
+	for (unsigned i = from; i < to; i++)
+		entry_read(base, slots[i], entries++);
+	return to - from;
+}
+
+unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *entries)
+{
+	const struct base_page *base = chain_base(arena, head);
+	unsigned chain = block_at(arena, head)->chain, count = 0, from = 0;
+	struct merge_key sorted[DELTA_CHAIN_MAX];
+
+	BWT_ASSERT(chain <= DELTA_CHAIN_MAX);
+	if (chain != 0)
+		merge_sort(arena, delta_at(arena, head), chain, sorted);
+	for (unsigned i = 0; i < chain; i++) {
+		/* Deltas are newer than the base page: they go before its entries of the same key. */
+		unsigned to = leaf_lower_bound(base, leaf_delta_key(sorted[i].delta));
+
+		count += copy_entries(base, from, to, entries + count);
+		delta_entry(sorted[i].delta, &entries[count++]);
+		from = to;
+	}
+	return count + copy_entries(base, from, base->count, entries + count);
+}
+
+/* ---- children of an inner page ---- */
+
+/* The smaller of two upper bounds, of which NULL is the largest. */
+static struct bwt_slice smaller_bound(struct bwt_slice a, struct bwt_slice b)
+{
+	if (a.data == NULL || b.data == NULL)
+		return a.data == NULL ? b : a;
+	return key_compare(a, b) < 0 ? a : b;
+}
+
+/* The upper bound of child @index of @base, cut at @bound (data NULL: none). */
+static void base_child_high(const struct base_page *base, unsigned index, struct bwt_slice bound,
+                            struct key_ref *high)
+{
+	if (index + 1 < base->count)
+		inner_key(base, index + 1, high);
+	else
+		*high = key_ref_of(base_high(base));
+	if (bound.data != NULL && (key_ref_size(high) == 0 || key_ref_compare_slice(high, bound) > 0))
+		*high = key_ref_of(bound);
+}
+
+page_id index_search(const uint8_t *arena, arena_off head, struct bwt_slice key, bool before,
+                     struct key_ref *high)
+{
+	const int least = before ? 1 : 0; /* what comparing the key to a lower bound must give */
+	struct bwt_slice bound = {NULL, 0};
+	const struct base_page *base;
+	unsigned index;
+
+	/* A newer delta splits the range of an older one, so the newest that has the key decides. */
+	for (; block_at(arena, head)->chain != 0; head = index_at(arena, head)->older) {
+		const struct index_delta *delta = index_at(arena, head);
+		struct bwt_slice low = index_delta_low(delta), top = index_delta_high(delta);
+
+		if (key_compare(key, low) < least) {
+			if (bound.data == NULL || key_compare(low, bound) < 0)
+				bound = low;
+		} else if (top.data == NULL || key_compare(key, top) < least) {
+			if (high != NULL)
+				*high = key_ref_of(smaller_bound(bound, top));
+			return delta->child;
+		}
+	}
+	base = base_at(arena, head);
+	index = inner_search(base, key, before);
+	if (high != NULL)
+		base_child_high(base, index, bound, high);
+	return inner_child(base, index);
+}
+
+unsigned index_child_count(const uint8_t *arena, arena_off head)
+{
+	return chain_base(arena, head)->count + block_at(arena, head)->chain;
+}
+
+unsigned index_merge(const uint8_t *arena, arena_off head, struct inner_entry *entries)
+{
+	const struct base_page *base = chain_base(arena, head);
+	unsigned count = base->count;
+
+	for (unsigned i = 0; i < count; i++) {
+		inner_key(base, i, &entries[i].key);
+		entries[i].child = inner_child(base, i);
+	}
+	for (; block_at(arena, head)->chain != 0; head = index_at(arena, head)->older) {
+		const struct index_delta *delta = index_at(arena, head);
+		struct bwt_slice low = index_delta_low(delta);
+		unsigned at = count;
+
+		while (at > 0 && key_ref_compare_slice(&entries[at - 1].key, low) > 0)
+			at--;
+		memmove(entries + at + 1, entries + at, (count - at) * sizeof *entries);
+		entries[at] = (struct inner_entry){key_ref_of(low), delta->child};
+		count++;
+	}
+	return count;
+}
