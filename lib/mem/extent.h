@@ -61,8 +61,6 @@ struct extents {
 	_Atomic(uint64_t) free_bytes;
 	_Alignas(64) _Atomic(uint64_t) open[CHUNK_KINDS]; /* id << 32 | bytes handed out of it; 0: none */
 	_Atomic(uint64_t) retained;                  /* interval of the older retained durable checkpoint's cut */
-	_Atomic(uint64_t) reserve_bytes;             /* kept free for deletes and care */
-	_Atomic(uint64_t) live_bytes;                /* sum over all extents, for statistics and triggers */
 	_Atomic(uint64_t) allocated_bytes;           /* chunk bytes handed out since open */
 };
 
@@ -97,14 +95,16 @@ void extent_retire(struct extents *extents, arena_off off, uint32_t size);
 /** Free what may be freed of the dead; returns the bytes that became free. Any thread, not in the gate. */
 uint64_t extents_reclaim(struct extents *extents);
 /** Close every slot's chunk, giving back what can be. No thread is inside (close, clean shutdown). */
-void extents_close_chunks(struct extents *extents, struct epoch_slot *own);
+int extents_close_chunks(struct extents *extents, struct epoch_slot *own);
 
 /* For checkpoints (recovery/). */
 
 /** Room for @bytes in extents of kind IMAGE: fills @ids (at most @room) and returns their number, or a code. Enters the gate. */
 int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes, extent_id *ids, unsigned room);
-/** An image extent that no retained image needs. Not in the gate. */
-void extents_free_image(struct extents *extents, extent_id id);
+/** An image extent that no retained image needs. Enters the gate. */
+int extents_free_image(struct extents *extents, struct epoch_slot *slot, extent_id id);
+/** Sum of the live bytes, open extents counted whole: a scan of the table. */
+uint64_t extents_live_bytes(const struct extents *extents);
 /** Number of extents that the file has now. */
 uint64_t extents_count(const struct extents *extents);
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * superblock.c - reading and writing the two roots (layout in the header)
+ */
+#include "mem/superblock.h"
+
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "sys/file.h"
+
+#define CRC_FROM offsetof(struct superblock, major)
+#define FEATURES_REFUSED 0xffffffffull /* of these bits we know none yet */
+
+static uint32_t superblock_crc(const struct superblock *super)
+{
+	return crc32c(0, (const uint8_t *)super + CRC_FROM, sizeof *super - CRC_FROM);
+}
+
+int superblock_read(int fd, unsigned slot, struct superblock *super)
+{
+	struct superblock found;
+	uint64_t off = SUPERBLOCK_OFF(slot);
+	int rc = sys_file_read(fd, &found, sizeof found, off);
+
+	if (rc < 0)
+		return rc;
+	if (found.magic != SUPERBLOCK_MAGIC)
+		return error_set(BWT_CORRUPT, "arena: no superblock at offset %llu", (unsigned long long)off);
+	/* The version comes before the CRC: another format may sum other bytes. */
+	if (found.major > FORMAT_MAJOR)
+		return error_set(BWT_VERSION, "arena: format %u.%u, this library knows up to %u", found.major,
+		                 found.minor, FORMAT_MAJOR);
+	if (found.crc != superblock_crc(&found))
+		return error_set(BWT_CORRUPT, "arena: superblock at offset %llu does not match its checksum",
+		                 (unsigned long long)off);
+	if ((found.features & FEATURES_REFUSED) != 0)
+		return error_set(BWT_VERSION, "arena: unknown features %#llx", (unsigned long long)found.features);
+	*super = found;
+	return BWT_OK;
+}
+
+int superblock_write(int fd, unsigned slot, struct superblock *super)
+{
+	int rc;
+
+	super->magic = SUPERBLOCK_MAGIC;
+	super->major = FORMAT_MAJOR;
+	super->minor = FORMAT_MINOR;
+	super->crc = superblock_crc(super);
+	rc = sys_file_write(fd, super, sizeof *super, SUPERBLOCK_OFF(slot));
+	return rc < 0 ? rc : sys_file_sync(fd);
+}
