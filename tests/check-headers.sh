@@ -29,7 +29,7 @@ for standard in c99 c11 gnu11; do
 		<<<'#include <bwt.h>'
 done
 if command -v "$CXX" >/dev/null; then
-	for standard in c++98 c++11 c++20; do
+	for standard in c++11 c++20; do
 		try "lib/bwt.h as $standard" "$CXX" -x c++ -std=$standard -Ilib -Wall -Wextra -Wpedantic -Werror \
 			<<<'#include <bwt.h>'
 	done

@@ -24,8 +24,8 @@ run_begin() {
 	RUN_STARTED=$SECONDS
 }
 
-run_one() { # NAME SECONDS COMMAND...
-	local name=$1 limit=$2 log=$RUN_LOGS/${1//[\/ :]/_}.log begin status word
+run_one() ( # NAME SECONDS COMMAND... : in a shell of its own, for its TMPDIR
+	local name=$1 limit=$2 log=$RUN_LOGS/${1//[\/ :]/_}.log begin tenths status word
 
 	shift 2
 	TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/bwt-check-XXXXXX")
@@ -39,9 +39,9 @@ run_one() { # NAME SECONDS COMMAND...
 	77) word=skip ;;
 	*) word=FAIL ;;
 	esac
-	# One write per test, so that lines of tests that end together do not mix.
+	tenths=$((($(date +%s%N) - begin) / 100000000))
+	# Written at once, so that the lines of tests that end together do not mix.
 	{
-		local tenths=$((($(date +%s%N) - begin) / 100000000))
 		printf '%s %4d.%d s  %s' "$word" $((tenths / 10)) $((tenths % 10)) "$name"
 		case $word in
 		skip) printf '  (%s)' "$(grep -m 1 skipped "$log" || tail -n 1 "$log")" ;;
@@ -62,7 +62,7 @@ run_one() { # NAME SECONDS COMMAND...
 	rm -f "$log.line"
 	echo "$word $name" >>"$RUN_RESULTS"
 	[ $word != FAIL ]
-}
+)
 
 run_test() {
 	if [ "$RUN_ACTIVE" -ge "$RUN_JOBS" ]; then

@@ -55,20 +55,23 @@ static inline uint64_t get_u64(const void *from)
 
 static inline void put_u16(void *to, uint16_t value)
 {
-	value = BYTES_LE16(value);
-	memcpy(to, &value, sizeof value);
+	const uint16_t stored = BYTES_LE16(value);
+
+	memcpy(to, &stored, sizeof stored);
 }
 
 static inline void put_u32(void *to, uint32_t value)
 {
-	value = BYTES_LE32(value);
-	memcpy(to, &value, sizeof value);
+	const uint32_t stored = BYTES_LE32(value);
+
+	memcpy(to, &stored, sizeof stored);
 }
 
 static inline void put_u64(void *to, uint64_t value)
 {
-	value = BYTES_LE64(value);
-	memcpy(to, &value, sizeof value);
+	const uint64_t stored = BYTES_LE64(value);
+
+	memcpy(to, &stored, sizeof stored);
 }
 
 struct bytes_reader {

@@ -40,8 +40,9 @@
 
 enum stat_counter {
 #define STATS_ENUM(suffix, name) STAT_##suffix,
-	STATS_COUNTERS(STATS_ENUM) STAT_COUNT
+	STATS_COUNTERS(STATS_ENUM)
 #undef STATS_ENUM
+	STAT_COUNT
 };
 
 #define STATS_SHARDS 16u
