@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend_bwt.c - libbwt, through its public interface alone
+ *
+ * A put of several pairs is a loop: each pair commits by itself. With BACKEND_SYNC each waits for
+ * the disk, as bwt_put() promises; with BACKEND_NONE the log is written but not waited for.
+ */
+#include "backend.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct backend_store {
+	struct bwt_db *db;
+	struct bwt_tree *tree;
+	enum backend_sync sync;
+};
+
+struct backend_thread {
+	struct backend_store *store;
+	struct bwt_buf value;
+};
+
+static int fail(const char *call, int rc)
+{
+	const char *detail = bwt_detail();
+
+	return backend_fail("bwt", call, detail[0] != '\0' ? detail : bwt_strerror(rc));
+}
+
+static int bwt_backend_open(const struct backend_config *config, struct backend_store **out)
+{
+	struct bwt_options options = {
+		.flags = BWT_CREATE,
+		.durability = config->sync == BACKEND_SYNC ? BWT_SYNC : BWT_NONE,
+	};
+	struct backend_store *store = calloc(1, sizeof *store);
+	int rc;
+
+	if (store == NULL)
+		return -ENOMEM;
+	store->sync = config->sync;
+	rc = bwt_open(config->dir, &options, &store->db);
+	if (rc < 0) {
+		rc = fail("bwt_open", rc);
+		goto fail_free;
+	}
+	rc = bwt_tree_open(store->db, NULL, 0, &store->tree);
+	if (rc < 0) {
+		rc = fail("bwt_tree_open", rc);
+		goto fail_close;
+	}
+	*out = store;
+	return 0;
+
+fail_close:
+	(void)bwt_close(store->db);
+fail_free:
+	free(store);
+	return rc;
+}
+
+static int bwt_backend_close(struct backend_store *store)
+{
+	int rc = bwt_close(store->db);
+
+	free(store);
+	return rc < 0 ? fail("bwt_close", rc) : 0;
+}
+
+static int bwt_backend_thread_open(struct backend_store *store, struct backend_thread **out)
+{
+	struct backend_thread *thread = calloc(1, sizeof *thread);
+
+	if (thread == NULL)
+		return -ENOMEM;
+	thread->store = store;
+	*out = thread;
+	return 0;
+}
+
+static void bwt_backend_thread_close(struct backend_thread *thread)
+{
+	bwt_buf_free(&thread->value);
+	free(thread);
+}
+
+static int bwt_backend_put(struct backend_thread *thread, size_t count,
+                           const struct backend_pair pairs[])
+{
+	for (size_t i = 0; i < count; i++) {
+		int rc = bwt_put(thread->store->tree, NULL, pairs[i].key, pairs[i].value, 0);
+
+		if (rc < 0)
+			return fail("bwt_put", rc);
+	}
+	return 0;
+}
+
+static int bwt_backend_get(struct backend_thread *thread, struct bwt_slice key,
+                           backend_visit_fn *visit, void *ctx)
+{
+	int rc = bwt_get(thread->store->tree, NULL, key, &thread->value);
+
+	if (rc == BWT_NOT_FOUND)
+		return rc;
+	if (rc < 0)
+		return fail("bwt_get", rc);
+	visit(ctx, key, (struct bwt_slice){thread->value.data, thread->value.size});
+	return 0;
+}
+
+static int bwt_backend_delete(struct backend_thread *thread, struct bwt_slice key)
+{
+	int rc = bwt_delete(thread->store->tree, NULL, key);
+
+	return rc < 0 && rc != BWT_NOT_FOUND ? fail("bwt_delete", rc) : rc;
+}
+
+static int bwt_backend_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
+                            backend_visit_fn *visit, void *ctx)
+{
+	struct bwt_cursor *cursor;
+	struct bwt_slice key;
+	struct bwt_slice value;
+	int rc = bwt_cursor_open(thread->store->tree, NULL, &cursor);
+
+	if (rc < 0)
+		return fail("bwt_cursor_open", rc);
+	rc = bwt_cursor_seek(cursor, from, BWT_GE);
+	for (uint64_t i = 0; i < count && rc == BWT_OK; i++) {
+		rc = bwt_cursor_key(cursor, &key);
+		if (rc == BWT_OK)
+			rc = bwt_cursor_value(cursor, &value);
+		if (rc < 0)
+			break;
+		visit(ctx, key, value);
+		if (i + 1 < count)
+			rc = bwt_cursor_next(cursor);
+	}
+	bwt_cursor_close(cursor);
+	return rc < 0 && rc != BWT_NOT_FOUND ? fail("scan", rc) : 0;
+}
+
+static int bwt_backend_sync(struct backend_store *store)
+{
+	int rc = bwt_sync(store->db);
+
+	return rc < 0 ? fail("bwt_sync", rc) : 0;
+}
+
+static void bwt_backend_describe(struct backend_store *store, char *text, size_t size)
+{
+	struct bwt_stats stats;
+
+	if (bwt_stat(store->db, &stats) < 0)
+		snprintf(text, size, "libbwt %s", bwt_version());
+	else
+		snprintf(text, size,
+		         "libbwt %s, WAL on, durability %s, engine %s, arena on %s, defaults",
+		         bwt_version(), store->sync == BACKEND_SYNC ? "sync" : "none",
+		         stats.io_engine, stats.media);
+}
+
+static void bwt_backend_counters(struct backend_store *store, char *text, size_t size)
+{
+	struct bwt_stats stats;
+
+	if (bwt_stat(store->db, &stats) < 0) {
+		text[0] = '\0';
+		return;
+	}
+	snprintf(text, size,
+	         " bwt_pages=%ju bwt_depth=%ju bwt_arena=%ju bwt_arena_live=%ju bwt_wal=%ju"
+	         " bwt_device_bytes=%ju bwt_checkpoints=%ju bwt_consolidations=%ju bwt_splits=%ju"
+	         " bwt_swaps_lost=%ju bwt_log_flushes=%ju bwt_commits=%ju",
+	         (uintmax_t)stats.page_count, (uintmax_t)stats.tree_depth,
+	         (uintmax_t)stats.arena_bytes, (uintmax_t)stats.arena_live_bytes,
+	         (uintmax_t)stats.wal_bytes, (uintmax_t)stats.device_bytes_written,
+	         (uintmax_t)stats.checkpoint_count, (uintmax_t)stats.consolidations,
+	         (uintmax_t)stats.splits, (uintmax_t)stats.swaps_lost, (uintmax_t)stats.log_flushes,
+	         (uintmax_t)stats.commits);
+}
+
+const struct backend backend_bwt = {
+	.name = "bwt",
+	.about = "libbwt, this project",
+	.open = bwt_backend_open,
+	.close = bwt_backend_close,
+	.thread_open = bwt_backend_thread_open,
+	.thread_close = bwt_backend_thread_close,
+	.put = bwt_backend_put,
+	.get = bwt_backend_get,
+	.delete = bwt_backend_delete,
+	.scan = bwt_backend_scan,
+	.sync = bwt_backend_sync,
+	.describe = bwt_backend_describe,
+	.counters = bwt_backend_counters,
+};

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * backend_rocksdb.c - RocksDB, through its C interface
+ *
+ * Settings: log on, no compression, bloom filter of 10 bits a key, 1 GiB block cache, as many
+ * background jobs as processors (2 at least), level sizes chosen by RocksDB
+ * (level_compaction_dynamic_level_bytes). Gets use rocksdb_get_pinned(), which copies least.
+ */
+#include "backend.h"
+
+#include <errno.h>
+#include <rocksdb/c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CACHE_SIZE (1ull << 30)
+#define BLOOM_BITS 10
+
+/* BENCH_HAVE_ROCKSDB is the version (the C interface does not tell it). */
+#define TEXT_OF(token) #token
+#define VERSION_TEXT(version) TEXT_OF(version)
+
+struct backend_store {
+	rocksdb_t *db;
+	rocksdb_options_t *options;
+	rocksdb_block_based_table_options_t *table_options;
+	rocksdb_cache_t *cache;
+	rocksdb_writeoptions_t *write_options;
+	rocksdb_readoptions_t *read_options;
+	enum backend_sync sync;
+};
+
+struct backend_thread {
+	struct backend_store *store;
+	rocksdb_writebatch_t *batch;
+};
+
+static int fail(const char *call, char *error)
+{
+	int rc = backend_fail("rocksdb", call, error);
+
+	rocksdb_free(error);
+	return rc;
+}
+
+static void free_options(struct backend_store *store)
+{
+	rocksdb_readoptions_destroy(store->read_options);
+	rocksdb_writeoptions_destroy(store->write_options);
+	rocksdb_options_destroy(store->options);
+	rocksdb_block_based_options_destroy(store->table_options);
+	rocksdb_cache_destroy(store->cache);
+	free(store);
+}
+
+static void make_options(struct backend_store *store)
+{
+	const long cpu_count = sysconf(_SC_NPROCESSORS_ONLN);
+
+	store->cache = rocksdb_cache_create_lru(CACHE_SIZE);
+	store->table_options = rocksdb_block_based_options_create();
+	rocksdb_block_based_options_set_block_cache(store->table_options, store->cache);
+	/* The table options take the policy over. */
+	rocksdb_block_based_options_set_filter_policy(
+		store->table_options, rocksdb_filterpolicy_create_bloom_full(BLOOM_BITS));
+	store->options = rocksdb_options_create();
+	rocksdb_options_set_create_if_missing(store->options, 1);
+	rocksdb_options_set_compression(store->options, rocksdb_no_compression);
+	rocksdb_options_set_block_based_table_factory(store->options, store->table_options);
+	rocksdb_options_set_max_background_jobs(store->options, cpu_count < 2 ? 2 : (int)cpu_count);
+	rocksdb_options_set_level_compaction_dynamic_level_bytes(store->options, 1);
+	store->write_options = rocksdb_writeoptions_create();
+	rocksdb_writeoptions_set_sync(store->write_options, store->sync == BACKEND_SYNC);
+	store->read_options = rocksdb_readoptions_create();
+}
+
+static int rocks_open(const struct backend_config *config, struct backend_store **out)
+{
+	struct backend_store *store = calloc(1, sizeof *store);
+	char *error = NULL;
+
+	if (store == NULL)
+		return -ENOMEM;
+	store->sync = config->sync;
+	make_options(store);
+	store->db = rocksdb_open(store->options, config->dir, &error);
+	if (error != NULL) {
+		free_options(store);
+		return fail("rocksdb_open", error);
+	}
+	*out = store;
+	return 0;
+}
+
+static int rocks_close(struct backend_store *store)
+{
+	rocksdb_close(store->db);
+	free_options(store);
+	return 0;
+}
+
+static int rocks_thread_open(struct backend_store *store, struct backend_thread **out)
+{
+	struct backend_thread *thread = calloc(1, sizeof *thread);
+
+	if (thread == NULL)
+		return -ENOMEM;
+	thread->store = store;
+	thread->batch = rocksdb_writebatch_create();
+	*out = thread;
+	return 0;
+}
+
+static void rocks_thread_close(struct backend_thread *thread)
+{
+	rocksdb_writebatch_destroy(thread->batch);
+	free(thread);
+}
+
+static int rocks_put(struct backend_thread *thread, size_t count, const struct backend_pair pairs[])
+{
+	struct backend_store *store = thread->store;
+	char *error = NULL;
+
+	if (count == 1) {
+		rocksdb_put(store->db, store->write_options, pairs[0].key.data, pairs[0].key.size,
+		            pairs[0].value.data, pairs[0].value.size, &error);
+		return error != NULL ? fail("rocksdb_put", error) : 0;
+	}
+	rocksdb_writebatch_clear(thread->batch);
+	for (size_t i = 0; i < count; i++)
+		rocksdb_writebatch_put(thread->batch, pairs[i].key.data, pairs[i].key.size,
+		                       pairs[i].value.data, pairs[i].value.size);
+	rocksdb_write(store->db, store->write_options, thread->batch, &error);
+	return error != NULL ? fail("rocksdb_write", error) : 0;
+}
+
+static int rocks_get(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit,
+                     void *ctx)
+{
+	struct bwt_slice value;
+	rocksdb_pinnableslice_t *pinned;
+	char *error = NULL;
+
+	pinned = rocksdb_get_pinned(thread->store->db, thread->store->read_options, key.data,
+	                            key.size, &error);
+	if (error != NULL)
+		return fail("rocksdb_get", error);
+	if (pinned == NULL)
+		return BWT_NOT_FOUND;
+	value.data = rocksdb_pinnableslice_value(pinned, &value.size);
+	visit(ctx, key, value);
+	rocksdb_pinnableslice_destroy(pinned);
+	return 0;
+}
+
+static int rocks_delete(struct backend_thread *thread, struct bwt_slice key)
+{
+	char *error = NULL;
+
+	rocksdb_delete(thread->store->db, thread->store->write_options, key.data, key.size, &error);
+	return error != NULL ? fail("rocksdb_delete", error) : 0;
+}
+
+static int rocks_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
+                      backend_visit_fn *visit, void *ctx)
+{
+	rocksdb_iterator_t *iterator =
+		rocksdb_create_iterator(thread->store->db, thread->store->read_options);
+	char *error = NULL;
+
+	if (from.size == 0)
+		rocksdb_iter_seek_to_first(iterator);
+	else
+		rocksdb_iter_seek(iterator, from.data, from.size);
+	for (uint64_t i = 0; i < count && rocksdb_iter_valid(iterator); i++) {
+		struct bwt_slice key;
+		struct bwt_slice value;
+
+		key.data = rocksdb_iter_key(iterator, &key.size);
+		value.data = rocksdb_iter_value(iterator, &value.size);
+		visit(ctx, key, value);
+		if (i + 1 < count)
+			rocksdb_iter_next(iterator);
+	}
+	rocksdb_iter_get_error(iterator, &error);
+	rocksdb_iter_destroy(iterator);
+	return error != NULL ? fail("rocksdb_iter", error) : 0;
+}
+
+static int rocks_sync(struct backend_store *store)
+{
+	char *error = NULL;
+
+	rocksdb_flush_wal(store->db, 1, &error);
+	return error != NULL ? fail("rocksdb_flush_wal", error) : 0;
+}
+
+static void rocks_describe(struct backend_store *store, char *text, size_t size)
+{
+	snprintf(text, size,
+	         "RocksDB " VERSION_TEXT(
+			 BENCH_HAVE_ROCKSDB) ", WAL on, sync %d, bloom %d bits, block cache 1 GiB, "
+	                                     "no compression,"
+	                                     " dynamic level bytes, background jobs %d",
+	         store->sync == BACKEND_SYNC, BLOOM_BITS,
+	         rocksdb_options_get_max_background_jobs(store->options));
+}
+
+const struct backend backend_rocksdb = {
+	.name = "rocksdb",
+	.about = "RocksDB: log-structured merge tree",
+	.open = rocks_open,
+	.close = rocks_close,
+	.thread_open = rocks_thread_open,
+	.thread_close = rocks_thread_close,
+	.put = rocks_put,
+	.get = rocks_get,
+	.delete = rocks_delete,
+	.scan = rocks_scan,
+	.sync = rocks_sync,
+	.describe = rocks_describe,
+};

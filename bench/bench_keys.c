@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_keys.c - record number to key and value, and back to "is this value right?"
+ */
+#include "bench_keys.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_random.h"
+
+#define VERSIONED_SIZE 16  /* values from here on carry their version */
+#define FILLER_SLACK 4096u /* versions start their filler at different places of the pool */
+
+int keys_init(struct keys *keys, bool ordered, uint32_t key_size, uint32_t value_size, uint64_t seed)
+{
+	const size_t size = (size_t)value_size + FILLER_SLACK;
+	struct random random;
+
+	keys->ordered = ordered;
+	keys->key_size = key_size;
+	keys->value_size = value_size;
+	keys->filler = malloc(size);
+	if (keys->filler == NULL)
+		return -ENOMEM;
+	random_init(&random, seed, 0);
+	for (size_t i = 0; i < size; i++)
+		keys->filler[i] = (unsigned char)random_next(&random);
+	return 0;
+}
+
+void keys_deinit(struct keys *keys)
+{
+	free(keys->filler);
+	keys->filler = NULL;
+}
+
+void keys_key(const struct keys *keys, uint64_t record, unsigned char *key)
+{
+	uint64_t number = keys->ordered ? record : random_mix(record);
+	uint64_t big_endian;
+
+	if (keys->key_size < KEYS_TEXT_SIZE) {
+		big_endian = htobe64(number);
+		memset(key, 'k', keys->key_size - sizeof big_endian);
+		memcpy(key + keys->key_size - sizeof big_endian, &big_endian, sizeof big_endian);
+		return;
+	}
+	memcpy(key, "user", 4);
+	for (uint32_t i = keys->key_size; i > 4; i--) {
+		key[i - 1] = (unsigned char)('0' + number % 10);
+		number /= 10;
+	}
+}
+
+static uint64_t check_word(const unsigned char *key, uint32_t key_size, uint64_t version)
+{
+	uint64_t tail;
+
+	memcpy(&tail, key + key_size - sizeof tail, sizeof tail);
+	return random_mix(tail ^ (version << 1));
+}
+
+void keys_value(const struct keys *keys, const unsigned char *key, uint64_t version,
+                unsigned char *value)
+{
+	const uint32_t size = keys->value_size;
+	uint64_t check;
+
+	if (size < VERSIONED_SIZE) {
+		check = check_word(key, keys->key_size, 0);
+		memset(value, 0, size);
+		memcpy(value, &check, size < sizeof check ? size : sizeof check);
+		return;
+	}
+	check = check_word(key, keys->key_size, version);
+	memcpy(value, &check, sizeof check);
+	memcpy(value + sizeof check, &version, sizeof version);
+	memcpy(value + VERSIONED_SIZE, keys->filler + version % FILLER_SLACK, size - VERSIONED_SIZE);
+}
+
+bool keys_check(const struct keys *keys, struct bwt_slice key, struct bwt_slice value)
+{
+	uint64_t version = 0;
+	uint64_t check;
+
+	if (key.size != keys->key_size || value.size != keys->value_size)
+		return false;
+	if (value.size >= VERSIONED_SIZE)
+		memcpy(&version, (const unsigned char *)value.data + sizeof check, sizeof version);
+	check = check_word(key.data, keys->key_size, version);
+	return memcmp(value.data, &check, value.size < sizeof check ? value.size : sizeof check) == 0;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_options.c - parse and check the command line; --help, --version, --list
+ */
+#include "bench_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench_keys.h"
+#include "workload.h"
+
+enum option_code {
+	OPTION_BACKEND = 'b',
+	OPTION_WORKLOAD = 'w',
+	OPTION_RECORDS = 'n',
+	OPTION_HELP = 'h',
+	OPTION_VERSION = 'V',
+	OPTION_VALUE_SIZE = 256,
+	OPTION_KEY_SIZE,
+	OPTION_THREADS,
+	OPTION_SECONDS,
+	OPTION_OPS,
+	OPTION_SEED,
+	OPTION_SYNC,
+	OPTION_DIR,
+	OPTION_JSON,
+	OPTION_KEEP,
+	OPTION_REPEAT,
+	OPTION_BATCH,
+	OPTION_SCAN_LENGTH,
+	OPTION_TIME_EVERY,
+	OPTION_DISTRIBUTION,
+	OPTION_LIST,
+};
+
+static const struct option long_options[] = {
+	{"backend", required_argument, NULL, OPTION_BACKEND},
+	{"workload", required_argument, NULL, OPTION_WORKLOAD},
+	{"records", required_argument, NULL, OPTION_RECORDS},
+	{"value-size", required_argument, NULL, OPTION_VALUE_SIZE},
+	{"key-size", required_argument, NULL, OPTION_KEY_SIZE},
+	{"threads", required_argument, NULL, OPTION_THREADS},
+	{"seconds", required_argument, NULL, OPTION_SECONDS},
+	{"ops", required_argument, NULL, OPTION_OPS},
+	{"seed", required_argument, NULL, OPTION_SEED},
+	{"sync", required_argument, NULL, OPTION_SYNC},
+	{"dir", required_argument, NULL, OPTION_DIR},
+	{"json", no_argument, NULL, OPTION_JSON},
+	{"keep", no_argument, NULL, OPTION_KEEP},
+	{"repeat", required_argument, NULL, OPTION_REPEAT},
+	{"batch", required_argument, NULL, OPTION_BATCH},
+	{"scan-length", required_argument, NULL, OPTION_SCAN_LENGTH},
+	{"time-every", required_argument, NULL, OPTION_TIME_EVERY},
+	{"distribution", required_argument, NULL, OPTION_DISTRIBUTION},
+	{"list", no_argument, NULL, OPTION_LIST},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
+};
+
+static const char help_text[] =
+	"usage: bwt-bench [OPTION]...\n"
+	"Measure libbwt, or a peer, and print one line of key=value for each run.\n"
+	"\n"
+	"  -b, --backend=NAME       store to measure (bwt); --list names them\n"
+	"  -w, --workload=LIST      NAME[:THREADS],... on one store, in that order (load,read)\n"
+	"  -n, --records=N          records of the store (1M); k, M and G are decimal\n"
+	"      --key-size=BYTES     8..1024 (8); from 24 on keys are text\n"
+	"      --value-size=BYTES   (100)\n"
+	"      --threads=N          where the workload does not say (1)\n"
+	"      --seconds=S          length of a run (5)\n"
+	"      --ops=N              operations of a run, instead of a length\n"
+	"      --sync=none|sync     puts do not wait for the disk, or do (none)\n"
+	"      --distribution=uniform|zipfian|latest   instead of the workload's own\n"
+	"      --batch=N            pairs in the transaction of one put (1)\n"
+	"      --scan-length=N      entries of one scan (100)\n"
+	"      --repeat=N           measure each run so often (1)\n"
+	"      --time-every=N       time every Nth operation (16; durable puts 1)\n"
+	"      --seed=N             of all random choices (from the clock)\n"
+	"      --dir=DIR            make the store's directory below DIR ($TMPDIR or /var/tmp)\n"
+	"      --keep               leave the store behind, and say where\n"
+	"      --json               one JSON object for each run\n"
+	"      --list               backends and workloads of this build\n"
+	"  -h, --help               this text\n"
+	"  -V, --version            version of libbwt\n"
+	"\n"
+	"Exit status: 0 measured, 1 failed, 2 wrong usage.\n";
+
+static int wrong(const char *what, const char *text)
+{
+	fprintf(stderr, "bwt-bench: %s: '%s'\nTry 'bwt-bench --help'.\n", what, text);
+	return -EINVAL;
+}
+
+/* A whole number with a decimal suffix, in [@min, @max]. */
+static int parse_number(const char *name, const char *text, uint64_t min, uint64_t max,
+                        uint64_t *number)
+{
+	unsigned long long parsed;
+	uint64_t unit = 1;
+	char *end;
+
+	errno = 0;
+	parsed = strtoull(text, &end, 10);
+	if (end == text || errno != 0 || strchr(text, '-') != NULL)
+		return wrong(name, text);
+	if (*end == 'k' || *end == 'K')
+		unit = 1000;
+	else if (*end == 'M' || *end == 'm')
+		unit = 1000000;
+	else if (*end == 'G' || *end == 'g')
+		unit = 1000000000;
+	if (unit > 1)
+		end++;
+	if (*end != '\0' || parsed > max / unit || parsed * unit < min)
+		return wrong(name, text);
+	*number = parsed * unit;
+	return 0;
+}
+
+static int parse_unsigned(const char *name, const char *text, unsigned min, unsigned max,
+                          unsigned *number)
+{
+	uint64_t parsed = 0;
+	int rc = parse_number(name, text, min, max, &parsed);
+
+	if (rc == 0)
+		*number = (unsigned)parsed;
+	return rc;
+}
+
+static int parse_seconds(const char *text, double *seconds)
+{
+	char *end;
+
+	*seconds = strtod(text, &end);
+	if (end == text || *end != '\0' || !isfinite(*seconds) || *seconds <= 0 || *seconds > 1e6)
+		return wrong("--seconds", text);
+	return 0;
+}
+
+static int parse_sync(const char *text, enum backend_sync *sync)
+{
+	if (strcmp(text, "none") == 0)
+		*sync = BACKEND_NONE;
+	else if (strcmp(text, "sync") == 0)
+		*sync = BACKEND_SYNC;
+	else
+		return wrong("--sync", text);
+	return 0;
+}
+
+static int parse_shape(const char *text, enum random_shape *shape)
+{
+	if (strcmp(text, "uniform") == 0)
+		*shape = RANDOM_UNIFORM;
+	else if (strcmp(text, "zipfian") == 0)
+		*shape = RANDOM_ZIPFIAN;
+	else if (strcmp(text, "latest") == 0)
+		*shape = RANDOM_LATEST;
+	else
+		return wrong("--distribution", text);
+	return 0;
+}
+
+static int parse_backend(const char *text, const struct backend **backend)
+{
+	*backend = backend_find(text);
+	return *backend != NULL ? 0 : wrong("no such backend in this build", text);
+}
+
+static void print_list(void)
+{
+	const struct backend *backend;
+	const struct workload *workload;
+
+	puts("backends:");
+	for (size_t i = 0; (backend = backend_at(i)) != NULL; i++)
+		printf("  %-11s %s\n", backend->name, backend->about);
+	puts("workloads:");
+	for (size_t i = 0; (workload = workload_at(i)) != NULL; i++)
+		printf("  %-11s %s\n", workload->name, workload->about);
+}
+
+/* One option with a value. */
+static int parse_valued(struct bench_options *options, int code, const char *text)
+{
+	switch (code) {
+	case OPTION_BACKEND:
+		return parse_backend(text, &options->backend);
+	case OPTION_WORKLOAD:
+		options->workloads = text;
+		return 0;
+	case OPTION_RECORDS:
+		return parse_number("--records", text, 1, UINT32_MAX * 1000ull, &options->records);
+	case OPTION_VALUE_SIZE:
+		return parse_unsigned("--value-size", text, 0, OPTIONS_VALUE_MAX,
+		                      &options->value_size);
+	case OPTION_KEY_SIZE:
+		return parse_unsigned("--key-size", text, KEYS_SIZE_MIN, KEYS_SIZE_MAX,
+		                      &options->key_size);
+	case OPTION_THREADS:
+		return parse_unsigned("--threads", text, 1, OPTIONS_THREADS_MAX, &options->threads);
+	case OPTION_SECONDS:
+		return parse_seconds(text, &options->seconds);
+	case OPTION_OPS:
+		return parse_number("--ops", text, 1, UINT64_MAX, &options->ops);
+	case OPTION_SEED:
+		return parse_number("--seed", text, 0, UINT64_MAX, &options->seed);
+	case OPTION_SYNC:
+		return parse_sync(text, &options->sync);
+	case OPTION_DIR:
+		options->dir = text;
+		return 0;
+	case OPTION_REPEAT:
+		return parse_unsigned("--repeat", text, 1, 1000, &options->repeat);
+	case OPTION_BATCH:
+		return parse_unsigned("--batch", text, 1, OPTIONS_BATCH_MAX, &options->batch);
+	case OPTION_SCAN_LENGTH:
+		return parse_unsigned("--scan-length", text, 1, UINT32_MAX, &options->scan_length);
+	case OPTION_TIME_EVERY:
+		return parse_unsigned("--time-every", text, 1, UINT32_MAX, &options->time_every);
+	case OPTION_DISTRIBUTION:
+		return parse_shape(text, &options->shape);
+	default:
+		return -EINVAL; /* getopt_long() has said why */
+	}
+}
+
+static void set_defaults(struct bench_options *options)
+{
+	struct timespec now;
+	const char *tmp = getenv("TMPDIR");
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	*options = (struct bench_options){
+		.backend = &backend_bwt,
+		.workloads = "load,read",
+		.dir = tmp != NULL && tmp[0] != '\0' ? tmp : "/var/tmp",
+		.records = 1000000,
+		.seconds = 5,
+		.seed = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000,
+		.key_size = 8,
+		.value_size = 100,
+		.threads = 1,
+		.repeat = 1,
+		.batch = 1,
+		.scan_length = 100,
+	};
+}
+
+enum options_outcome options_parse(struct bench_options *options, int argc, char **argv)
+{
+	int code;
+
+	set_defaults(options);
+	while ((code = getopt_long(argc, argv, "b:w:n:hV", long_options, NULL)) != -1) {
+		switch (code) {
+		case OPTION_HELP:
+			fputs(help_text, stdout);
+			return OPTIONS_DONE;
+		case OPTION_VERSION:
+			printf("bwt-bench %s\n", bwt_version());
+			return OPTIONS_DONE;
+		case OPTION_LIST:
+			print_list();
+			return OPTIONS_DONE;
+		case OPTION_JSON:
+			options->json = true;
+			break;
+		case OPTION_KEEP:
+			options->keep = true;
+			break;
+		default:
+			if (parse_valued(options, code, optarg) < 0)
+				return OPTIONS_WRONG;
+		}
+	}
+	if (optind < argc) {
+		(void)wrong("unexpected argument", argv[optind]);
+		return OPTIONS_WRONG;
+	}
+	return OPTIONS_RUN;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_options.h - the command line of bwt-bench
+ */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "backend.h"
+#include "bench_random.h"
+
+#define OPTIONS_THREADS_MAX 256
+#define OPTIONS_BATCH_MAX 100000
+#define OPTIONS_VALUE_MAX (1u << 30)
+
+struct bench_options {
+	const struct backend *backend;
+	const char *workloads; /* NAME[:THREADS], separated by commas */
+	const char *dir;       /* where the store's directory is made */
+	uint64_t records;
+	uint64_t ops;   /* of each measured run, all threads together; 0: as long as seconds says */
+	double seconds; /* length of each measured run */
+	uint64_t seed;
+	uint32_t key_size;
+	uint32_t value_size;
+	unsigned threads;
+	unsigned repeat;
+	unsigned batch;       /* pairs of one put */
+	unsigned scan_length; /* entries of one scan, workload "scan" */
+	unsigned time_every;  /* every how many operations one is timed; 0: the mode's default */
+	enum backend_sync sync;
+	enum random_shape shape;
+	bool json;
+	bool keep;
+};
+
+enum options_outcome {
+	OPTIONS_RUN = 0,
+	OPTIONS_DONE = 1,   /* --help, --version or --list has been answered */
+	OPTIONS_WRONG = -1, /* said so on standard error */
+};
+
+/** options_parse - fill @options from the command line, defaults where it says nothing */
+enum options_outcome options_parse(struct bench_options *options, int argc, char **argv);
+
+#endif

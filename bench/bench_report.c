@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_report.c - a run as key=value text or as JSON, from one list of fields
+ */
+#include "bench_report.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "workload.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define BUILD_SANITIZER ", sanitizer"
+#else
+#define BUILD_SANITIZER ""
+#endif
+#ifdef __OPTIMIZE__
+#define BUILD_OPTIMIZED ", optimized"
+#else
+#define BUILD_OPTIMIZED ", NOT optimized"
+#endif
+#ifdef __clang__
+#define BUILD_COMPILER __VERSION__
+#else
+#define BUILD_COMPILER "gcc " __VERSION__
+#endif
+
+struct report {
+	FILE *out;
+	bool json;
+	bool is_first;
+};
+
+static void begin_field(struct report *report, const char *name)
+{
+	if (!report->is_first)
+		fputs(report->json ? ", " : " ", report->out);
+	report->is_first = false;
+	if (report->json)
+		fprintf(report->out, "\"%s\": ", name);
+	else
+		fprintf(report->out, "%s=", name);
+}
+
+__attribute__((format(printf, 3, 4))) static void number(struct report *report, const char *name,
+                                                         const char *format, ...)
+{
+	va_list args;
+
+	begin_field(report, name);
+	va_start(args, format);
+	vfprintf(report->out, format, args);
+	va_end(args);
+}
+
+/* Quoted in both forms; quotes, backslashes and control characters are left out of the text. */
+static void text(struct report *report, const char *name, const char *value)
+{
+	begin_field(report, name);
+	putc('"', report->out);
+	for (const char *c = value; *c != '\0'; c++)
+		if (*c != '"' && *c != '\\' && (unsigned char)*c >= ' ')
+			putc(*c, report->out);
+	putc('"', report->out);
+}
+
+/* " name=1 other=2" as fields of their own. */
+static void counters(struct report *report, const char *pairs)
+{
+	char copy[BACKEND_TEXT_MAX];
+	char *rest = copy;
+	char *pair;
+
+	snprintf(copy, sizeof copy, "%s", pairs);
+	while ((pair = strsep(&rest, " ")) != NULL) {
+		char *value = strchr(pair, '=');
+
+		if (value == NULL)
+			continue;
+		*value = '\0';
+		number(report, pair, "%s", value + 1);
+	}
+}
+
+static double per(uint64_t amount, uint64_t unit)
+{
+	return unit == 0 ? 0 : (double)amount / (double)unit;
+}
+
+static const char *shape_name(enum random_shape shape)
+{
+	switch (shape) {
+	case RANDOM_UNIFORM:
+		return "uniform";
+	case RANDOM_ZIPFIAN:
+		return "zipfian";
+	case RANDOM_LATEST:
+		return "latest";
+	default:
+		return "none";
+	}
+}
+
+static void print_result(struct report *report, const struct run_result *result)
+{
+	const double seconds = (double)result->elapsed_ns / 1e9;
+	const struct histogram *latency = &result->latency;
+
+	number(report, "ops_per_s", "%.0f", seconds > 0 ? (double)result->ops / seconds : 0);
+	number(report, "entries_per_s", "%.0f", seconds > 0 ? (double)result->entries / seconds : 0);
+	number(report, "ops", "%" PRIu64, result->ops);
+	number(report, "seconds", "%.3f", seconds);
+	number(report, "p50_us", "%.2f", (double)histogram_percentile(latency, 50) / 1e3);
+	number(report, "p99_us", "%.2f", (double)histogram_percentile(latency, 99) / 1e3);
+	number(report, "p999_us", "%.2f", (double)histogram_percentile(latency, 99.9) / 1e3);
+	number(report, "max_us", "%.2f", (double)latency->max / 1e3);
+	number(report, "timed", "%" PRIu64, latency->total);
+	number(report, "misses", "%" PRIu64, result->misses);
+	number(report, "put_bytes", "%" PRIu64, result->put_bytes);
+	number(report, "write_amp", "%.2f", per(result->written.process, result->put_bytes));
+	number(report, "device_write_amp", "%.2f", per(result->written.device, result->put_bytes));
+	number(report, "disk_bytes", "%" PRIu64, result->disk_bytes);
+	number(report, "space_amp", "%.2f", per(result->disk_bytes, result->live_bytes));
+	number(report, "anon_mib", "%.1f", (double)result->anon_peak / 1048576.0);
+}
+
+static void print_settings(struct report *report, const struct run *run,
+                           const struct report_context *context)
+{
+	number(report, "records", "%" PRIu64, run->options->records);
+	number(report, "key_size", "%u", run->keys->key_size);
+	number(report, "value_size", "%u", run->keys->value_size);
+	number(report, "batch", "%u", run->options->batch);
+	number(report, "scan_length", "%u", run->options->scan_length);
+	text(report, "distribution", shape_name(run->shape));
+	text(report, "order", context->ordered ? "key" : "random");
+	number(report, "seed", "%" PRIu64, run->options->seed);
+	text(report, "sync", context->sync == BACKEND_SYNC ? "sync" : "none");
+	text(report, "store", context->store);
+	text(report, "file_system", context->names.file_system);
+	text(report, "cpu", context->names.cpu);
+	text(report, "kernel", context->names.kernel);
+	text(report, "build", BUILD_COMPILER BUILD_OPTIMIZED BUILD_SANITIZER);
+	text(report, "libbwt", bwt_version());
+}
+
+void report_print(FILE *out, const struct run *run, const struct run_result *result,
+                  const struct report_context *context)
+{
+	struct report report = {out, run->options->json, true};
+
+	if (report.json)
+		putc('{', out);
+	text(&report, "workload", run->workload->name);
+	text(&report, "backend", run->options->backend->name);
+	number(&report, "threads", "%u", run->thread_count);
+	number(&report, "round", "%u", context->round);
+	print_result(&report, result);
+	counters(&report, context->counters);
+	print_settings(&report, run, context);
+	fputs(report.json ? "}\n" : "\n", out);
+	fflush(out);
+}

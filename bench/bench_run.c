@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_run.c - threads, barrier, clock (R1 to R3 of bench_run.h)
+ *
+ * The calling thread is the monitor: while the workers run it only sleeps, stops them when time is
+ * up, and looks at the memory of the process 20 times a second.
+ */
+#include "bench_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "workload.h"
+
+#define MONITOR_NS 5000000u /* how often the monitor looks whether time is up */
+#define MEMORY_ROUNDS 10    /* every how many of those it looks at the memory */
+#define SETTLE_WINDOW_NS 100000000u
+#define SETTLE_WINDOWS 3 /* so many quiet windows in a row */
+#define SETTLE_WINDOWS_MAX 600
+#define SETTLE_BUSY_PERCENT 5 /* of one processor: more is not quiet */
+
+static _Atomic bool interrupted; /* by run_interrupt(); relaxed, it orders nothing */
+
+void run_interrupt(void)
+{
+	atomic_store_explicit(&interrupted, true, memory_order_relaxed);
+}
+
+bool run_interrupted(void)
+{
+	return atomic_load_explicit(&interrupted, memory_order_relaxed);
+}
+
+static void sleep_ns(uint64_t duration_ns)
+{
+	const struct timespec duration = {(time_t)(duration_ns / 1000000000u),
+	                                  (long)(duration_ns % 1000000000u)};
+
+	(void)nanosleep(&duration, NULL); /* shorter by a signal does no harm */
+}
+
+void run_settle(const char *dir)
+{
+	unsigned quiet = 0;
+
+	for (unsigned i = 0; i < SETTLE_WINDOWS_MAX && quiet < SETTLE_WINDOWS && !run_interrupted();
+	     i++) {
+		const uint64_t before_ns = system_cpu_ns();
+
+		sleep_ns(SETTLE_WINDOW_NS);
+		quiet = (system_cpu_ns() - before_ns) * 100 < SETTLE_WINDOW_NS * SETTLE_BUSY_PERCENT
+		                ? quiet + 1
+		                : 0;
+	}
+	system_flush(dir);
+}
+
+static void fail(struct run *run, int rc)
+{
+	int expected = 0;
+
+	(void)atomic_compare_exchange_strong_explicit(&run->failed, &expected, rc,
+	                                              memory_order_relaxed, memory_order_relaxed);
+	atomic_store_explicit(&run->stop, true, memory_order_relaxed);
+}
+
+static int steps(struct worker *worker)
+{
+	struct run *run = worker->run;
+	unsigned until_timed = 1;
+
+	while (worker->op_done < worker->op_limit &&
+	       !atomic_load_explicit(&run->stop, memory_order_relaxed)) {
+		const bool timed = --until_timed == 0;
+		const uint64_t before_ns = timed ? system_now_ns() : 0;
+		int rc = run->workload->step(worker);
+
+		if (rc < 0)
+			return rc;
+		if (timed) {
+			histogram_add(&worker->latency, system_now_ns() - before_ns);
+			until_timed = run->time_every;
+		}
+		worker->op_done += (uint64_t)rc;
+	}
+	return 0;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *worker = arg;
+	struct run *run = worker->run;
+	int rc = run->options->backend->thread_open(run->store, &worker->thread);
+	const bool is_open = rc == 0;
+
+	if (!is_open)
+		fail(run, rc);
+	(void)pthread_barrier_wait(&run->start);
+	worker->start_ns = system_now_ns();
+	if (is_open) {
+		rc = steps(worker);
+		if (rc < 0)
+			fail(run, rc);
+	}
+	worker->end_ns = system_now_ns();
+	if (is_open)
+		run->options->backend->thread_close(worker->thread);
+	/* RELEASE: the monitor reads this worker's counts; pairs with the ACQUIRE in monitor(). */
+	atomic_fetch_sub_explicit(&run->running, 1, memory_order_release);
+	return NULL;
+}
+
+static void show_progress(const struct run *run, uint64_t elapsed_ns)
+{
+	const double percent =
+		run->op_count > 0 ? 0.0 : (double)elapsed_ns / (run->options->seconds * 1e7);
+
+	if (run->op_count > 0)
+		fprintf(stderr, "\r%-10s %-10s %3u threads  %5.1f s ", run->options->backend->name,
+		        run->workload->name, run->thread_count, (double)elapsed_ns / 1e9);
+	else
+		fprintf(stderr, "\r%-10s %-10s %3u threads  %3.0f %% ", run->options->backend->name,
+		        run->workload->name, run->thread_count, percent < 100 ? percent : 100);
+}
+
+/* Wait for the workers; returns the largest memory seen. */
+static uint64_t monitor(struct run *run)
+{
+	const uint64_t limit_ns =
+		run->op_count > 0 ? UINT64_MAX : (uint64_t)(run->options->seconds * 1e9);
+	const bool is_terminal = isatty(STDERR_FILENO) != 0;
+	const uint64_t start_ns = system_now_ns();
+	uint64_t anon_peak = system_anon_bytes();
+
+	for (unsigned round = 1; atomic_load_explicit(&run->running, memory_order_acquire) > 0;
+	     round++) {
+		const uint64_t elapsed_ns = system_now_ns() - start_ns;
+		uint64_t anon;
+
+		if (elapsed_ns >= limit_ns || run_interrupted())
+			atomic_store_explicit(&run->stop, true, memory_order_relaxed);
+		if (round % MEMORY_ROUNDS == 0) {
+			anon = system_anon_bytes();
+			anon_peak = anon > anon_peak ? anon : anon_peak;
+			if (is_terminal)
+				show_progress(run, elapsed_ns);
+		}
+		sleep_ns(limit_ns > elapsed_ns && limit_ns - elapsed_ns < MONITOR_NS
+		                 ? limit_ns - elapsed_ns
+		                 : MONITOR_NS);
+	}
+	if (is_terminal)
+		fprintf(stderr, "\r%60s\r", "");
+	return anon_peak;
+}
+
+static void collect(struct run *run, struct worker *const workers[], struct run_result *result)
+{
+	const uint64_t pair_size = (uint64_t)run->keys->key_size + run->keys->value_size;
+	uint64_t start_ns = UINT64_MAX;
+	uint64_t end_ns = 0;
+
+	for (unsigned i = 0; i < run->thread_count; i++) {
+		const struct worker *worker = workers[i];
+
+		result->ops += worker->op_done;
+		result->entries += worker->entries;
+		result->misses += worker->misses;
+		result->put_bytes += worker->puts * pair_size;
+		histogram_merge(&result->latency, &worker->latency);
+		start_ns = worker->start_ns < start_ns ? worker->start_ns : start_ns;
+		end_ns = worker->end_ns > end_ns ? worker->end_ns : end_ns;
+	}
+	result->elapsed_ns = end_ns - start_ns;
+	result->live_bytes =
+		atomic_load_explicit(&run->next_record, memory_order_relaxed) * pair_size;
+}
+
+static uint64_t op_limit_of(const struct run *run, unsigned id)
+{
+	if (run->op_count == 0)
+		return UINT64_MAX;
+	return run->op_count / run->thread_count + (id < run->op_count % run->thread_count ? 1 : 0);
+}
+
+/* Workers that could not be started leave the barrier waiting, so that is fatal. */
+static int start_and_join(struct run *run, struct worker *const workers[], uint64_t *anon_peak)
+{
+	pthread_t threads[OPTIONS_THREADS_MAX];
+
+	for (unsigned i = 0; i < run->thread_count; i++) {
+		int error = pthread_create(&threads[i], NULL, worker_main, workers[i]);
+
+		if (error != 0) {
+			fprintf(stderr, "bwt-bench: cannot start thread %u: %s\n", i,
+			        strerror(error));
+			exit(EXIT_FAILURE);
+		}
+	}
+	(void)pthread_barrier_wait(&run->start);
+	*anon_peak = monitor(run);
+	for (unsigned i = 0; i < run->thread_count; i++)
+		(void)pthread_join(threads[i], NULL);
+	return atomic_load_explicit(&run->failed, memory_order_relaxed);
+}
+
+int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
+{
+	struct worker *workers[OPTIONS_THREADS_MAX] = {NULL};
+	struct system_written before;
+	uint64_t anon_peak = 0;
+	unsigned count = 0;
+	int rc = -ENOMEM;
+
+	memset(result, 0, sizeof *result);
+	if (run->workload->op_count != NULL)
+		run->op_count = run->workload->op_count(run);
+	for (count = 0; count < run->thread_count; count++) {
+		workers[count] = worker_new(run, count);
+		if (workers[count] == NULL)
+			goto fail_workers;
+		workers[count]->op_limit = op_limit_of(run, count);
+	}
+	atomic_store_explicit(&run->running, run->thread_count, memory_order_relaxed);
+	atomic_store_explicit(&run->failed, 0, memory_order_relaxed);
+	atomic_store_explicit(&run->stop, false, memory_order_relaxed);
+	(void)pthread_barrier_init(&run->start, NULL, run->thread_count + 1);
+	system_written_read(run->dir, &before);
+	rc = start_and_join(run, workers, &anon_peak);
+	(void)pthread_barrier_destroy(&run->start);
+	if (rc == 0 && (run->workload->flags & WORKLOAD_WRITES) != 0) {
+		rc = run->options->backend->sync(run->store);
+		run_settle(run->dir);
+	}
+	system_written_read(run->dir, &result->written);
+	result->written.process -= before.process;
+	result->written.device -= before.device;
+	result->anon_peak = anon_peak > anon_base ? anon_peak - anon_base : 0;
+	result->disk_bytes = system_disk_bytes(run->dir);
+	collect(run, workers, result);
+
+fail_workers:
+	while (count > 0)
+		worker_free(workers[--count]);
+	return rc;
+}

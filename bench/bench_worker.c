@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_worker.c - the operations of which workloads are made, counted and checked
+ *
+ * Every value that a get or scan shows is compared with its key (bench_keys.h): a store that answers
+ * fast and wrong ends the run.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_run.h"
+
+#define VERSION_ID_SHIFT 48 /* versions of different workers differ in the bits from here on */
+
+struct worker *worker_new(struct run *run, unsigned id)
+{
+	const unsigned batch = run->options->batch;
+	const size_t pair_size = (size_t)run->keys->key_size + run->keys->value_size;
+	struct worker *worker = aligned_alloc(_Alignof(struct worker), sizeof *worker);
+
+	if (worker == NULL)
+		return NULL;
+	memset(worker, 0, sizeof *worker);
+	worker->run = run;
+	worker->id = id;
+	worker->version = (uint64_t)id << VERSION_ID_SHIFT;
+	random_init(&worker->random, run->options->seed, 1 + id);
+	worker->records = calloc(batch, sizeof *worker->records);
+	worker->pairs = calloc(batch, sizeof *worker->pairs);
+	worker->bytes = malloc(batch * pair_size + run->keys->key_size);
+	if (worker->records == NULL || worker->pairs == NULL || worker->bytes == NULL) {
+		worker_free(worker);
+		return NULL;
+	}
+	for (unsigned i = 0; i < batch; i++) {
+		unsigned char *key = worker->bytes + i * pair_size;
+
+		worker->pairs[i].key = (struct bwt_slice){key, run->keys->key_size};
+		worker->pairs[i].value =
+			(struct bwt_slice){key + run->keys->key_size, run->keys->value_size};
+	}
+	return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+	free(worker->records);
+	free(worker->pairs);
+	free(worker->bytes);
+	free(worker);
+}
+
+uint64_t worker_pick(struct worker *worker)
+{
+	const struct run *run = worker->run;
+	uint64_t newest;
+
+	switch (run->shape) {
+	case RANDOM_ZIPFIAN:
+		return random_zipf_scrambled(&run->scrambled, &worker->random, run->record_count);
+	case RANDOM_LATEST:
+		newest = atomic_load_explicit(&run->next_record, memory_order_relaxed) - 1;
+		return newest - random_zipf_rank(&run->latest, &worker->random);
+	default:
+		return random_below(&worker->random, run->record_count);
+	}
+}
+
+int worker_put(struct worker *worker, size_t count)
+{
+	const struct keys *keys = worker->run->keys;
+	const size_t pair_size = (size_t)keys->key_size + keys->value_size;
+
+	for (size_t i = 0; i < count; i++) {
+		unsigned char *key = worker->bytes + i * pair_size;
+
+		keys_key(keys, worker->records[i], key);
+		keys_value(keys, key, worker->version++, key + keys->key_size);
+	}
+	worker->puts += count;
+	return worker->run->options->backend->put(worker->thread, count, worker->pairs);
+}
+
+/* The key of @record in the worker's spare place. */
+static struct bwt_slice key_of(struct worker *worker, uint64_t record)
+{
+	const struct keys *keys = worker->run->keys;
+	const size_t pair_size = (size_t)keys->key_size + keys->value_size;
+	unsigned char *key = worker->bytes + worker->run->options->batch * pair_size;
+
+	keys_key(keys, record, key);
+	return (struct bwt_slice){key, keys->key_size};
+}
+
+static int wrong_value(const struct worker *worker)
+{
+	fprintf(stderr, "bwt-bench: %s: a value does not belong to its key\n",
+	        worker->run->options->backend->name);
+	return -EBADMSG;
+}
+
+static void check_entry(void *ctx, struct bwt_slice key, struct bwt_slice value)
+{
+	struct worker *worker = ctx;
+
+	worker->entries++;
+	if (!keys_check(worker->run->keys, key, value))
+		worker->wrong++;
+}
+
+int worker_get(struct worker *worker, uint64_t record)
+{
+	const struct backend *backend = worker->run->options->backend;
+	int rc = backend->get(worker->thread, key_of(worker, record), check_entry, worker);
+
+	if (worker->wrong > 0)
+		return wrong_value(worker);
+	if (rc != BWT_NOT_FOUND)
+		return rc;
+	if (record < worker->run->record_count) { /* R2 */
+		fprintf(stderr, "bwt-bench: %s: record %ju is gone\n", backend->name,
+		        (uintmax_t)record);
+		return -ENODATA;
+	}
+	worker->misses++;
+	return 0;
+}
+
+int worker_delete(struct worker *worker, uint64_t record)
+{
+	return worker->run->options->backend->delete (worker->thread, key_of(worker, record));
+}
+
+static int scan_from(struct worker *worker, struct bwt_slice from, uint64_t count)
+{
+	int rc = worker->run->options->backend->scan(worker->thread, from, count, check_entry,
+	                                             worker);
+
+	return rc == 0 && worker->wrong > 0 ? wrong_value(worker) : rc;
+}
+
+int worker_scan(struct worker *worker, uint64_t record, uint64_t count)
+{
+	return scan_from(worker, key_of(worker, record), count);
+}
+
+int worker_scan_all(struct worker *worker)
+{
+	return scan_from(worker, (struct bwt_slice){NULL, 0}, UINT64_MAX);
+}

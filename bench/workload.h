@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * workload.h - what a run does: a row of the table
+ */
+#ifndef BENCH_WORKLOAD_H
+#define BENCH_WORKLOAD_H
+
+#include "bench_run.h"
+
+enum workload_flag {
+	WORKLOAD_FRESH = 1,    /* starts from an empty store */
+	WORKLOAD_ORDERED = 2,  /* and gives it records in key order */
+	WORKLOAD_READS = 4,    /* needs a store that can be read back */
+	WORKLOAD_WRITES = 8,   /* write amplification means something */
+	WORKLOAD_DURABLE = 16, /* whatever --sync says */
+};
+
+/** Shares of a mixed workload, percent; together 100. */
+struct workload_mix {
+	unsigned read;
+	unsigned update;
+	unsigned insert;
+	unsigned scan;   /* of 1 to 100 entries, or scan_length where fixed_scan is set */
+	unsigned modify; /* read, then update the same record */
+	bool fixed_scan;
+};
+
+struct workload {
+	const char *name;
+	const char *about;
+	unsigned flags;          /* enum workload_flag */
+	enum random_shape shape; /* unless the command line chooses */
+	struct workload_mix mix;
+	/* One step of a worker. Returns the number of operations done, at least 1, or a negative code. */
+	int (*step)(struct worker *worker);
+	/* Operations of a whole run; NULL: as the command line says. */
+	uint64_t (*op_count)(const struct run *run);
+};
+
+/** workload_at - walk over all workloads; NULL past the last */
+const struct workload *workload_at(size_t index);
+
+/** workload_find - by name, the first @size characters of @name; NULL when unknown */
+const struct workload *workload_find(const char *name, size_t size);
+
+/* Steps, one file each. */
+int workload_load_step(struct worker *worker); /* workload_load.c */
+uint64_t workload_load_op_count(const struct run *run);
+int workload_mix_step(struct worker *worker);       /* workload_mix.c */
+int workload_scan_full_step(struct worker *worker); /* workload_scan.c */
+uint64_t workload_scan_full_op_count(const struct run *run);
+int workload_churn_step(struct worker *worker); /* workload_churn.c */
+
+#endif

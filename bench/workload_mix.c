@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * workload_mix.c - operations drawn by lot from a workload's shares
+ */
+#include "workload.h"
+
+#define SCAN_LENGTH_MAX 100 /* YCSB's maxscanlength; lengths are uniform in 1..this */
+
+static int insert_one(struct worker *worker)
+{
+	worker->records[0] =
+		atomic_fetch_add_explicit(&worker->run->next_record, 1, memory_order_relaxed);
+	return worker_put(worker, 1);
+}
+
+/* An update is one transaction of batch pairs and counts as that many operations. */
+static int update_batch(struct worker *worker)
+{
+	const unsigned count = worker->run->options->batch;
+	int rc;
+
+	for (unsigned i = 0; i < count; i++)
+		worker->records[i] = worker_pick(worker);
+	rc = worker_put(worker, count);
+	return rc < 0 ? rc : (int)count;
+}
+
+static int scan_some(struct worker *worker, bool fixed)
+{
+	const uint64_t length = fixed ? worker->run->options->scan_length
+	                              : 1 + random_below(&worker->random, SCAN_LENGTH_MAX);
+
+	return worker_scan(worker, worker_pick(worker), length);
+}
+
+static int modify_one(struct worker *worker)
+{
+	int rc;
+
+	worker->records[0] = worker_pick(worker);
+	rc = worker_get(worker, worker->records[0]);
+	return rc < 0 ? rc : worker_put(worker, 1);
+}
+
+int workload_mix_step(struct worker *worker)
+{
+	const struct workload_mix *mix = &worker->run->workload->mix;
+	unsigned lot = (unsigned)random_below(&worker->random, 100);
+	int rc;
+
+	if (lot < mix->read) {
+		rc = worker_get(worker, worker_pick(worker));
+	} else if ((lot -= mix->read) < mix->update) {
+		return update_batch(worker);
+	} else if ((lot -= mix->update) < mix->insert) {
+		rc = insert_one(worker);
+	} else if ((lot -= mix->insert) < mix->scan) {
+		rc = scan_some(worker, mix->fixed_scan);
+	} else {
+		rc = modify_one(worker);
+	}
+	return rc < 0 ? rc : 1;
+}
