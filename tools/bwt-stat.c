@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bwt-stat.c - the counters of a store, also while another process has it open
+ *
+ *   not open elsewhere   opened read-only for a moment; the counters of events are zero then,
+ *                        because they count from opening
+ *   open elsewhere       read from the file "stats" that the owner keeps (db/stat_file.h)
+ *
+ * With --watch it asks anew each time, so it never keeps a store from being opened for long.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bwt.h"
+#include "db/stat_file.h"
+#include "tools/tool_args.h"
+#include "tools/tool_print.h"
+
+enum {
+	OPTION_JSON = TOOL_LONG_ONLY + 1,
+};
+
+#define WATCH_SECONDS_MAX 86400u
+#define WATCH_HEAD_EVERY 20u /* lines */
+
+static const struct tool_option stat_options[] = {
+	{'w', "watch", "SECONDS", "go on: a line of rates every SECONDS seconds"},
+	{OPTION_JSON, "json", NULL, "one JSON object; with --watch one a line"},
+	{0, NULL, NULL, NULL},
+};
+
+static const struct tool stat_tool = {
+	.name = "bwt-stat",
+	.purpose = "Shows sizes, counts and counters of a store, also while it is in use.",
+	.options = stat_options,
+	.usage_status = TOOL_EXIT_USAGE,
+};
+
+enum field_kind {
+	FIELD_COUNT,
+	FIELD_BYTES,
+	FIELD_LSN
+};
+
+/* Every number of struct bwt_stats; a test holds this complete. */
+static const struct field {
+	const char *name;
+	size_t offset;
+	enum field_kind kind;
+	const char *group; /* heading before this line, or NULL */
+	const char *label;
+} fields[] = {
+#define FIELD(name, kind, group, label)                                                            \
+	{                                                                                          \
+#name, offsetof(struct bwt_stats, name), kind, group, label                        \
+	}
+	FIELD(key_count, FIELD_COUNT, "Content", "keys"),
+	FIELD(tree_count, FIELD_COUNT, NULL, "named trees"),
+	FIELD(page_count, FIELD_COUNT, NULL, "pages"),
+	FIELD(tree_depth, FIELD_COUNT, NULL, "levels of the main tree"),
+	FIELD(arena_bytes, FIELD_BYTES, "Space", "arena"),
+	FIELD(arena_live_bytes, FIELD_BYTES, NULL, "  of which live"),
+	FIELD(arena_free_bytes, FIELD_BYTES, NULL, "  of which free"),
+	FIELD(wal_bytes, FIELD_BYTES, NULL, "write-ahead log"),
+	FIELD(vlog_bytes, FIELD_BYTES, NULL, "value log"),
+	FIELD(vlog_live_bytes, FIELD_BYTES, NULL, "  of which live"),
+	FIELD(newest_lsn, FIELD_LSN, "Log", "newest LSN"),
+	FIELD(durable_lsn, FIELD_LSN, NULL, "durable LSN"),
+	FIELD(oldest_snapshot_lsn, FIELD_LSN, NULL, "oldest snapshot"),
+	FIELD(checkpoint_lsn, FIELD_LSN, NULL, "replay would start at"),
+	FIELD(checkpoint_count, FIELD_COUNT, "Since opening", "checkpoints"),
+	FIELD(commits, FIELD_COUNT, NULL, "commits"),
+	FIELD(conflicts, FIELD_COUNT, NULL, "conflicts"),
+	FIELD(user_bytes_written, FIELD_BYTES, NULL, "keys and values put"),
+	FIELD(device_bytes_written, FIELD_BYTES, NULL, "written to files"),
+	FIELD(log_flushes, FIELD_COUNT, NULL, "group commits"),
+	FIELD(consolidations, FIELD_COUNT, NULL, "consolidations"),
+	FIELD(splits, FIELD_COUNT, NULL, "splits"),
+	FIELD(merges, FIELD_COUNT, NULL, "merges"),
+	FIELD(swaps_lost, FIELD_COUNT, NULL, "swaps lost"),
+	FIELD(pushes, FIELD_COUNT, NULL, "pending versions pushed"),
+	FIELD(wounds, FIELD_COUNT, NULL, "pending versions aborted"),
+	FIELD(extents_cleaned, FIELD_COUNT, NULL, "extents cleaned"),
+	FIELD(gate_retries, FIELD_COUNT, NULL, "checkpoint cuts retried"),
+#undef FIELD
+};
+
+#define FIELD_TOTAL (sizeof fields / sizeof fields[0])
+
+static_assert(sizeof(struct bwt_stats) == FIELD_TOTAL * 8 + 32, "a number has no line above");
+
+struct source {      /* where the numbers come from */
+	bool live;   /* of a process that has the store open */
+	pid_t owner; /* its id */
+	double age;  /* seconds since it wrote them */
+};
+
+struct watcher {
+	const char *store;
+	bool json;
+	unsigned seconds; /* 0: once */
+	struct bwt_stats stats, before;
+	struct source source;
+	unsigned lines;
+};
+
+static uint64_t field_value(const struct bwt_stats *stats, const struct field *field)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)stats + field->offset, sizeof value);
+	return value;
+}
+
+/* The file that the owner keeps. False: it has none that can be read. */
+static bool read_stat_file(struct watcher *watcher)
+{
+	char path[4096];
+	struct timespec now;
+	struct stat st;
+	uint64_t pid, updated_ns;
+	void *map;
+	bool good;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/%s", watcher->store, STAT_FILE_NAME);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	map = MAP_FAILED;
+	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= sizeof(struct stat_file))
+		map = mmap(NULL, sizeof(struct stat_file), PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (map == MAP_FAILED)
+		return false;
+	good = stat_file_read(map, sizeof(struct stat_file), &watcher->stats, &pid, &updated_ns);
+	munmap(map, sizeof(struct stat_file));
+	if (!good)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &now);
+	watcher->source.live = true;
+	watcher->source.owner = (pid_t)pid;
+	watcher->source.age =
+		(double)now.tv_sec + (double)now.tv_nsec * 1e-9 - (double)updated_ns * 1e-9;
+	if (watcher->source.age < 0)
+		watcher->source.age = 0;
+	return true;
+}
+
+static int collect(struct watcher *watcher)
+{
+	const struct bwt_options options = {.flags = BWT_RDONLY | BWT_CATCH_SIGBUS};
+	struct bwt_db *db;
+	int rc = bwt_open(watcher->store, &options, &db);
+
+	if (rc == BWT_BUSY && read_stat_file(watcher))
+		return BWT_OK;
+	if (rc != BWT_OK)
+		return rc;
+	watcher->source = (struct source){.live = false};
+	rc = bwt_stat(db, &watcher->stats);
+	bwt_close(db);
+	return rc;
+}
+
+static void print_json(const struct watcher *watcher)
+{
+	fputs("{\"store\": ", stdout);
+	tool_json_string(stdout, watcher->store);
+	for (size_t i = 0; i < FIELD_TOTAL; i++)
+		printf(", \"%s\": %" PRIu64, fields[i].name,
+		       field_value(&watcher->stats, &fields[i]));
+	fputs(", \"io_engine\": ", stdout);
+	tool_json_string(stdout, watcher->stats.io_engine);
+	fputs(", \"media\": ", stdout);
+	tool_json_string(stdout, watcher->stats.media);
+	if (watcher->source.live)
+		printf(", \"owner_pid\": %ld, \"age_seconds\": %.3f}\n",
+		       (long)watcher->source.owner, watcher->source.age);
+	else
+		fputs(", \"owner_pid\": null, \"age_seconds\": 0}\n", stdout);
+}
+
+static void print_all(const struct watcher *watcher)
+{
+	char human[TOOL_HUMAN_SIZE];
+
+	if (watcher->source.live)
+		printf("%s: open in process %ld, numbers %.1f s old\n", watcher->store,
+		       (long)watcher->source.owner, watcher->source.age);
+	else
+		printf("%s: not open elsewhere\n", watcher->store);
+	for (size_t i = 0; i < FIELD_TOTAL; i++) {
+		uint64_t value = field_value(&watcher->stats, &fields[i]);
+
+		if (fields[i].group != NULL)
+			printf("%s\n", fields[i].group);
+		printf("  %-26s %20" PRIu64, fields[i].label, value);
+		if (fields[i].kind == FIELD_BYTES && value >= 1024)
+			printf("  %s", tool_human(human, value));
+		putchar('\n');
+	}
+	printf("System\n  %-26s %20s\n  %-26s %20s\n", "I/O engine", watcher->stats.io_engine,
+	       "media", watcher->stats.media);
+}
+
+/* Events per second; a counter that went back belongs to a new opening. */
+static double rate(const struct watcher *watcher, uint64_t now, uint64_t before)
+{
+	return now < before ? 0.0 : (double)(now - before) / (double)watcher->seconds;
+}
+
+static void print_rates(struct watcher *watcher)
+{
+	const struct bwt_stats *now = &watcher->stats, *before = &watcher->before;
+	double live = now->arena_bytes == 0
+	                      ? 0
+	                      : 100.0 * (double)now->arena_live_bytes / (double)now->arena_bytes;
+	char put[TOOL_HUMAN_SIZE], device[TOOL_HUMAN_SIZE], arena[TOOL_HUMAN_SIZE];
+	char wal[TOOL_HUMAN_SIZE], vlog[TOOL_HUMAN_SIZE];
+
+	if (watcher->lines++ % WATCH_HEAD_EVERY == 0)
+		printf("%10s %12s %12s %12s %10s %10s %5s %10s %10s %6s\n", "commits/s", "flushes/s",
+		       "put/s", "written/s", "keys", "arena", "live", "log", "values", "cuts");
+	tool_human(put, (uint64_t)rate(watcher, now->user_bytes_written, before->user_bytes_written));
+	tool_human(device,
+	           (uint64_t)rate(watcher, now->device_bytes_written, before->device_bytes_written));
+	tool_human(arena, now->arena_bytes);
+	tool_human(wal, now->wal_bytes);
+	tool_human(vlog, now->vlog_bytes);
+	printf("%10.0f %12.0f %12s %12s %10" PRIu64 " %10s %4.0f%% %10s %10s %6" PRIu64 "\n",
+	       rate(watcher, now->commits, before->commits),
+	       rate(watcher, now->log_flushes, before->log_flushes), put, device, now->key_count,
+	       arena, live, wal, vlog, now->checkpoint_count);
+}
+
+static void print(struct watcher *watcher, bool first)
+{
+	if (watcher->json)
+		print_json(watcher);
+	else if (first)
+		print_all(watcher);
+	else
+		print_rates(watcher);
+	fflush(stdout);
+}
+
+/* Until the output is closed (head) or somebody interrupts. */
+static int watch(struct watcher *watcher)
+{
+	for (bool first = true;; first = false) {
+		int rc = collect(watcher);
+
+		if (rc != BWT_OK)
+			return rc;
+		print(watcher, first);
+		if (watcher->seconds == 0 || ferror(stdout))
+			return BWT_OK;
+		watcher->before = watcher->stats;
+		sleep(watcher->seconds);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct watcher watcher = {0};
+	const char *value;
+	int letter, rc, status = EXIT_SUCCESS;
+
+	while ((letter = tool_args_next(&stat_tool, argc, argv, &value)) != -1) {
+		if (letter == OPTION_JSON)
+			watcher.json = true;
+		else
+			watcher.seconds = (unsigned)tool_args_number(&stat_tool, "--watch", value,
+			                                             1, WATCH_SECONDS_MAX);
+	}
+	watcher.store = tool_args_store(&stat_tool, argc, argv);
+	rc = watch(&watcher);
+	if (rc != BWT_OK)
+		status = tool_fail(stat_tool.name, watcher.store, rc);
+	return tool_close_output(stat_tool.name) ? status : TOOL_EXIT_FAILURE;
+}
