@@ -143,7 +143,7 @@ int sys_dir_sync(int dir_fd)
 int sys_dir_list(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx)
 {
 	struct dirent *entry;
-	int fd, rc;
+	int fd = -1, rc;
 	DIR *dir;
 
 	/* A descriptor of our own: a duplicate would share its position with @dir_fd. */
@@ -158,7 +158,7 @@ int sys_dir_list(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx
 	}
 	for (;;) {
 		errno = 0;
-		entry = readdir(dir);
+		entry = readdir(dir); /* NOLINT(concurrency-mt-unsafe): the stream is this call's own */
 		if (entry == NULL) {
 			if (errno != 0)
 				rc = sys_fail(errno, "list directory", fd, SYS_NO_OFF);
@@ -285,7 +285,7 @@ int sys_file_disk_bytes(int fd, uint64_t *bytes)
 /* Where fallocate is unknown only writing takes blocks; what is in the file already stays. */
 static int allocate_by_writing(int fd, uint64_t off, uint64_t end)
 {
-	uint64_t size;
+	uint64_t size = 0;
 	int rc = sys_file_size(fd, &size);
 
 	if (rc < 0)
@@ -349,7 +349,7 @@ int sys_file_read_some(int fd, void *data, size_t size, uint64_t off, size_t *go
 
 int sys_file_read(int fd, void *data, size_t size, uint64_t off)
 {
-	size_t got;
+	size_t got = 0;
 	int rc = sys_file_read_some(fd, data, size, off, &got);
 
 	if (rc == BWT_OK && got < size)
@@ -416,6 +416,7 @@ int sys_file_drop_cache(int fd)
 int sys_file_lock(int fd)
 {
 	char name[256];
+	long holder;
 	int failed;
 
 	/* By number: the header of flock() has the name of ours, sys/file.h. */
@@ -427,7 +428,10 @@ int sys_file_lock(int fd)
 	if (errno != EWOULDBLOCK)
 		return sys_fail(errno, "lock", fd, SYS_NO_OFF);
 	sys_fd_name(fd, name, sizeof name);
-	return error_set(BWT_BUSY, "%s is locked by process %ld", name, sys_file_lock_owner(fd));
+	holder = sys_file_lock_owner(fd);
+	if (holder == 0)
+		return error_set(BWT_BUSY, "%s is locked by another process", name);
+	return error_set(BWT_BUSY, "%s is locked by process %ld", name, holder);
 }
 
 int sys_file_lock_note(int fd)

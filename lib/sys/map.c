@@ -181,7 +181,7 @@ static void touch(const struct sys_map *map, uint64_t off, uint64_t end)
  */
 static int explain_fault(const struct sys_map *map, uint64_t off, uint64_t end)
 {
-	uint64_t size;
+	uint64_t size = 0;
 	int rc = sys_file_size(map->fd, &size);
 
 	if (rc < 0)
