@@ -229,7 +229,7 @@ uninstall: ## what install put there
 		$(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(INSTALL_BIN))) \
 		$(foreach p,$(MAN_PAGES),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$p))/$(notdir $p))
 
-INSTALL_BIN := $(filter-out $(O)/bin/bwt-demo-%,$(TOOLS)) $(BENCH_BIN)
+INSTALL_BIN := $(filter-out $(O)/bin/bwt-demo,$(TOOLS)) $(BENCH_BIN)
 MAN_PAGES := $(wildcard man/*.[1-9])
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_LIB_OBJ) $(SUPPORT_OBJ) $(TOOL_SHARED_OBJ)) \
