@@ -68,6 +68,8 @@ TEST_LIB_OBJ := $(LIB_SRC:%.c=$(O)/t/%.o)
 
 TOOL_SRC := $(wildcard tools/bwt-*.c)
 TOOL_SHARED_OBJ := $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/tool_*.c))
+# Tool bwt-x is linked with tools/x_*.c too; where there are any, with internal symbols of the library.
+own_obj = $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/$(patsubst bwt-%,%,$(@F))_*.c))
 TOOLS := $(TOOL_SRC:tools/%.c=$(O)/bin/%)
 
 # A test program is tests/unit/<layer>/test_*.c or tests/<kind>/<kind>_*.c; other .c files of the
@@ -185,7 +187,11 @@ $(O)/bwt.pc: lib/bwt.h Makefile
 		'Version: $(VERSION)' 'Libs: -L$${libdir} -lbwt' 'Libs.private: -pthread' \
 		'Requires.private: $(strip $(USES))' 'Cflags: -I$${includedir}' > $@
 
-$(TOOLS): $(O)/bin/%: $(O)/o/tools/%.o $(TOOL_SHARED_OBJ) $(STATIC)
+$(O)/o/libbwt-internal.a: $(LIB_OBJ)
+	@rm -f $@ && $(AR) rcs $@ $^
+
+$(TOOLS): $(O)/bin/%: $(O)/o/tools/%.o $(TOOL_SHARED_OBJ) $$(own_obj) \
+		$$(if $$(own_obj),$(O)/o/libbwt-internal.a,$(STATIC))
 	@mkdir -p $(@D)
 	@echo "LD  $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)
@@ -233,4 +239,4 @@ INSTALL_BIN := $(filter-out $(O)/bin/bwt-demo,$(TOOLS)) $(BENCH_BIN)
 MAN_PAGES := $(wildcard man/*.[1-9])
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_LIB_OBJ) $(SUPPORT_OBJ) $(TOOL_SHARED_OBJ)) \
-	$(TOOL_SRC:%.c=$(O)/o/%.d) $(patsubst %.c,$(O)/t/%.d,$(TEST_SRC))
+	$(patsubst %.c,$(O)/o/%.d,$(wildcard tools/*.c)) $(patsubst %.c,$(O)/t/%.d,$(TEST_SRC))
