@@ -127,13 +127,15 @@ static void as_many_points_as_promised_fit(void)
 }
 
 #define RACERS 4
-#define RACER_HITS 5000u
+#define RACER_HITS 50000u
 
 static _Atomic unsigned faults;
+static pthread_barrier_t start;
 
 static void *race(void *arg)
 {
 	(void)arg;
+	pthread_barrier_wait(&start);
 	for (unsigned i = 0; i < RACER_HITS; i++)
 		if (TEST_FAULT("race"))
 			atomic_fetch_add_explicit(&faults, 1, memory_order_relaxed);
@@ -144,11 +146,13 @@ static void of_many_threads_exactly_one_makes_the_nth_hit(void)
 {
 	pthread_t threads[RACERS];
 
+	pthread_barrier_init(&start, NULL, RACERS);
 	testpoint_set("race", RACERS * RACER_HITS / 2, NULL, NULL);
 	for (unsigned i = 0; i < RACERS; i++)
 		CU_ASSERT_EQUAL_FATAL(pthread_create(&threads[i], NULL, race, NULL), 0);
 	for (unsigned i = 0; i < RACERS; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&start);
 	CU_ASSERT_EQUAL(atomic_load_explicit(&faults, memory_order_relaxed), 1);
 	CU_ASSERT_EQUAL(testpoint_hits("race"), RACERS * RACER_HITS);
 }
