@@ -538,7 +538,10 @@ void extents_resume(struct extents *extents, enum chunk_kind kind, uint64_t open
 
 void extents_close_stale(struct extents *extents, arena_off next, arena_off end)
 {
+	if (next == end)
+		return;
 	write_filler(extents->arena, next, end);
+	(void)cow_touch(&extents->table, extent_of(next)); /* no copies in the first interval: cannot fail */
 	/* Alone, and extents_finish() looks at what is live: no death to announce here. */
 	atomic_fetch_sub_explicit(&extents->table.words[extent_of(next)], end - next, memory_order_relaxed);
 }

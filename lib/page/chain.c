@@ -246,6 +246,18 @@ page_id index_search(const uint8_t *arena, arena_off head, struct bwt_slice key,
 	return inner_child(base, index);
 }
 
+page_id index_last(const uint8_t *arena, arena_off head)
+{
+	const struct base_page *base;
+
+	/* In the rightmost page the last child is the one without an upper bound; the newest such is the last. */
+	for (; block_at(arena, head)->chain != 0; head = index_at(arena, head)->older)
+		if (index_delta_high(index_at(arena, head)).data == NULL)
+			return index_at(arena, head)->child;
+	base = base_at(arena, head);
+	return inner_child(base, base->count - 1);
+}
+
 unsigned index_child_count(const uint8_t *arena, arena_off head)
 {
 	return chain_base(arena, head)->count + block_at(arena, head)->chain;

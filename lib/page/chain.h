@@ -45,6 +45,8 @@ unsigned chain_version_count(const uint8_t *arena, arena_off head);
  */
 page_id index_search(const uint8_t *arena, arena_off head, struct bwt_slice key, bool before,
                      struct key_ref *high);
+/** The last child of the rightmost inner page of a level. */
+page_id index_last(const uint8_t *arena, arena_off head);
 /** Every child in key order: room for index_child_count(); returns their number. */
 unsigned index_merge(const uint8_t *arena, arena_off head, struct inner_entry *entries);
 unsigned index_child_count(const uint8_t *arena, arena_off head);

@@ -23,7 +23,7 @@ enum patience {
  * tree_consolidate - replace the chain of @place by fresh base pages
  * Returns: BWT_OK; BWT_BUSY: the page changed meanwhile, or LEAVE_PENDING; BWT_FULL, BWT_TOO_BIG (the versions of
  *          one key that snapshots hold do not fit a page), BWT_CORRUPT, -ENOMEM
- * Threads: pinned, not in the gate; may unpin and pin again
+ * Threads: pinned, not in the gate
  */
 int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum patience patience,
                      enum extent_urgency urgency);
@@ -34,8 +34,9 @@ void *slot_scratch(struct epoch_slot *slot, size_t size);
 /** Which of the versions of one key (newest first) stay; sets keep[i]; returns their number. Pure. */
 unsigned versions_prune(const struct page_entry *versions, unsigned count, const struct horizon *horizon, bool *keep);
 
-/** Everything in the chain of @word is unlinked: retire it. Inside the gate, touched by chain_touch(). */
+/** Prepare the records of the chain of @word for retirement; inside the gate. false: no memory. */
 bool chain_touch(const struct tree_env *env, uint64_t word);
+/** The chain of @word is unlinked: retire its records. Inside the same gate section. */
 void chain_retire(const struct tree_env *env, uint64_t word);
 
 #endif

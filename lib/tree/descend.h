@@ -30,6 +30,9 @@ struct missing_child {
 int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
                  struct missing_child *missing);
 
+/** The rightmost leaf. */
+int tree_descend_last(const struct tree *tree, struct place *place);
+
 static inline arena_off place_head(const struct place *place)
 {
 	return mapping_head(place->word);

@@ -28,15 +28,14 @@ enum mapping_mark { /* stored in images */
 	MAPPING_DROPPED = 1, /* an inner page of a dropped tree whose children are freed: offset 0 */
 };
 
-struct page_limbo; /* freed ids that wait for their epoch */
-
 struct mapping {
 	struct cow_table table;
 	struct epoch *epoch;
 	_Alignas(64) _Atomic(uint64_t) next_id;  /* ids at or above it were never used */
 	_Alignas(64) _Atomic(uint64_t) free_ids; /* stack: tag << 32 | id; links in `links` */
-	_Atomic(struct page_limbo *) limbo;
-	_Atomic(uint32_t) *links;                /* reserved memory, one per id */
+	_Alignas(64) _Atomic(uint64_t) limbo;    /* stack of ids that wait for their epoch, in the same form */
+	_Atomic(uint32_t) *links;                /* reserved memory, one per id: next on its stack */
+	uint64_t *died;                          /* reserved memory, one per id: epoch at which it was freed */
 	_Atomic(uint64_t) used;                  /* ids in use */
 };
 

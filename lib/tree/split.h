@@ -22,7 +22,7 @@
 /**
  * tree_post - tell the parent about @missing
  * Returns: BWT_OK: it knows now; BWT_FULL, BWT_CORRUPT, -ENOMEM: state 2 stays, which is harmless
- * Threads: pinned, not in the gate; may unpin and pin again: @missing->low is copied first
+ * Threads: pinned, not in the gate
  */
 int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_child *missing,
               enum extent_urgency urgency);

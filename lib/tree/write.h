@@ -13,7 +13,7 @@ size_t tree_prepend_room(const struct version_spec *spec);
 /**
  * tree_locate - the leaf for a write of @key: finishes half-done splits on the way, consolidates a chain that
  *               has reached its hard limit
- * Threads: pinned, not in the gate; may unpin and pin again, so nothing seen before stays good
+ * Threads: pinned, not in the gate
  * Returns: BWT_OK; BWT_FULL, BWT_CORRUPT, -ENOMEM
  */
 int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, enum extent_urgency urgency,

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * consolidate.c - what of a chain stays, and how it is cut into pages
+ *
+ * Only resolved versions are copied (C1), and what is decided stays right while the page is rebuilt:
+ * resolved words are final, and a horizon only keeps more than is needed when it ages. The swap in
+ * rebuild_install() fails if anything was prepended meanwhile.
+ */
+#include "tree/consolidate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/stats.h"
+#include "base/testpoint.h"
+#include "page/visibility.h"
+#include "tree/rebuild.h"
+#include "tree/split.h"
+
+#define PENDING_SPINS_MAX 10u     /* doublings of the pause before a pending version is aborted */
+#define ENTRY_OVERHEAD 17u        /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
+#define INNER_OVERHEAD 16u
+#define SCRATCH_STEP ((size_t)64 << 10)
+
+void *slot_scratch(struct epoch_slot *slot, size_t size)
+{
+	if (size > slot->scratch_size) {
+		size_t room = (size + SCRATCH_STEP - 1) / SCRATCH_STEP * SCRATCH_STEP;
+		void *scratch = malloc(room);
+
+		if (scratch == NULL)
+			return NULL;
+		free(slot->scratch);
+		slot->scratch = scratch;
+		slot->scratch_size = room;
+	}
+	return slot->scratch;
+}
+
+/* ---- the old chain ---- */
+
+/* Calls @each for every record of the chain, newest first; stops at false. */
+static bool chain_each(const struct tree_env *env, uint64_t word,
+                       bool (*each)(const struct tree_env *env, arena_off off, uint32_t size))
+{
+	arena_off off = mapping_head(word);
+
+	for (unsigned left = mapping_chain(word); left > 0; left--) {
+		const struct block_head *block = tree_block(env, off);
+		arena_off older;
+
+		if (block->tag == BLOCK_INDEX_INSERT)
+			older = ((const struct index_delta *)block)->older;
+		else if (left > 1)
+			older = ((const struct leaf_delta *)block)->older[0];
+		else
+			older = ((const struct leaf_delta *)block)->base;
+		if (!each(env, off, block->size))
+			return false;
+		off = older;
+	}
+	return each(env, off, tree_block(env, off)->size);
+}
+
+static bool touch_one(const struct tree_env *env, arena_off off, uint32_t size)
+{
+	(void)size;
+	return extent_touch(env->extents, off);
+}
+
+static bool retire_one(const struct tree_env *env, arena_off off, uint32_t size)
+{
+	extent_retire(env->extents, off, size);
+	return true;
+}
+
+bool chain_touch(const struct tree_env *env, uint64_t word)
+{
+	return chain_each(env, word, touch_one);
+}
+
+void chain_retire(const struct tree_env *env, uint64_t word)
+{
+	chain_each(env, word, retire_one);
+}
+
+/* ---- pruning ---- */
+
+/* Does some snapshot S with older < S <= newer exist, or may one come? */
+static bool seen_between(const struct horizon *horizon, uint64_t older, uint64_t newer)
+{
+	unsigned from = 0, to = horizon->count;
+
+	if (newer >= horizon->future)
+		return true;
+	while (from < to) { /* the first live snapshot above `older` */
+		unsigned middle = (from + to) / 2;
+
+		if (horizon->lsn[middle] <= older)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < horizon->count && horizon->lsn[from] <= newer;
+}
+
+unsigned versions_prune(const struct page_entry *versions, unsigned count, const struct horizon *horizon, bool *keep)
+{
+	uint64_t oldest = horizon->count > 0 ? horizon->lsn[0] : horizon->future;
+	unsigned last = 0, kept = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		keep[i] = i == 0 || TEST_FAULT("prune_nothing") ||
+		          seen_between(horizon, versions[i].lsn, versions[i - 1].lsn);
+		if (TEST_FAULT("prune_visible"))
+			keep[i] = i == 0;
+		if (keep[i]) {
+			last = i;
+			kept++;
+		}
+	}
+	/* A tombstone with nothing kept below says no more than absence does, once every snapshot sees it. */
+	if (kept > 0 && (versions[last].flags & VERSION_TOMBSTONE) != 0 && versions[last].lsn < oldest) {
+		keep[last] = false;
+		kept--;
+	}
+	return kept;
+}
+
+/* ---- a leaf's new content ---- */
+
+/* The final word of a version, or BWT_BUSY: pending and to be left alone. */
+static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry *entry, enum patience patience,
+                   uint64_t *word)
+{
+	*word = atomic_load_explicit(entry->word, memory_order_acquire);
+	for (unsigned spins = 0; word_state(*word) == WORD_PENDING; spins++) {
+		if (patience == LEAVE_PENDING)
+			return BWT_BUSY;
+		for (unsigned i = 0; i < 1u << spins; i++)
+			cpu_relax();
+		if (spins < PENDING_SPINS_MAX) {
+			*word = atomic_load_explicit(entry->word, memory_order_acquire);
+			continue;
+		}
+		sys_yield();
+		spins--;
+		if (atomic_compare_exchange_strong_explicit(entry->word, word, word_make(WORD_ABORTED, 0),
+		                                            memory_order_acq_rel, memory_order_acquire)) {
+			*word = word_make(WORD_ABORTED, 0);
+			stats_add(tree->env->stats, slot->index, STAT_WOUNDS, 1);
+		}
+	}
+	return BWT_OK;
+}
+
+/* Replace words by LSNs and drop aborted versions, in place. The new count, or BWT_BUSY. */
+static int resolve_all(struct tree *tree, struct epoch_slot *slot, struct page_entry *entries, unsigned count,
+                       enum patience patience)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t word;
+		int rc;
+
+		if (entries[i].word != NULL) {
+			rc = resolve(tree, slot, &entries[i], patience, &word);
+			if (rc < 0)
+				return rc;
+			if (word_state(word) != WORD_COMMITTED)
+				continue;
+			entries[i].lsn = word_lsn(word);
+			entries[i].word = NULL;
+		}
+		entries[kept++] = entries[i];
+	}
+	return (int)kept;
+}
+
+static unsigned run_of_key(const struct page_entry *entries, unsigned from, unsigned count)
+{
+	unsigned end = from + 1;
+
+	while (end < count && key_ref_compare(&entries[end].key, &entries[from].key) == 0)
+		end++;
+	return end;
+}
+
+/* Keep what somebody may see; LSNs that tell nobody anything become 0. Large values let go are noted. */
+static unsigned prune_all(struct page_entry *entries, unsigned count, const struct horizon *horizon, bool *keep,
+                          struct value_ref *dropped, unsigned *dropped_count)
+{
+	uint64_t oldest = horizon->count > 0 ? horizon->lsn[0] : horizon->future;
+	unsigned kept = 0, end;
+
+	for (unsigned from = 0; from < count; from = end) {
+		end = run_of_key(entries, from, count);
+		versions_prune(entries + from, end - from, horizon, keep);
+		for (unsigned i = from; i < end; i++) {
+			if (!keep[i - from]) {
+				if ((entries[i].flags & VERSION_VLOG) != 0)
+					memcpy(&dropped[(*dropped_count)++], entries[i].value, sizeof *dropped);
+				continue;
+			}
+			entries[kept] = entries[i];
+			entries[kept].flags &= VERSION_TOMBSTONE | VERSION_VLOG;
+			if (entries[kept].lsn < oldest)
+				entries[kept].lsn = 0;
+			kept++;
+		}
+	}
+	return kept;
+}
+
+/* ---- cutting into pieces ---- */
+
+static size_t entry_bytes(const struct rebuild *rebuild, unsigned index)
+{
+	const struct page_entry *entry;
+
+	if (rebuild->children != NULL)
+		return key_ref_size(&rebuild->children[index].key) + INNER_OVERHEAD;
+	entry = &rebuild->entries[index];
+	return key_ref_size(&entry->key) + entry->value_size + ENTRY_OVERHEAD;
+}
+
+static bool same_key(const struct rebuild *rebuild, unsigned a, unsigned b)
+{
+	return rebuild->children == NULL &&
+	       key_ref_compare(&rebuild->entries[a].key, &rebuild->entries[b].key) == 0;
+}
+
+/* The fence between entries @index - 1 and @index, written to @to. */
+static struct bwt_slice fence_at(const struct rebuild *rebuild, unsigned index, uint8_t *to)
+{
+	uint32_t size;
+
+	if (rebuild->children != NULL)
+		size = key_ref_copy(&rebuild->children[index].key, 0, to);
+	else
+		size = separator_between(&rebuild->entries[index - 1].key, &rebuild->entries[index].key, to);
+	return (struct bwt_slice){ to, size };
+}
+
+/*
+ * One piece, or as many as the bytes want. Even halves, but at the right edge of the tree, where keys
+ * mostly come in order, the left pages are filled: nothing will be put into them again.
+ */
+static void cut(struct rebuild *rebuild, unsigned count, size_t total, uint32_t page_bytes, bool ascending,
+                uint8_t *fences)
+{
+	size_t pieces = total / page_bytes + 1 < REBUILD_PIECES_MAX ? total / page_bytes + 1 : REBUILD_PIECES_MAX;
+	size_t goal = ascending && pieces == 2 ? page_bytes - page_bytes / 8 : total / pieces;
+	size_t bytes = 0;
+
+	rebuild->piece_count = 1;
+	rebuild->piece[0] = (struct rebuild_piece){ .first = 0, .low = rebuild->bounds.low };
+	for (unsigned i = 0; i < count; i++) {
+		struct rebuild_piece *piece = &rebuild->piece[rebuild->piece_count - 1];
+		size_t more = entry_bytes(rebuild, i);
+
+		if (i > piece->first && bytes + more / 2 > goal && rebuild->piece_count < pieces &&
+		    !same_key(rebuild, i - 1, i)) {
+			struct bwt_slice low = fence_at(rebuild, i, fences);
+
+			fences += low.size;
+			rebuild->piece[rebuild->piece_count++] = (struct rebuild_piece){ .first = i, .low = low };
+			piece++;
+			bytes = 0;
+		}
+		bytes += more;
+		piece->count = i + 1 - piece->first;
+	}
+}
+
+static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, unsigned count, bool ascending,
+                           enum extent_urgency urgency)
+{
+	const struct tree_limits *limits = &rebuild->tree->env->limits;
+	uint32_t page_bytes = rebuild->children != NULL ? limits->inner_bytes : limits->leaf_bytes;
+	uint32_t key_max = 0;
+	size_t total = 0;
+	uint8_t *fences = NULL;
+	int rc;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t size = rebuild->children != NULL ? key_ref_size(&rebuild->children[i].key)
+		                                          : key_ref_size(&rebuild->entries[i].key);
+
+		total += entry_bytes(rebuild, i);
+		key_max = size > key_max ? size : key_max;
+	}
+	if (total > page_bytes) {
+		fences = malloc((size_t)key_max * REBUILD_PIECES_MAX + 1);
+		if (fences == NULL)
+			return -ENOMEM;
+		cut(rebuild, count, total, page_bytes, ascending, fences);
+	} else {
+		rebuild->piece_count = 1;
+		rebuild->piece[0] = (struct rebuild_piece){ .first = 0, .count = count, .low = rebuild->bounds.low };
+	}
+	rc = rebuild_measure(rebuild);
+	if (rc == BWT_OK)
+		rc = rebuild_install(rebuild, slot, urgency);
+	free(fences);
+	return rc;
+}
+
+/* The halves are in place; tell the parent. A failure leaves state 2 of split.h, which is harmless. */
+static void post_pieces(const struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
+{
+	struct tree *tree = rebuild->tree;
+	unsigned level = rebuild->place->base->level;
+
+	for (unsigned i = 1; rebuild->root_size == 0 && i < rebuild->piece_count; i++) {
+		const struct base_page *base = arena_at(tree->env->arena, rebuild->piece[i].off);
+		struct missing_child missing = { true, rebuild->piece[i].page, level, base_low(base) };
+
+		TEST_YIELD("split_post");
+		if (TEST_FAULT("split_not_posted"))
+			continue;
+		tree_post(tree, slot, &missing, urgency);
+	}
+}
+
+/* Is the newest delta's key the last one of the leaf? Then more of the kind will come. */
+static bool appended(const struct tree *tree, const struct place *place, const struct page_entry *entries,
+                     unsigned count)
+{
+	const struct leaf_delta *top = (const struct leaf_delta *)tree_block(tree->env, place_head(place));
+
+	return place->base->right == 0 && mapping_chain(place->word) > 0 && count > 0 &&
+	       key_ref_compare_slice(&entries[count - 1].key, leaf_delta_key(top)) == 0;
+}
+
+static int consolidate_leaf(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                            enum patience patience, enum extent_urgency urgency)
+{
+	const uint8_t *arena = tree->env->arena->base;
+	struct rebuild rebuild = { .tree = tree, .place = place };
+	unsigned room = chain_version_count(arena, place_head(place));
+	struct page_entry *entries =
+	    slot_scratch(slot, room * (sizeof *entries + sizeof(struct value_ref) + sizeof(bool)));
+	struct value_ref *dropped = (struct value_ref *)(entries + room);
+	struct horizon horizon;
+	int count, rc;
+
+	if (entries == NULL)
+		return -ENOMEM;
+	count = resolve_all(tree, slot, entries, chain_merge(arena, place_head(place), entries), patience);
+	if (count < 0)
+		return count;
+	tree->env->horizon(tree->env->ctx, &horizon);
+	count = (int)prune_all(entries, (unsigned)count, &horizon, (bool *)(dropped + room), dropped,
+	                       &rebuild.dropped_count);
+	base_bounds(place->base, &rebuild.bounds);
+	rebuild.entries = entries;
+	rebuild.dropped = dropped;
+	rc = cut_and_install(&rebuild, slot, (unsigned)count, appended(tree, place, entries, (unsigned)count),
+	                     urgency);
+	if (rc == BWT_OK)
+		post_pieces(&rebuild, slot, urgency);
+	return rc;
+}
+
+static int consolidate_inner(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                             enum extent_urgency urgency)
+{
+	const uint8_t *arena = tree->env->arena->base;
+	struct rebuild rebuild = { .tree = tree, .place = place };
+	struct inner_entry *children =
+	    slot_scratch(slot, index_child_count(arena, place_head(place)) * sizeof *children);
+	unsigned count;
+	int rc;
+
+	if (children == NULL)
+		return -ENOMEM;
+	count = index_merge(arena, place_head(place), children);
+	base_bounds(place->base, &rebuild.bounds);
+	rebuild.children = children;
+	rc = cut_and_install(&rebuild, slot, count, place->base->right == 0, urgency);
+	if (rc == BWT_OK)
+		post_pieces(&rebuild, slot, urgency);
+	return rc;
+}
+
+int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum patience patience,
+                     enum extent_urgency urgency)
+{
+	if (place->base->level == 0)
+		return consolidate_leaf(tree, slot, place, patience, urgency);
+	return consolidate_inner(tree, slot, place, urgency);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * descend.c - root to leaf; sideways where a split is not posted yet
+ *
+ * The high fence of a page never grows (pages only split), and what left it is behind its right
+ * link, so a descent that arrives too far left is right after finitely many steps to the right.
+ * A stored page is input: what a mapping word leads to is looked at before it is believed.
+ */
+#include "tree/descend.h"
+
+#include "base/error.h"
+
+#define DESCEND_STEPS_MAX 1000000u /* pages of one descent: beyond it the links form a cycle */
+
+static int wrong_block(const struct tree *tree, page_id page, arena_off off, const char *what)
+{
+	return error_set(BWT_CORRUPT, "arena: offset %llu, page %llu of tree %u: %s", (unsigned long long)off,
+	                 (unsigned long long)page, tree->id, what);
+}
+
+/* The cheap part of page_check_block(): enough to walk on safely in a store that was sound when written. */
+static int look(const struct tree *tree, page_id page, struct place *place)
+{
+	uint64_t word = mapping_load(tree->env->mapping, page);
+	arena_off head = mapping_head(word);
+	const struct base_page *base;
+
+	if (word == 0 || mapping_mark(word) != MAPPING_PAGE || head >= arena_size(tree->env->arena))
+		return wrong_block(tree, page, head, "no such page");
+	base = chain_base(tree->env->arena->base, head);
+	if (base == NULL || base->head.page != page ||
+	    (base->head.tag != BLOCK_LEAF && base->head.tag != BLOCK_INNER))
+		return wrong_block(tree, page, head, "not a page");
+	*place = (struct place){ page, word, base };
+	return BWT_OK;
+}
+
+/* Does the page end before @key (or, @before, before the keys just below it)? */
+static bool ends_before(const struct base_page *base, struct bwt_slice key, bool before)
+{
+	if (base->right == 0)
+		return false;
+	return before ? key_compare(base_high(base), key) < 0 : !base_covers(base, key);
+}
+
+int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
+                 struct missing_child *missing)
+{
+	const uint8_t *arena = tree->env->arena->base;
+	page_id page = tree->root;
+
+	if (missing != NULL)
+		missing->found = false;
+	for (unsigned step = 0; step < DESCEND_STEPS_MAX; step++) {
+		int rc = look(tree, page, place);
+
+		if (rc < 0)
+			return rc;
+		if (ends_before(place->base, key, before)) {
+			page = place->base->right;
+			if (missing != NULL)
+				*missing = (struct missing_child){ true, page, place->base->level,
+				                                   base_high(place->base) };
+			continue;
+		}
+		if (place->base->level == level)
+			return BWT_OK;
+		if (place->base->level < level)
+			break;
+		page = index_search(arena, place_head(place), key, before, NULL);
+	}
+	return wrong_block(tree, page, place_head(place), "the levels or links of the tree are wrong");
+}
+
+int tree_descend_last(const struct tree *tree, struct place *place)
+{
+	const uint8_t *arena = tree->env->arena->base;
+	page_id page = tree->root;
+
+	for (unsigned step = 0; step < DESCEND_STEPS_MAX; step++) {
+		int rc = look(tree, page, place);
+
+		if (rc < 0)
+			return rc;
+		if (place->base->right != 0)
+			page = place->base->right;
+		else if (place->base->level == 0)
+			return BWT_OK;
+		else
+			page = index_last(arena, place_head(place));
+	}
+	return wrong_block(tree, page, place_head(place), "the levels or links of the tree are wrong");
+}
+
+bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice key)
+{
+	return look(tree, place->page, place) == BWT_OK && !ends_before(place->base, key, false);
+}

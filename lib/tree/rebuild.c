@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rebuild.c - measure and install the pages that replace a chain
+ *
+ *   R1  Nothing is reachable before the one mapping_swap(); if it is lost, ids and bytes are given back in
+ *       the same gate section, as if they had never been taken (G2).
+ *   R2  Pieces are built from right to left, so that each right link names a page that is there.
+ */
+#include "tree/rebuild.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/stats.h"
+#include "base/testpoint.h"
+#include "tree/consolidate.h"
+
+static unsigned level_of(const struct rebuild *rebuild)
+{
+	return rebuild->place->base->level;
+}
+
+static bool splits_root(const struct rebuild *rebuild)
+{
+	return rebuild->piece_count > 1 && rebuild->place->page == rebuild->tree->root;
+}
+
+static void piece_bounds(const struct rebuild *rebuild, unsigned index, struct page_bounds *bounds)
+{
+	bool last = index + 1 == rebuild->piece_count;
+
+	bounds->low = rebuild->piece[index].low;
+	bounds->high = last ? rebuild->bounds.high : rebuild->piece[index + 1].low;
+	bounds->right = last ? rebuild->bounds.right : rebuild->piece[index + 1].page;
+}
+
+static void root_entries(const struct rebuild *rebuild, struct inner_entry *entries)
+{
+	for (unsigned i = 0; i < rebuild->piece_count; i++) {
+		entries[i].key = key_ref_of(rebuild->piece[i].low);
+		entries[i].child = rebuild->piece[i].page;
+	}
+}
+
+int rebuild_measure(struct rebuild *rebuild)
+{
+	for (unsigned i = 0; i < rebuild->piece_count; i++) {
+		struct rebuild_piece *piece = &rebuild->piece[i];
+		struct page_bounds bounds;
+
+		piece_bounds(rebuild, i, &bounds);
+		piece->size = level_of(rebuild) == 0
+		                  ? leaf_size(rebuild->entries + piece->first, piece->count, &bounds)
+		                  : inner_size(rebuild->children + piece->first, piece->count, &bounds);
+		if (piece->size > BLOCK_SIZE_MAX)
+			return error_set(BWT_TOO_BIG, "tree %u, page %llu: %u versions do not fit a page",
+			                 rebuild->tree->id, (unsigned long long)rebuild->place->page, piece->count);
+	}
+	rebuild->root_size = 0;
+	if (splits_root(rebuild)) {
+		struct inner_entry entries[REBUILD_PIECES_MAX];
+
+		root_entries(rebuild, entries);
+		rebuild->root_size = inner_size(entries, rebuild->piece_count, &rebuild->bounds);
+	}
+	return BWT_OK;
+}
+
+static enum chunk_kind chunk_kind_of(unsigned level)
+{
+	return level == 0 ? CHUNK_LEAF : CHUNK_INNER;
+}
+
+/* Room for all pages in this slot's chunks. */
+static int prepare(struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
+{
+	struct extents *extents = rebuild->tree->env->extents;
+	enum chunk_kind kind = chunk_kind_of(level_of(rebuild));
+	size_t bytes = 0;
+	int rc;
+
+	for (unsigned i = 0; i < rebuild->piece_count; i++)
+		bytes += rebuild->piece[i].size;
+	if (rebuild->root_size != 0 && kind == CHUNK_INNER)
+		bytes += rebuild->root_size;
+	rc = extent_prepare(extents, slot, kind, bytes, urgency);
+	if (rc == BWT_OK && rebuild->root_size != 0 && kind == CHUNK_LEAF)
+		rc = extent_prepare(extents, slot, CHUNK_INNER, rebuild->root_size, urgency);
+	return rc;
+}
+
+/* Give the ids of pieces [@first, piece_count) back. */
+static void unalloc(struct rebuild *rebuild, unsigned first)
+{
+	for (unsigned i = rebuild->piece_count; i-- > first;)
+		mapping_unalloc(rebuild->tree->env->mapping, rebuild->piece[i].page);
+}
+
+/* Ids for the pieces that need new ones; the others keep the page's. */
+static bool alloc_ids(struct rebuild *rebuild)
+{
+	unsigned first = splits_root(rebuild) ? 0 : 1;
+
+	rebuild->piece[0].page = rebuild->place->page;
+	for (unsigned i = first; i < rebuild->piece_count; i++) {
+		rebuild->piece[i].page = mapping_alloc(rebuild->tree->env->mapping);
+		if (rebuild->piece[i].page != 0)
+			continue;
+		while (i-- > first)
+			mapping_unalloc(rebuild->tree->env->mapping, rebuild->piece[i].page);
+		return false;
+	}
+	return true;
+}
+
+static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsigned index, uint64_t clock)
+{
+	struct tree *tree = rebuild->tree;
+	struct rebuild_piece *piece = &rebuild->piece[index];
+	unsigned level = level_of(rebuild);
+	struct page_bounds bounds;
+	struct base_page *to;
+
+	piece->off = extent_bump(tree->env->extents, slot, chunk_kind_of(level), (uint32_t)piece->size);
+	to = arena_at(tree->env->arena, piece->off);
+	piece_bounds(rebuild, index, &bounds);
+	if (level == 0)
+		leaf_build(to, piece->size, rebuild->entries + piece->first, piece->count, &bounds, piece->page,
+		           tree->id, clock);
+	else
+		inner_build(to, piece->size, rebuild->children + piece->first, piece->count, level, &bounds,
+		            piece->page, tree->id, clock);
+	sys_persist_flush(&tree->env->arena->map, to, piece->size);
+}
+
+static arena_off build_root(struct rebuild *rebuild, struct epoch_slot *slot, uint64_t clock)
+{
+	struct tree *tree = rebuild->tree;
+	struct inner_entry entries[REBUILD_PIECES_MAX];
+	arena_off off = extent_bump(tree->env->extents, slot, CHUNK_INNER, (uint32_t)rebuild->root_size);
+
+	root_entries(rebuild, entries);
+	inner_build(arena_at(tree->env->arena, off), rebuild->root_size, entries, rebuild->piece_count,
+	            level_of(rebuild) + 1, &rebuild->bounds, tree->root, tree->id, clock);
+	sys_persist_flush(&tree->env->arena->map, arena_at(tree->env->arena, off), rebuild->root_size);
+	return off;
+}
+
+/* Where the slot's chunks stood, to give back what was not installed. */
+struct chunk_marks {
+	arena_off next[CHUNK_KINDS];
+};
+
+static struct chunk_marks mark_chunks(const struct epoch_slot *slot)
+{
+	struct chunk_marks marks;
+
+	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
+		marks.next[kind] = atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
+	return marks;
+}
+
+static void unbump(struct rebuild *rebuild, struct epoch_slot *slot, const struct chunk_marks *marks)
+{
+	enum chunk_kind kind = chunk_kind_of(level_of(rebuild));
+
+	extent_unbump(rebuild->tree->env->extents, slot, kind, marks->next[kind]);
+	if (rebuild->root_size != 0)
+		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_INNER, marks->next[CHUNK_INNER]);
+}
+
+/* Inside the gate. */
+static int install(struct rebuild *rebuild, struct epoch_slot *slot)
+{
+	struct tree_env *env = rebuild->tree->env;
+	const struct place *place = rebuild->place;
+	struct chunk_marks marks = mark_chunks(slot);
+	uint64_t clock = env->clock(env->ctx);
+	uint64_t word;
+
+	if (mapping_load(env->mapping, place->page) != place->word)
+		return BWT_BUSY;
+	if (!mapping_touch(env->mapping, place->page) || !chain_touch(env, place->word) || !alloc_ids(rebuild))
+		return -ENOMEM;
+	for (unsigned i = rebuild->piece_count; i-- > 0;) {
+		build_piece(rebuild, slot, i, clock);
+		if (rebuild->piece[i].page != place->page)
+			mapping_set(env->mapping, rebuild->piece[i].page, mapping_word(rebuild->piece[i].off, 0));
+	}
+	word = mapping_word(rebuild->root_size != 0 ? build_root(rebuild, slot, clock) : rebuild->piece[0].off, 0);
+	TEST_YIELD("rebuild_swap");
+	if (!mapping_swap(env->mapping, place->page, place->word, word)) {
+		stats_add(env->stats, slot->index, STAT_SWAPS_LOST, 1);
+		unalloc(rebuild, splits_root(rebuild) ? 0 : 1);
+		unbump(rebuild, slot, &marks);
+		return BWT_BUSY;
+	}
+	chain_retire(env, place->word);
+	for (unsigned i = 0; i < rebuild->dropped_count; i++)
+		env->value_dropped(env->ctx, &rebuild->dropped[i]);
+	return BWT_OK;
+}
+
+int rebuild_install(struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
+{
+	struct stats *stats = rebuild->tree->env->stats;
+	int rc = prepare(rebuild, slot, urgency);
+
+	if (rc < 0)
+		return rc;
+	while (!gate_try_enter(slot))
+		gate_wait(slot->epoch);
+	rc = install(rebuild, slot);
+	gate_leave(slot);
+	if (rc == BWT_OK) {
+		stats_add(stats, slot->index, STAT_CONSOLIDATIONS, 1);
+		if (rebuild->piece_count > 1)
+			stats_add(stats, slot->index, STAT_SPLITS, rebuild->piece_count - 1);
+	}
+	return rc;
+}

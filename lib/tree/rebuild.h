@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rebuild.h - put fresh base pages in the place of one chain
+ *
+ * The common end of consolidation and split: the new content is laid out in pieces, one page each.
+ * One piece replaces the page. Several: the first replaces it and links to the others, which get new
+ * ids (split.h, state 2); under a root, which never moves, all of them get new ids and the root becomes
+ * an inner page over them.
+ */
+#ifndef BWT_TREE_REBUILD_H
+#define BWT_TREE_REBUILD_H
+
+#include "tree/descend.h"
+
+#define REBUILD_PIECES_MAX 32u
+
+struct rebuild_piece {
+	unsigned first; /* index of its first entry */
+	unsigned count;
+	struct bwt_slice low;
+	size_t size;    /* bytes of the page; set by rebuild_measure() */
+	page_id page;
+	arena_off off;
+};
+
+struct rebuild {
+	struct tree *tree;
+	const struct place *place;
+	const struct page_entry *entries;   /* a leaf's content, or */
+	const struct inner_entry *children; /* an inner page's */
+	struct page_bounds bounds;          /* of the whole */
+	unsigned piece_count;
+	struct rebuild_piece piece[REBUILD_PIECES_MAX];
+	const struct value_ref *dropped;    /* large values that the new content does not refer to any more */
+	unsigned dropped_count;
+	size_t root_size;                   /* of the new root page, 0: none */
+};
+
+/** Sizes of all pages. BWT_TOO_BIG: a piece does not fit a block. */
+int rebuild_measure(struct rebuild *rebuild);
+/**
+ * rebuild_install - in one gate section: swap, retire the old chain
+ * Returns: BWT_OK; BWT_BUSY: the page changed since @place was loaded, nothing happened; BWT_FULL, -ENOMEM, BWT_IO
+ * Threads: pinned, not in the gate
+ */
+int rebuild_install(struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scan.c - what a reader sees of one leaf, copied out
+ *
+ * The base page is copied whole, which is one memcpy and keeps most pointers' distances; what deltas
+ * add is appended behind it.
+ */
+#include "tree/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tree/consolidate.h"
+
+static int reserve(void **memory, size_t *capacity, size_t need, size_t unit)
+{
+	void *grown;
+
+	if (need <= *capacity)
+		return BWT_OK;
+	need += need / 2;
+	grown = realloc(*memory, need * unit);
+	if (grown == NULL)
+		return -ENOMEM;
+	*memory = grown;
+	*capacity = need;
+	return BWT_OK;
+}
+
+static int copy_reserve(struct leaf_copy *copy, unsigned entries, size_t bytes)
+{
+	size_t capacity = copy->capacity;
+	void *memory = copy->entries;
+	int rc = reserve(&memory, &capacity, entries, sizeof *copy->entries);
+
+	copy->entries = memory;
+	copy->capacity = (unsigned)capacity;
+	if (rc < 0)
+		return rc;
+	memory = copy->bytes;
+	rc = reserve(&memory, &copy->bytes_capacity, bytes, 1);
+	copy->bytes = memory;
+	return rc;
+}
+
+struct copier {
+	const struct base_page *base;
+	struct leaf_copy *copy;
+	size_t used; /* bytes of the copy so far */
+};
+
+/* Where @data of the arena lies in the copy: in the base page's copy, or appended now. */
+static const uint8_t *carry(struct copier *copier, const void *data, size_t size)
+{
+	uintptr_t off = (uintptr_t)data - (uintptr_t)copier->base;
+	uint8_t *to = copier->copy->bytes + copier->used;
+
+	if (size == 0)
+		return copier->copy->bytes;
+	if (off < copier->base->head.size)
+		return copier->copy->bytes + off;
+	memcpy(to, data, size);
+	copier->used += size;
+	return to;
+}
+
+static void carry_entry(struct copier *copier, const struct page_entry *from)
+{
+	struct scan_entry *to = &copier->copy->entries[copier->copy->count++];
+
+	to->key.prefix_size = from->key.prefix_size;
+	to->key.suffix_size = from->key.suffix_size;
+	to->key.prefix = carry(copier, from->key.prefix, from->key.prefix_size);
+	to->key.suffix = carry(copier, from->key.suffix, from->key.suffix_size);
+	to->value = carry(copier, from->value, from->value_size);
+	to->value_size = from->value_size;
+	to->flags = from->flags & VERSION_VLOG;
+}
+
+/* The versions that are chosen, compacted to the front; returns their number, *extra: bytes outside the base page. */
+static unsigned choose_all(const struct base_page *base, struct page_entry *entries, unsigned count,
+                           version_choice choose, void *ctx, size_t *extra)
+{
+	unsigned kept = 0, end;
+
+	*extra = 0;
+	for (unsigned from = 0; from < count; from = end) {
+		int chosen;
+
+		for (end = from + 1; end < count; end++)
+			if (key_ref_compare(&entries[end].key, &entries[from].key) != 0)
+				break;
+		chosen = choose(ctx, entries + from, end - from);
+		if (chosen < 0 || (entries[from + (unsigned)chosen].flags & VERSION_TOMBSTONE) != 0)
+			continue;
+		entries[kept] = entries[from + (unsigned)chosen];
+		if ((uintptr_t)entries[kept].value - (uintptr_t)base >= base->head.size ||
+		    entries[kept].word != NULL)
+			*extra += key_ref_size(&entries[kept].key) + entries[kept].value_size;
+		kept++;
+	}
+	return kept;
+}
+
+static int copy_place(const struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                      version_choice choose, void *ctx, struct leaf_copy *copy)
+{
+	const uint8_t *arena = tree->env->arena->base;
+	const struct base_page *base = place->base;
+	struct copier copier = { base, copy, base->head.size };
+	unsigned room = chain_version_count(arena, place_head(place));
+	struct page_entry *entries = slot_scratch(slot, room * sizeof *entries + 1);
+	struct bwt_slice low = base_low(base), high = base_high(base);
+	unsigned count;
+	size_t extra;
+	int rc;
+
+	if (entries == NULL)
+		return -ENOMEM;
+	count = choose_all(base, entries, chain_merge(arena, place_head(place), entries), choose, ctx, &extra);
+	rc = copy_reserve(copy, count, base->head.size + extra);
+	if (rc < 0)
+		return rc;
+	memcpy(copy->bytes, base, base->head.size);
+	copy->count = 0;
+	for (unsigned i = 0; i < count; i++)
+		carry_entry(&copier, &entries[i]);
+	copy->low = (struct bwt_slice){ carry(&copier, low.data, low.size), low.size };
+	copy->high = (struct bwt_slice){ NULL, 0 };
+	if (base->right != 0)
+		copy->high = (struct bwt_slice){ carry(&copier, high.data, high.size), high.size };
+	return BWT_OK;
+}
+
+int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, bool before,
+                   version_choice choose, void *ctx, struct leaf_copy *copy)
+{
+	struct place place;
+	int rc = tree_descend(tree, key, before, 0, &place, NULL);
+
+	return rc < 0 ? rc : copy_place(tree, slot, &place, choose, ctx, copy);
+}
+
+int tree_copy_last_leaf(const struct tree *tree, struct epoch_slot *slot, version_choice choose, void *ctx,
+                        struct leaf_copy *copy)
+{
+	struct place place;
+	int rc = tree_descend_last(tree, &place);
+
+	return rc < 0 ? rc : copy_place(tree, slot, &place, choose, ctx, copy);
+}
+
+void leaf_copy_free(struct leaf_copy *copy)
+{
+	free(copy->entries);
+	free(copy->bytes);
+	memset(copy, 0, sizeof *copy);
+}
