@@ -174,45 +174,438 @@ struct bwt_finding {
 	const char *text;  /* one sentence; all pointers are good during the call only */
 };
 
+/* ---- stores ---------------------------------------------------------------------------------- */
+
+/**
+ * bwt_open - open a store, recovering what a crash left; create it if asked
+ * @path:    folder of the store; with BWT_CREATE it may be absent (its parent is not) or empty
+ * @options: NULL, or what should differ from the defaults; every field that is zero means its
+ *           default; read during the call only, except log, progress and ctx, which are kept.
+ *           flags: BWT_CREATE, BWT_EXCL (needs BWT_CREATE), BWT_RDONLY (not with BWT_CREATE),
+ *           BWT_NO_URING, BWT_CATCH_SIGBUS, BWT_VERIFY
+ * @db:      out
+ * Returns:  BWT_OK
+ *           BWT_INVALID    flags that contradict or do not exist, a NULL that may not be one, an
+ *                          option out of range, or a folder with files in it that is no store
+ *           BWT_EXISTS     BWT_EXCL, and the store is there already
+ *           BWT_BUSY       another opener, in this process or another, has it; bwt_detail() has its
+ *                          process id
+ *           BWT_VERSION    written in a format that this library does not know
+ *           BWT_CORRUPT    damaged beyond what recovery may decide; bwt_detail() has file and offset
+ *           BWT_FULL       no space to create it, or to finish recovery
+ *           BWT_IO         the device failed
+ *           -ENOENT        no such folder, and no BWT_CREATE
+ *           -ENOTDIR       @path is a file
+ *           -EACCES, -ENOMEM and others of the system
+ * Owner:    the caller, until bwt_close()
+ * Threads:  any; options.log and options.progress may be called by any thread of the library
+ * Blocks:   on the disk, for the log since the last checkpoint; BWT_RDONLY recovers in memory and
+ *           writes nothing, also on a read-only file system; BWT_VERIFY reads everything
+ */
 BWT_API int bwt_open(const char *path, const struct bwt_options *options, struct bwt_db **db);
+
+/**
+ * bwt_close - take a checkpoint and close the store
+ * @db:      not used by any other thread any more; freed with its trees unless BWT_BUSY is returned
+ * Returns:  BWT_OK
+ *           BWT_BUSY       a transaction or cursor is open: nothing happened, @db stays open
+ *           BWT_INVALID    @db is NULL, or belongs to the parent process
+ *           BWT_IO, BWT_FULL  the checkpoint failed; the store is closed all the same, and what was
+ *                          durable is recovered by the next bwt_open()
+ * Threads:  one, the last one
+ * Blocks:   on the disk
+ */
 BWT_API int bwt_close(struct bwt_db *db);
+
+/**
+ * bwt_strerror - what a code means
+ * @rc:      a code of this library, or a negative errno value
+ * Returns:  one phrase, never NULL, also for numbers that are no code
+ * Owner:    static text for codes of ours; text for -errno is good until the thread asks again
+ * Threads:  any
+ * Blocks:   never
+ */
 BWT_API const char *bwt_strerror(int rc);
+
+/**
+ * bwt_detail - the last failure of this thread in words: file, offset, page, LSN
+ *
+ * A success does not clear it, and outcomes (BWT_NOT_FOUND, BWT_EXISTS, BWT_CONFLICT,
+ * BWT_MISMATCH) leave it alone: look at it only after a failure.
+ *
+ * Returns:  one sentence without a full stop; "" when there was no failure yet
+ * Owner:    the library; good until the next failure of the same thread
+ * Threads:  any; each has its own
+ * Blocks:   never
+ */
 BWT_API const char *bwt_detail(void);
+
+/**
+ * bwt_version - the version of the library that runs, as "MAJOR.MINOR.PATCH"
+ * Threads:  any
+ * Blocks:   never
+ */
 BWT_API const char *bwt_version(void);
+
+/**
+ * bwt_buf_free - free the bytes of a buffer and make it empty again
+ * @buf:     the struct itself stays the caller's; NULL and empty ones are fine
+ * Threads:  any; one at a time per @buf
+ * Blocks:   never
+ */
 BWT_API void bwt_buf_free(struct bwt_buf *buf);
 
+/* ---- trees ----------------------------------------------------------------------------------- */
+
+/**
+ * bwt_tree_open - the handle of a tree of the store
+ * @name:    1..BWT_TREE_NAME_MAX bytes and a zero; NULL: the main tree, which is always there
+ * @flags:   BWT_CREATE, BWT_EXCL (needs BWT_CREATE)
+ * @tree:    out; the same handle at every call for the same tree
+ * Returns:  BWT_OK
+ *           BWT_NOT_FOUND  no tree has this name, and no BWT_CREATE
+ *           BWT_EXISTS     BWT_EXCL, and the tree is there already
+ *           BWT_INVALID    a name that is empty or too long, flags that contradict or do not exist
+ *           BWT_READ_ONLY  it would have to be created in a store opened with BWT_RDONLY
+ *           BWT_FULL, BWT_IO, BWT_CORRUPT, -ENOMEM
+ * Owner:    the store: good until bwt_tree_drop() or bwt_close(), and never freed by the caller
+ * Threads:  any
+ * Blocks:   when it creates: as a commit does
+ */
 BWT_API int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree);
+
+/**
+ * bwt_tree_drop - remove a tree and all that is in it
+ * @name:    not NULL: the main tree cannot be dropped
+ * Returns:  BWT_OK; the handles of the tree are gone, its space comes back in the background
+ *           BWT_NOT_FOUND  no tree has this name
+ *           BWT_BUSY       a cursor or an operation of another thread is in it, or a transaction is
+ *                          open
+ *           BWT_INVALID    @name is NULL, empty or too long
+ *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
+ *           BWT_FULL, BWT_IO, -ENOMEM
+ * Threads:  any
+ * Blocks:   as a commit does
+ */
 BWT_API int bwt_tree_drop(struct bwt_db *db, const char *name);
+
+/**
+ * bwt_tree_list - call @each for every named tree, in the order of their names
+ * @each:    gets @ctx and a name that is good during the call; returns 0 to go on. It may not
+ *           create or drop trees
+ * Returns:  BWT_OK; what @each returned when that was not 0; BWT_INVALID, BWT_CORRUPT, -ENOMEM
+ * Threads:  any; trees created or dropped meanwhile may be missed or listed
+ * Blocks:   never, but in @each
+ */
 BWT_API int bwt_tree_list(struct bwt_db *db, int (*each)(void *ctx, const char *name), void *ctx);
 
+/* ---- operations ------------------------------------------------------------------------------ */
+
+/*
+ * All of these take @txn: NULL, or a transaction of the same store. Without one, a change is a
+ * transaction of its own, durable as the store says, and a read sees the newest commit. This
+ * version has read-only transactions only: a change in one is BWT_READ_ONLY.
+ */
+
+/**
+ * bwt_put - store a value under a key
+ * @key:     0..BWT_KEY_MAX bytes, read during the call only
+ * @value:   0..BWT_VALUE_MAX bytes, read during the call only; above options.inline_max it goes to
+ *           the value log
+ * @flags:   0, or BWT_INSERT, or BWT_UPDATE
+ * Returns:  BWT_OK         stored; in a store with BWT_SYNC also durable
+ *           BWT_EXISTS     BWT_INSERT, and the key is there: nothing changed
+ *           BWT_NOT_FOUND  BWT_UPDATE, and the key is not there: nothing changed
+ *           BWT_TOO_BIG    key or value is too long
+ *           BWT_INVALID    NULL with a size, both flags, unknown flags, @txn of another store
+ *           BWT_FULL       no space; everything stored before stays readable, deletes still work,
+ *                          and writes resume when space was freed
+ *           BWT_READ_ONLY  the store or @txn is read-only, or the store has failed before
+ *           BWT_IO         the device failed; the store takes no changes any more
+ *           BWT_CORRUPT    a page on the way does not match its checksum
+ *           BWT_BUSY, -ENOMEM  too many threads at once, no memory
+ * Threads:  any
+ * Blocks:   on room in the log, on growth of the arena, on durability if the store says so; never
+ *           on another writer
+ */
 BWT_API int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_slice value, unsigned flags);
+
+/**
+ * bwt_get - read one key in the snapshot of @txn, or the newest committed version without one
+ * @key:     0..BWT_KEY_MAX bytes, read during the call only
+ * @value:   out; grown as needed and set on BWT_OK; NULL asks only whether the key is there
+ * Returns:  BWT_OK
+ *           BWT_NOT_FOUND  no version is visible to @txn (an outcome, not a fault)
+ *           BWT_TOO_BIG    @key is too long
+ *           BWT_INVALID    NULL where a pointer is needed, @txn of another store
+ *           BWT_CORRUPT    a checksum did not match; a damaged large value is so for its key alone
+ *           BWT_IO         the value log could not be read, or the mapping failed (BWT_CATCH_SIGBUS)
+ *           BWT_BUSY, -ENOMEM  too many threads at once, no memory for the value
+ * Owner:    the caller keeps @value and frees it with bwt_buf_free(); a reused buffer is not shrunk
+ * Threads:  any; one thread at a time per @value
+ * Blocks:   never on another transaction; at most on one read of the value log
+ */
 BWT_API int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_buf *value);
+
+/**
+ * bwt_delete - remove a key
+ * @key:     0..BWT_KEY_MAX bytes, read during the call only
+ * Returns:  BWT_OK         removed; in a store with BWT_SYNC also durably
+ *           BWT_NOT_FOUND  it is not there
+ *           else           as bwt_put(); a full store still takes deletes
+ * Threads, Blocks: as bwt_put()
+ */
 BWT_API int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key);
+
+/**
+ * bwt_cas - change a key if it is in the expected state
+ * @expected: the value that it must have; NULL: it must be absent
+ * @desired:  the value that it gets; NULL: it is removed. NULL to NULL only asks for absence
+ * Returns:  BWT_OK         it was as expected, and is as desired
+ *           BWT_MISMATCH   it is in another state: nothing changed
+ *           else           as bwt_put()
+ * Threads, Blocks: as bwt_put(), and on one read of the value log
+ */
 BWT_API int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, const struct bwt_slice *expected, const struct bwt_slice *desired);
+
+/**
+ * bwt_get_many - read many keys in one consistent snapshot, faster than a loop
+ * @count:   number of keys; 0 is fine
+ * @keys:    @count keys in any order, also equal ones
+ * @values:  @count buffers, each as in bwt_get(); that of a missing key gets size 0. NULL: only
+ *           whether the keys are there
+ * @results: out: @count codes, each as bwt_get() would return
+ * Returns:  BWT_OK         every key was looked up: see @results
+ *           BWT_INVALID    NULL where a pointer is needed, @txn of another store
+ *           BWT_BUSY, BWT_IO, -ENOMEM  nothing could be looked up
+ * Owner, Threads: as bwt_get()
+ * Blocks:   on reads of the value log; without @txn in no other way
+ */
 BWT_API int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const struct bwt_slice keys[], struct bwt_buf values[], int results[]);
+
+/**
+ * bwt_count - number of keys in the tree
+ * @count:   out; exact whenever no change is under way
+ * Returns:  BWT_OK, BWT_INVALID
+ * Threads:  any
+ * Blocks:   never; costs a few counters, not a walk
+ */
 BWT_API int bwt_count(struct bwt_tree *tree, uint64_t *count);
 
+/* ---- transactions ---------------------------------------------------------------------------- */
+
+/**
+ * bwt_begin - begin a transaction; this version has read-only ones
+ * @flags:   BWT_RDONLY, and perhaps BWT_NEWEST, or BWT_READ_COMMITTED (every call sees the newest
+ *           commit)
+ * @txn:     out
+ * Returns:  BWT_OK
+ *           BWT_INVALID    no BWT_RDONLY; flags that contradict or do not exist
+ *           BWT_BUSY       too many snapshots or threads at once
+ *           BWT_IO, -ENOMEM
+ * Owner:    the caller, until bwt_commit(), bwt_commit_async() or bwt_abort()
+ * Threads:  any; a read-only transaction may be shared by threads, and handed on
+ * Blocks:   in a store with BWT_SYNC until what this thread has read or committed is durable: the
+ *           snapshot then stands at bwt_durable_lsn(); BWT_NEWEST, or a store that is not sync,
+ *           does not wait and sees the newest commit
+ */
 BWT_API int bwt_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **txn);
+
+/**
+ * bwt_commit - end a transaction
+ * @txn:     freed whatever is returned; its cursors answer BWT_INVALID until they are closed
+ * Returns:  BWT_OK; BWT_INVALID  @txn is NULL or belongs to the parent process
+ * Threads:  one, the last one to use @txn
+ * Blocks:   never, for a read-only transaction
+ */
 BWT_API int bwt_commit(struct bwt_txn *txn);
+
+/**
+ * bwt_commit_async - end a transaction without waiting for the disk
+ * @txn:     freed whatever is returned
+ * @lsn:     out; for bwt_wait_durable(): a transaction without changes returns the newest LSN that
+ *           it can have read. May be NULL
+ * Returns:  BWT_OK, BWT_INVALID
+ * Threads:  one, the last one to use @txn
+ * Blocks:   never
+ */
 BWT_API int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn);
+
+/**
+ * bwt_abort - end a transaction and forget its changes
+ * @txn:     freed; NULL is fine
+ * Threads:  one, the last one to use @txn
+ * Blocks:   never
+ */
 BWT_API void bwt_abort(struct bwt_txn *txn);
+
+/**
+ * bwt_txn_snapshot - where a transaction's snapshot stands: it sees every commit below this LSN
+ * Returns:  the LSN; 0 for one with BWT_READ_COMMITTED, which has no snapshot, and for NULL
+ * Threads:  any
+ * Blocks:   never
+ */
 BWT_API bwt_lsn bwt_txn_snapshot(const struct bwt_txn *txn);
 
+/* ---- cursors --------------------------------------------------------------------------------- */
+
+/**
+ * bwt_cursor_open - a cursor over one tree, without a position
+ * @txn:     whose snapshot it walks; NULL: one of its own, of the newest commit, taken now
+ * @cursor:  out
+ * Returns:  BWT_OK; BWT_INVALID; BWT_BUSY  too many snapshots or threads at once; -ENOMEM
+ * Owner:    the caller, until bwt_cursor_close(), also when its transaction has ended
+ * Threads:  any; one at a time per cursor
+ * Blocks:   never; an open cursor keeps old versions, but stops nobody
+ */
 BWT_API int bwt_cursor_open(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_cursor **cursor);
+
+/**
+ * bwt_cursor_close - end a cursor
+ * @cursor:  freed with the slices it gave out; NULL is fine
+ * Blocks:   never
+ */
 BWT_API void bwt_cursor_close(struct bwt_cursor *cursor);
+
+/**
+ * bwt_cursor_seek - go to a key
+ * @key:     0..BWT_KEY_MAX bytes, read during the call only; not looked at for BWT_FIRST, BWT_LAST
+ * @how:     enum bwt_seek. BWT_PREFIX also bounds the moves that follow, until the next seek
+ * Returns:  BWT_OK         it stands on an entry
+ *           BWT_NOT_FOUND  there is no such entry: it stands nowhere, and next goes to the first
+ *                          and prev to the last entry (BWT_PREFIX: with that prefix)
+ *           BWT_INVALID    @how does not exist, or the transaction has ended
+ *           BWT_TOO_BIG    @key is too long
+ *           BWT_CORRUPT, BWT_IO, BWT_BUSY, -ENOMEM
+ * Threads:  one at a time per cursor
+ * Blocks:   never on another transaction
+ */
 BWT_API int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int how);
+
+/**
+ * bwt_cursor_next - go to the next entry; without a position to the first
+ * Returns:  BWT_OK
+ *           BWT_NOT_FOUND  there is none: it stands past the end, from where prev comes back to the
+ *                          last entry
+ *           BWT_INVALID    the transaction has ended
+ *           BWT_CORRUPT, BWT_IO, BWT_BUSY, -ENOMEM
+ * Threads, Blocks: as bwt_cursor_seek()
+ */
 BWT_API int bwt_cursor_next(struct bwt_cursor *cursor);
+
+/**
+ * bwt_cursor_prev - go to the entry before; without a position to the last
+ * Returns:  as bwt_cursor_next(), the other way round
+ * Threads, Blocks: as bwt_cursor_seek()
+ */
 BWT_API int bwt_cursor_prev(struct bwt_cursor *cursor);
+
+/**
+ * bwt_cursor_key - the key that the cursor stands on
+ * @key:     out
+ * Returns:  BWT_OK
+ *           BWT_NOT_FOUND  it stands nowhere
+ *           BWT_INVALID    the transaction has ended
+ * Owner:    the cursor: good until it is moved or closed; bwt_cursor_value() leaves it alone
+ * Threads:  one at a time per cursor
+ * Blocks:   never
+ */
 BWT_API int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key);
+
+/**
+ * bwt_cursor_value - the value there; a large one is read from the value log now
+ * @value:   out
+ * Returns:  BWT_OK
+ *           BWT_NOT_FOUND  the cursor stands nowhere
+ *           BWT_INVALID    the transaction has ended
+ *           BWT_CORRUPT    the value is damaged; the cursor can move on
+ *           BWT_IO, -ENOMEM
+ * Owner:    the cursor: good until the next call on it, except bwt_cursor_key()
+ * Threads:  one at a time per cursor
+ * Blocks:   at most on one read of the value log
+ */
 BWT_API int bwt_cursor_value(struct bwt_cursor *cursor, struct bwt_slice *value);
 
+/* ---- durability ------------------------------------------------------------------------------ */
+
+/**
+ * bwt_durable_lsn - up to where the log is on stable storage
+ * Returns:  an LSN that only grows: a commit that returned lsn is durable when this is >= lsn.
+ *           0 for a handle of the parent process
+ * Threads:  any
+ * Blocks:   never
+ */
 BWT_API bwt_lsn bwt_durable_lsn(struct bwt_db *db);
+
+/**
+ * bwt_wait_durable - wait until bwt_durable_lsn() has reached @lsn, flushing if nobody else does
+ * Returns:  BWT_OK
+ *           BWT_INVALID    the log has not got that far
+ *           BWT_IO, BWT_FULL  the log could not be written; the store takes no changes any more
+ *           BWT_READ_ONLY  the store has failed before, and it never will be durable
+ * Threads:  any
+ * Blocks:   on the disk
+ */
 BWT_API int bwt_wait_durable(struct bwt_db *db, bwt_lsn lsn);
+
+/**
+ * bwt_durable_fd - an eventfd(2) that becomes readable whenever bwt_durable_lsn() has moved
+ * Returns:  a file descriptor (0 or more), the same at every call; BWT_INVALID, -EMFILE and others
+ * Owner:    the store: read it, poll it, do not close it; non-blocking
+ * Threads:  any
+ * Blocks:   never
+ */
 BWT_API int bwt_durable_fd(struct bwt_db *db);
+
+/**
+ * bwt_sync - make everything durable that was committed before the call, whatever the store's mode
+ * Returns:  BWT_OK; BWT_IO, BWT_FULL, BWT_READ_ONLY  as bwt_wait_durable(); BWT_INVALID
+ * Threads:  any
+ * Blocks:   on the disk
+ */
 BWT_API int bwt_sync(struct bwt_db *db);
+
+/**
+ * bwt_checkpoint - write a checkpoint, so that opening after a crash replays nothing older
+ *
+ * Checkpoints come by themselves (options checkpoint_wal_bytes and checkpoint_interval_ms, and at
+ * bwt_close()). A call beside a running one waits for one that began after the call.
+ *
+ * Returns:  BWT_OK
+ *           BWT_FULL       no space for it; the store goes on
+ *           BWT_BUSY       writers did not pause for the instant that it needs; call again
+ *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
+ *           BWT_IO, BWT_INVALID, -ENOMEM
+ * Threads:  any; readers and writers go on
+ * Blocks:   on the disk
+ */
 BWT_API int bwt_checkpoint(struct bwt_db *db);
 
+/* ---- care ------------------------------------------------------------------------------------ */
+
+/**
+ * bwt_stat - sizes and counters of the store
+ * @stats:   out, all fields; counters of events begin at bwt_open(). The numbers are not of one
+ *           instant while others work
+ * Returns:  BWT_OK; BWT_INVALID, BWT_IO
+ * Threads:  any
+ * Blocks:   on a few file system look-ups
+ */
 BWT_API int bwt_stat(struct bwt_db *db, struct bwt_stats *stats);
+
+/**
+ * bwt_verify - check every rule of a store that nobody has open; changes nothing
+ * @path:    folder of the store
+ * @flags:   0, or BWT_CATCH_SIGBUS, BWT_NO_URING
+ * @report:  called for each finding, with @ctx; NULL: only the code is wanted
+ * Returns:  BWT_OK         no finding but notes; a store that only needs recovery is in order
+ *           BWT_CORRUPT    damage, or a copy that had to stand in for a damaged one: see @report
+ *           BWT_BUSY       it is open; bwt_detail() has the process id
+ *           BWT_VERSION, BWT_INVALID, BWT_IO, -ENOENT, -ENOTDIR, -ENOMEM  it could not be checked
+ * Owner:    what @report gets is good during that call
+ * Threads:  any; @report is called by the calling thread
+ * Blocks:   on reading the whole store
+ */
 BWT_API int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx);
 
 #ifdef __cplusplus
