@@ -48,6 +48,11 @@ struct epoch_slot {
 	uint64_t random;                      /* owner only: state of backoff jitter */
 	void *scratch;                        /* owner only: the tree's working memory, freed with the slot */
 	size_t scratch_size;
+	/* Value-log files from this number on may hold a value that the owner has appended and not published yet,
+	 * or found under a pin and not read yet; 0: none. Owner: store vlog_next_segment() SEQ_CST before appending,
+	 * or the file of the reference before unpinning, 0 RELEASE after publishing or reading. The checkpointer
+	 * unlinks no file at or above it (recovery/value_files.c). */
+	_Atomic(uint64_t) value_hold;
 };
 
 struct epoch {
