@@ -14,8 +14,8 @@ without=" $* "
 
 have_command() { command -v "$1" >/dev/null 2>&1; }
 have_library() { have_command pkg-config && pkg-config --exists "$1" 2>/dev/null; }
-have_header() { [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ]; }
 have_file() { compgen -G "$1" >/dev/null; }
+have_header() { have_file "/usr/include/$1" || have_file "/usr/include/*-linux-*/$1" || have_file "/usr/local/include/$1"; }
 need() { "have_$1" "$2" || needed+=("$3"); }
 want() { "have_$1" "$2" || wanted+=("$3"); }
 
