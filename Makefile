@@ -224,7 +224,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -m 755 $(SHARED) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libbwt.so
-	install -m 644 $(O)/bwt.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+	sed 's,^prefix=.*,prefix=$(PREFIX),' $(O)/bwt.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/bwt.pc
 	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin/
 	for page in $(MAN_PAGES); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
