@@ -81,7 +81,7 @@ KIND_SRC := $(foreach k,$(KINDS),$(wildcard tests/$k/$k_*.c))
 # (named functions, as a % written in a static pattern rule would be replaced by the stem)
 folder_of = $(patsubst $(O)/%,%,$(@D))
 below = $(patsubst %.c,$(O)/t/%.o,$(foreach l,$(call up_to,$(notdir $(@D)),$(LAYERS)),$(call src_of,$l)))
-beside = $(patsubst %.c,$(O)/t/%.o,$(filter-out $1/test_%.c $1/$(notdir $1)_%.c,$(wildcard $1/*.c)))
+beside = $(patsubst %.c,$(O)/t/%.o,$(filter-out $1/$2_%.c,$(wildcard $1/*.c)))
 UNIT_TESTS := $(UNIT_SRC:%.c=$(O)/%)
 KIND_TESTS := $(KIND_SRC:%.c=$(O)/%)
 TOOL_TESTS := $(wildcard tests/tools/tool_*.sh)
@@ -203,12 +203,12 @@ $(O)/t/libsupport.a: $(SUPPORT_OBJ)
 	@rm -f $@ && $(AR) rcs $@ $^
 
 # A unit test sees its own layer and lower ones: a call upwards does not link.
-$(UNIT_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of)) $$(below) $(O)/t/libsupport.a
+$(UNIT_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of),test) $$(below) $(O)/t/libsupport.a
 	@mkdir -p $(@D)
 	@echo "LD  $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) $(CUNIT_LIBS)
 
-$(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of)) \
+$(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of),$$(notdir $$(@D))) \
 		$(O)/t/libsupport.a $(O)/t/libbwt-test.a
 	@mkdir -p $(@D)
 	@echo "LD  $@"
