@@ -16,10 +16,10 @@
 #include "base/stats.h"
 #include "base/testpoint.h"
 #include "page/visibility.h"
+#include "sys/backoff.h"
 #include "tree/rebuild.h"
 #include "tree/split.h"
 
-#define PENDING_SPINS_MAX 10u     /* doublings of the pause before a pending version is aborted */
 #define ENTRY_OVERHEAD 17u        /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
 #define INNER_OVERHEAD 16u
 #define SCRATCH_STEP ((size_t)64 << 10)
@@ -135,20 +135,16 @@ unsigned versions_prune(const struct page_entry *versions, unsigned count, const
 static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry *entry, enum patience patience,
                    uint64_t *word)
 {
+	struct backoff backoff = { 0 };
+
 	*word = atomic_load_explicit(entry->word, memory_order_acquire);
-	for (unsigned spins = 0; word_state(*word) == WORD_PENDING; spins++) {
+	while (word_state(*word) == WORD_PENDING) {
 		if (patience == LEAVE_PENDING)
 			return BWT_BUSY;
-		for (unsigned i = 0; i < 1u << spins; i++)
-			cpu_relax();
-		if (spins < PENDING_SPINS_MAX) {
+		if (backoff_pause(&backoff, &slot->random)) {
 			*word = atomic_load_explicit(entry->word, memory_order_acquire);
-			continue;
-		}
-		sys_yield();
-		spins--;
-		if (atomic_compare_exchange_strong_explicit(entry->word, word, word_make(WORD_ABORTED, 0),
-		                                            memory_order_acq_rel, memory_order_acquire)) {
+		} else if (atomic_compare_exchange_strong_explicit(entry->word, word, word_make(WORD_ABORTED, 0),
+		                                                   memory_order_acq_rel, memory_order_acquire)) {
 			*word = word_make(WORD_ABORTED, 0);
 			stats_add(tree->env->stats, slot->index, STAT_WOUNDS, 1);
 		}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * read.c - which version a reader sees, and its value
+ *
+ * A snapshot S that meets a pending version must not guess, because the writer may already hold an
+ * LSN below S: it pushes the writer (design.md section 1). After the push the version is not S's. A
+ * push that fails says nothing: the word is read afresh (C3).
+ */
+#include "txn/read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/stats.h"
+#include "base/testpoint.h"
+#include "page/visibility.h"
+
+#define READ_RETRIES_MAX 8u /* look-ups, when the value log's file went away between look-up and read */
+
+int buf_reserve(struct bwt_buf *buf, size_t size)
+{
+	void *grown;
+
+	if (size <= buf->capacity)
+		return BWT_OK;
+	grown = realloc(buf->data, size);
+	if (grown == NULL)
+		return -ENOMEM;
+	buf->data = grown;
+	buf->capacity = size;
+	return BWT_OK;
+}
+
+/* Is the version with this word visible to @reader? *lsn: of it, if so. */
+static bool word_visible(struct reader *reader, _Atomic(uint64_t) *word, uint64_t *lsn)
+{
+	uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+
+	while (word_state(seen) == WORD_PENDING) {
+		uint64_t pushed = word_make(WORD_PENDING, reader->snapshot);
+
+		if (reader->snapshot == READ_NEWEST || word_lsn(seen) >= reader->snapshot)
+			return false;
+		if (TEST_FAULT("read_no_push"))
+			return false;
+		if (atomic_compare_exchange_strong_explicit(word, &seen, pushed, memory_order_acq_rel,
+		                                            memory_order_acquire)) {
+			stats_add(&reader->store->stats, 0, STAT_PUSHES, 1);
+			return false;
+		}
+	}
+	*lsn = word_lsn(seen);
+	return word_state(seen) == WORD_COMMITTED && (reader->snapshot == READ_NEWEST || *lsn < reader->snapshot);
+}
+
+static bool entry_visible(struct reader *reader, const struct page_entry *entry)
+{
+	uint64_t lsn = entry->lsn;
+
+	if (entry->word != NULL) {
+		if (!word_visible(reader, entry->word, &lsn))
+			return false;
+	} else if (reader->snapshot != READ_NEWEST && lsn >= reader->snapshot) {
+		return false;
+	}
+	if (lsn >= reader->newest)
+		reader->newest = lsn + 1;
+	return true;
+}
+
+int reader_choose(void *ctx, struct page_entry *versions, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (entry_visible(ctx, &versions[i]))
+			return (int)i;
+	return -1;
+}
+
+/* The visible version of @key; pinned. BWT_NOT_FOUND: none, or a tombstone. */
+static int find_visible(struct reader *reader, struct tree *tree, struct bwt_slice key, struct page_entry *entry)
+{
+	struct version_walk walk;
+	struct place place;
+	int rc = tree_descend(tree, key, false, 0, &place, NULL);
+
+	if (rc < 0)
+		return rc;
+	version_walk_init(&walk, tree->env->arena->base, place_head(&place), key, key_hash(key));
+	while (version_walk_next(&walk, entry))
+		if (entry_visible(reader, entry))
+			return (entry->flags & VERSION_TOMBSTONE) != 0 ? BWT_NOT_FOUND : BWT_OK;
+	return BWT_NOT_FOUND;
+}
+
+static int copy_inline(const struct page_entry *entry, struct bwt_buf *value)
+{
+	int rc = buf_reserve(value, entry->value_size);
+
+	if (rc < 0)
+		return rc;
+	if (entry->value_size > 0)
+		memcpy(value->data, entry->value, entry->value_size);
+	value->size = entry->value_size;
+	return BWT_OK;
+}
+
+static int copy_large(struct store *store, const struct value_ref *ref, struct bwt_buf *value)
+{
+	int rc = buf_reserve(value, ref->size);
+
+	if (rc == BWT_OK)
+		rc = vlog_read(store->vlog, ref, value->data);
+	if (rc == BWT_OK)
+		value->size = ref->size;
+	return rc;
+}
+
+int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
+               struct bwt_buf *value)
+{
+	struct reader reader = { store, snapshot, 0 };
+	struct value_ref ref = { 0 }, before;
+	int rc = store_health(store, false);
+
+	for (unsigned attempt = 0; rc == BWT_OK && attempt < READ_RETRIES_MAX; attempt++) {
+		struct page_entry entry;
+		bool large = false;
+
+		before = ref;
+		epoch_pin(slot);
+		rc = find_visible(&reader, tree, key, &entry);
+		large = rc == BWT_OK && value != NULL && (entry.flags & VERSION_VLOG) != 0;
+		if (large)
+			memcpy(&ref, entry.value, sizeof ref);
+		else if (rc == BWT_OK && value != NULL)
+			rc = copy_inline(&entry, value);
+		epoch_unpin(slot);
+		if (!large)
+			break;
+		rc = copy_large(store, &ref, value);
+		/* The file may have gone after the pin: then the key has a newer version. */
+		if (rc == BWT_OK || memcmp(&before, &ref, sizeof ref) == 0)
+			break;
+		if (attempt + 1 < READ_RETRIES_MAX)
+			rc = BWT_OK;
+	}
+	if (reader.newest > slot->seen_lsn)
+		slot->seen_lsn = reader.newest;
+	/* A fault during the look-up led it through zero pages. */
+	return store_health(store, false) < 0 ? BWT_IO : rc;
+}
