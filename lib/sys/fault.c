@@ -31,9 +31,9 @@
 #include "sys/fail.h"
 
 enum entry_state { /* version modulo STATES */
-	           ENTRY_FREE = 0,
-	           ENTRY_BUSY = 1,
-	           ENTRY_LIVE = 2,
+	ENTRY_FREE = 0,
+	ENTRY_BUSY = 1,
+	ENTRY_LIVE = 2,
 };
 #define STATES 4u
 
@@ -43,6 +43,7 @@ struct fault_entry {
 	_Atomic(uintptr_t) start;
 	_Atomic(uintptr_t) end;
 	_Atomic(int) prot;
+	_Atomic(uint32_t) pages; /* faults answered; only the handler writes it while it is live */
 	_Atomic(_Atomic(uint32_t) *) failed;
 };
 
@@ -84,9 +85,12 @@ static bool answer(uintptr_t address)
 			continue;
 		/* Relaxed: the flag carries nothing else; this thread goes on after it. */
 		atomic_store_explicit(failed, 1, memory_order_relaxed);
-		/* One page keeps the rest readable. When the system has no room for one more
-		 * mapping, everything behind the fault becomes zeroes, which needs none. */
-		return map_zeroes(page, page + page_size, prot) || map_zeroes(page, end, prot);
+		/* One page keeps the rest readable, at the price of two more mappings, of which a
+		 * process has some 65,000 (vm.max_map_count). */
+		if (atomic_fetch_add_explicit(&entry->pages, 1, memory_order_relaxed) >=
+		    SYS_FAULT_PAGES_MAX)
+			return map_zeroes(page, end, prot);
+		return map_zeroes(page, page + page_size, prot);
 	}
 	return false;
 }
@@ -161,6 +165,7 @@ static void publish(struct fault_entry *entry, const struct sys_map *map, _Atomi
 	atomic_store_explicit(&entry->start, start, memory_order_release);
 	atomic_store_explicit(&entry->end, start + map->size, memory_order_release);
 	atomic_store_explicit(&entry->prot, prot, memory_order_release);
+	atomic_store_explicit(&entry->pages, 0, memory_order_release);
 	atomic_store_explicit(&entry->failed, failed, memory_order_release);
 	/* RELEASE: pairs with the ACQUIRE in answer(). */
 	atomic_store_explicit(&entry->version, version + 1, memory_order_release);

@@ -7,7 +7,8 @@
 
 #include "sys/map.h"
 
-#define SYS_FAULT_MAPS_MAX 256u /* mappings of one process whose faults are caught */
+#define SYS_FAULT_MAPS_MAX 256u   /* mappings of one process whose faults are caught */
+#define SYS_FAULT_PAGES_MAX 1024u /* pages of one replaced singly; then all from the fault on */
 
 /**
  * sys_fault_forget - undo sys_map_catch_faults(); nothing for a mapping that it does not know

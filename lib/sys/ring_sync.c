@@ -3,7 +3,7 @@
  * ring_sync.c - the plain engine: the operations of a batch one after another
  *
  * Why: io_uring is forbidden in many containers and absent on old kernels; a store must work there.
- * For one write at a time it is no slower: see ring_uring.c, which uses ring_run_plain() too.
+ * For one write at a time it is no slower. ring_uring.c falls back on ring_run_plain() too.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,17 +22,17 @@ static int64_t make_call(const struct ring_op *op)
 {
 	const struct sys_io *io = op->io;
 	off_t off = (off_t)(io->off + op->done);
-	struct iovec iov = {(uint8_t *)io->data + op->done, io->size - op->done};
+	struct iovec iov;
 
-	switch (op->step) {
-	case RING_WRITE:
-		return or_errno(op->dsync ? pwritev2(io->fd, &iov, 1, off, RWF_DSYNC)
-		                          : pwrite(io->fd, iov.iov_base, iov.iov_len, off));
-	case RING_READ:
-		return or_errno(pread(io->fd, iov.iov_base, iov.iov_len, off));
-	default:
+	if (op->step == RING_SYNC)
 		return or_errno(fdatasync(io->fd));
-	}
+	iov.iov_base = (uint8_t *)io->data + op->done;
+	iov.iov_len = io->size - op->done;
+	if (op->step == RING_READ)
+		return or_errno(pread(io->fd, iov.iov_base, iov.iov_len, off));
+	if (op->dsync)
+		return or_errno(pwritev2(io->fd, &iov, 1, off, RWF_DSYNC));
+	return or_errno(pwrite(io->fd, iov.iov_base, iov.iov_len, off));
 }
 
 void ring_run_plain(struct sys_ring *ring, struct ring_op *op)

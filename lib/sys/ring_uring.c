@@ -109,7 +109,7 @@ static void queue(struct uring *self, const struct ring_op *op, unsigned number)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&self->uring);
 	const struct sys_io *io = op->io;
-	uint8_t *data = (uint8_t *)io->data + op->done;
+	uint8_t *data = op->step == RING_SYNC ? NULL : (uint8_t *)io->data + op->done;
 	size_t left = io->size - op->done;
 	unsigned size = left > INT32_MAX ? INT32_MAX & ~4095u : (unsigned)left;
 	uint64_t off = io->off + op->done;
