@@ -10,7 +10,11 @@
 
 #include <stdint.h>
 
-enum search_level { SEARCH_SCALAR = 0, SEARCH_AVX2 = 1, SEARCH_AVX512 = 2 };
+enum search_level {
+	SEARCH_SCALAR = 0,
+	SEARCH_AVX2 = 1,
+	SEARCH_AVX512 = 2
+};
 
 struct search_ops {
 	/* Number of heads < @head in a sorted array. */

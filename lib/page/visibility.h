@@ -33,9 +33,13 @@ enum word_state {
 	WORD_DESCRIPTOR = 3, /* value: slot and generation of a transaction */
 };
 
+/** The exclusive or of the seven bytes: damage to one byte, whatever its new value, is always seen. */
 static inline uint64_t word_check(uint64_t low56)
 {
-	return ((low56 * 0x9E3779B97F4A7C15ull) >> 56) << 56;
+	low56 ^= low56 >> 32;
+	low56 ^= low56 >> 16;
+	low56 ^= low56 >> 8;
+	return low56 << 56;
 }
 
 static inline uint64_t word_make(enum word_state state, uint64_t lsn)
