@@ -41,7 +41,9 @@ struct wal_config {
 	 * flusher after it collected records; adds at most @room SYNC operations to the batch that makes them durable. */
 	unsigned (*value_syncs)(void *ctx, struct sys_io *ops, unsigned room);
 	void (*moved)(void *ctx);        /* durable_lsn moved; called by the flusher, must not block; may be NULL */
-	void (*want_flush)(void *ctx);   /* the ring is half full: wake whoever flushes in the background; may be NULL */
+	/* The ring, or the newest segment, is half full: wake whoever calls wal_flush() and wal_prepare_segment()
+	 * in the background; must not block; may be NULL. */
+	void (*want_flush)(void *ctx);
 	void (*failed)(void *ctx, int rc); /* once: a write or sync failed, the log is read-only for ever; may be NULL */
 	void *ctx;
 };
@@ -76,10 +78,13 @@ void wal_payload_prepare(struct wal_payload *payload);
 
 /**
  * wal_room_take - credits for @bytes of log (W7)
- * Returns: BWT_OK; the log's failure (BWT_IO, BWT_FULL, ...)
- * Blocks:  until a flush has emptied enough of the ring, flushing itself; never call inside the gate
+ * Returns: BWT_OK; BWT_FULL: no space for the next segment, nothing was taken, ask again later (releasing
+ *          segments by two checkpoints helps); BWT_TOO_BIG: more than the ring; the log's failure
+ * Blocks:  while it makes a segment that nobody prepared; until a flush has emptied enough of the ring, flushing itself; never call inside the gate
  */
 int wal_room_take(struct wal *wal, uint64_t bytes);
+/** The same for deletes and dropped trees: may use the last part of the log's files when the disk is full. */
+int wal_room_take_reserve(struct wal *wal, uint64_t bytes);
 void wal_room_return(struct wal *wal, uint64_t bytes); /* credits that were not reserved */
 
 /** Inside the gate, out of credits taken before; wait-free. Returns the record's LSN. */
@@ -89,7 +94,8 @@ void wal_fill_pad(struct wal *wal, uint64_t lsn, uint32_t len);
 
 /**
  * wal_wait - durable_lsn has reached @lsn on return
- * Returns: BWT_OK; the log's failure; BWT_INVALID when @lsn lies beyond log_tail
+ * Returns: BWT_OK; the log's failure; BWT_INVALID when @lsn lies beyond log_tail; BWT_FULL only on file systems
+ *          where overwriting takes space (the records stay queued, a later call writes them)
  * Blocks:  on at most two flushes and on records before @lsn that are not filled yet; flushes if nobody else does
  */
 int wal_wait(struct wal *wal, uint64_t lsn);

@@ -7,7 +7,9 @@
  * x stands at file offset WAL_HEADER_SIZE + (x - start_lsn). Frames follow each other without
  * regard to segment borders. start_lsn and capacity are multiples of WAL_BLOCK.
  *
- * Names: wal/<seq as 16 hex digits>.wal; recycled ones wait as wal/free-<n>.wal.
+ * Names: wal/<seq as 16 hex digits>.wal; recycled and half-made ones are wal/free-<n>.wal, never read. A
+ * file gets the name of a segment when all of it is durable, so a segment that is short, or without one
+ * good copy of its header, is damaged.
  */
 #ifndef BWT_LOG_WAL_FORMAT_H
 #define BWT_LOG_WAL_FORMAT_H
@@ -48,7 +50,8 @@ enum wal_type { /* stored: append, never renumber */
 struct wal_frame {
 	uint32_t len_type;       /* 0x00  bits 0-23: bytes of the frame, head included, a multiple of 16;
 	                          *       bits 24-31: enum wal_type */
-	uint32_t crc;            /* 0x04  CRC32C over incarnation, lsn, len_type, durable_behind, padding, payload */
+	uint32_t crc;            /* 0x04  CRC32C over payload, padding, lsn, incarnation, len_type, durable_behind:
+	                          *       the payload first, so that its share is known before the lsn */
 	uint64_t lsn;            /* 0x08  its own position */
 	uint32_t incarnation;    /* 0x10 */
 	uint32_t durable_behind; /* 0x14  W4: durable_lsn when filled was lsn - 16 * this; UINT32_MAX: no claim */

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vlog.c - large values: appending them
+ *
+ * Why: a large value in the tree would be copied by every consolidation. It is written once here, and
+ * the tree and the log hold a struct value_ref.
+ *
+ * An appender pins the active file, reserves its bytes by fetch_add of the tail, and writes beside
+ * all others. Who finds the file full replaces it, under the lock.
+ *
+ *   V1  A file's name is durable before the first reference into it exists.
+ *   V2  A file is marked dirty after the write and before the reference is handed out; so the log's flusher,
+ *       which collects the record with the reference before it asks for syncs, syncs the value.
+ *   V3  A file is closed when it is not active, unused, clean, and in no batch of syncs that may still
+ *       run: the next call of vlog_value_syncs() says that the last batch is over.
+ *   V4  A pinned file that was active when pinned stays open until unpinned.
+ *   V5  What a failed write leaves is a gap that nothing refers to. No space is no failure of the file; any
+ *       other failed write or sync is, and is for good: nothing is appended after it, and the next batch of
+ *       syncs fails.
+ */
+#include "log/vlog.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "base/testpoint.h"
+#include "log/vlog_private.h"
+#include "sys/file.h"
+
+#define ONE_WRITE_MAX ((size_t)16 << 10) /* up to here head and value are copied together */
+
+uint32_t vlog_head_crc(const struct vlog_record *head)
+{
+	size_t from = offsetof(struct vlog_record, size);
+
+	return crc32c(0, (const uint8_t *)head + from, sizeof *head - from);
+}
+
+/* --- Life --- */
+
+struct survey {
+	struct vlog *vlog;
+	uint64_t largest;
+};
+
+static int survey_file(void *ctx, uint64_t number, uint64_t bytes)
+{
+	struct survey *survey = ctx;
+
+	if (number > survey->largest)
+		survey->largest = number;
+	atomic_fetch_add_explicit(&survey->vlog->file_bytes, bytes, memory_order_relaxed);
+	return BWT_OK;
+}
+
+int vlog_open(const struct vlog_config *config, struct vlog **out)
+{
+	struct vlog *vlog = calloc(1, sizeof *vlog);
+	struct survey survey = {vlog, 0};
+	uint64_t next;
+	int rc;
+
+	if (vlog == NULL)
+		return error_set(-ENOMEM, "no memory for the value log");
+	vlog->config = *config;
+	if (vlog->config.segment_size < VLOG_SEGMENT_MIN)
+		vlog->config.segment_size = VLOG_SEGMENT_MIN;
+	vlog_slots_init(vlog);
+	rc = vlog_list(vlog, survey_file, &survey);
+	if (rc < 0) {
+		free(vlog);
+		return rc;
+	}
+	/* Never a file that is there: it may hold unsynced bytes of a previous life. */
+	next = survey.largest + 1;
+	if (config->next_segment > next)
+		next = config->next_segment;
+	atomic_store_explicit(&vlog->next_number, next, memory_order_relaxed);
+	*out = vlog;
+	return BWT_OK;
+}
+
+void vlog_close(struct vlog *vlog)
+{
+	struct vlog_file *file, *next;
+
+	if (vlog == NULL)
+		return;
+	for (file = vlog->files; file != NULL; file = next) {
+		next = file->next;
+		sys_file_close(file->fd);
+		free(file);
+	}
+	vlog_slots_close(vlog);
+	free(vlog);
+}
+
+/* Files join the list at its front by one store and never leave it, so it can be walked here. */
+void vlog_abandon(struct vlog *vlog)
+{
+	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next) {
+		sys_file_close(file->fd);
+		file->fd = -1;
+	}
+	vlog_slots_close(vlog);
+}
+
+uint64_t vlog_file_bytes(const struct vlog *vlog)
+{
+	return atomic_load_explicit(&vlog->file_bytes, memory_order_relaxed);
+}
+
+uint64_t vlog_next_segment(const struct vlog *vlog)
+{
+	return atomic_load_explicit(&vlog->next_number, memory_order_relaxed);
+}
+
+/* --- Files that are appended to --- */
+
+static int failed(const struct vlog *vlog)
+{
+	int rc = atomic_load_explicit(&vlog->failure, memory_order_acquire);
+
+	return rc == BWT_OK ? rc : error_set(rc, "the value log has failed before");
+}
+
+static int fail(struct vlog *vlog, int rc)
+{
+	int none = BWT_OK;
+
+	atomic_compare_exchange_strong_explicit(&vlog->failure, &none, rc, memory_order_acq_rel,
+	                                        memory_order_relaxed);
+	/* So that the next durable flush asks us, and is told. */
+	atomic_fetch_add_explicit(&vlog->dirty_files, 1, memory_order_seq_cst);
+	return rc;
+}
+
+/*
+ * Pin the active file (V4). SEQ_CST: we count ourselves in, then look whether it is still active; who
+ * replaces it stores active, then looks at the users, and so one of the two sees the other.
+ */
+static struct vlog_file *pin(struct vlog *vlog)
+{
+	struct vlog_file *file = atomic_load_explicit(&vlog->active, memory_order_seq_cst);
+
+	while (file != NULL) {
+		struct vlog_file *now;
+
+		atomic_fetch_add_explicit(&file->users, 1, memory_order_seq_cst);
+		now = atomic_load_explicit(&vlog->active, memory_order_seq_cst);
+		if (now == file)
+			break;
+		atomic_fetch_sub_explicit(&file->users, 1, memory_order_release);
+		file = now;
+	}
+	return file;
+}
+
+static void unpin(struct vlog_file *file)
+{
+	/* RELEASE: pairs with the load in idle(); our writes to the file are over. */
+	atomic_fetch_sub_explicit(&file->users, 1, memory_order_release);
+}
+
+/* Lock held. */
+static bool idle(const struct vlog *vlog, const struct vlog_file *file)
+{
+	return file->fd >= 0 && file != atomic_load_explicit(&vlog->active, memory_order_seq_cst) &&
+	       atomic_load_explicit(&file->users, memory_order_seq_cst) == 0;
+}
+
+static bool take_dirt(struct vlog *vlog, struct vlog_file *file)
+{
+	/* ACQ_REL: pairs with the RELEASE in mark_dirty(). */
+	if (atomic_exchange_explicit(&file->dirty, 0, memory_order_acq_rel) == 0)
+		return false;
+	atomic_fetch_sub_explicit(&vlog->dirty_files, 1, memory_order_relaxed);
+	return true;
+}
+
+static void mark_dirty(struct vlog *vlog, struct vlog_file *file)
+{
+	/* The count first: it is never too small for a flusher that comes after the record (V2). */
+	atomic_fetch_add_explicit(&vlog->dirty_files, 1, memory_order_seq_cst);
+	if (atomic_exchange_explicit(&file->dirty, 1, memory_order_acq_rel) != 0)
+		atomic_fetch_sub_explicit(&vlog->dirty_files, 1, memory_order_relaxed);
+}
+
+static void close_file(struct vlog_file *file)
+{
+	sys_file_close(file->fd);
+	file->fd = -1;
+}
+
+/* Too many open: sync and close what is idle. Lock held. */
+static int close_some(struct vlog *vlog)
+{
+	unsigned open = 0;
+
+	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next)
+		open += file->fd >= 0;
+	if (open < VLOG_UNSYNCED_MAX)
+		return BWT_OK;
+	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next) {
+		if (!idle(vlog, file) || file->in_batch || !take_dirt(vlog, file))
+			continue;
+		if (sys_file_sync(file->fd) < 0)
+			return fail(vlog, BWT_IO);
+		close_file(file);
+	}
+	return BWT_OK;
+}
+
+static struct vlog_file *free_struct(struct vlog *vlog)
+{
+	struct vlog_file *file = vlog->files;
+
+	while (file != NULL && !(file->fd < 0 && file != atomic_load_explicit(&vlog->active, memory_order_relaxed)))
+		file = file->next;
+	if (file != NULL)
+		return file;
+	file = calloc(1, sizeof *file);
+	if (file == NULL)
+		return NULL;
+	file->fd = -1;
+	file->next = vlog->files;
+	vlog->files = file;
+	return file;
+}
+
+/* A new, empty file with a durable name (V1). Lock held. */
+static int make_file(struct vlog *vlog, struct vlog_file **out)
+{
+	struct vlog_file *file;
+	char name[VLOG_NAME_SIZE];
+	uint64_t number;
+	int fd, rc = close_some(vlog);
+
+	if (rc < 0)
+		return rc;
+	file = free_struct(vlog);
+	if (file == NULL)
+		return error_set(-ENOMEM, "no memory for a value-log file");
+	number = atomic_fetch_add_explicit(&vlog->next_number, 1, memory_order_relaxed);
+	vlog_name(name, number);
+	rc = sys_file_open(vlog->config.dir_fd, name, SYS_CREATE | SYS_EXCL, &fd);
+	if (rc == BWT_EXISTS)
+		return error_set(BWT_INVALID, "somebody else made the value-log file %s", name);
+	if (rc < 0)
+		return rc;
+	rc = sys_dir_sync(vlog->config.dir_fd);
+	if (rc < 0) {
+		sys_file_close(fd);
+		(void)sys_file_unlink(vlog->config.dir_fd, name);
+		return rc == BWT_FULL ? rc : fail(vlog, rc);
+	}
+	file->number = number;
+	file->fd = fd;
+	atomic_store_explicit(&file->tail, 0, memory_order_relaxed);
+	*out = file;
+	return BWT_OK;
+}
+
+/* Replace @full, unless another thread did. */
+static int replace(struct vlog *vlog, const struct vlog_file *full)
+{
+	struct vlog_file *file;
+	int rc = BWT_OK;
+
+	log_lock(&vlog->lock);
+	if (atomic_load_explicit(&vlog->active, memory_order_relaxed) == full) {
+		rc = make_file(vlog, &file);
+		if (rc == BWT_OK) /* RELEASE: the file's fields; see pin() */
+			atomic_store_explicit(&vlog->active, file, memory_order_seq_cst);
+	}
+	log_unlock(&vlog->lock);
+	return rc;
+}
+
+/* Pin a file with @len bytes reserved at *off. */
+static int reserve(struct vlog *vlog, uint64_t len, struct vlog_file **out, uint64_t *off)
+{
+	for (;;) {
+		struct vlog_file *file = pin(vlog);
+		int rc;
+
+		if (file != NULL) {
+			*off = atomic_fetch_add_explicit(&file->tail, len, memory_order_relaxed);
+			if (*off + len <= vlog->config.segment_size) {
+				*out = file;
+				return BWT_OK;
+			}
+			unpin(file);
+		}
+		rc = replace(vlog, file);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* A file for one value that is larger than files are. */
+static int reserve_alone(struct vlog *vlog, struct vlog_file **out, uint64_t *off)
+{
+	int rc;
+
+	log_lock(&vlog->lock);
+	rc = make_file(vlog, out);
+	if (rc == BWT_OK)
+		atomic_fetch_add_explicit(&(*out)->users, 1, memory_order_relaxed);
+	log_unlock(&vlog->lock);
+	*off = 0;
+	return rc;
+}
+
+/* --- Appending --- */
+
+static int write_record(int fd, uint64_t off, const struct vlog_record *head, struct bwt_slice value)
+{
+	uint8_t together[sizeof *head + ONE_WRITE_MAX];
+	int rc;
+
+	if (value.size <= ONE_WRITE_MAX) {
+		memcpy(together, head, sizeof *head);
+		if (value.size > 0)
+			memcpy(together + sizeof *head, value.data, value.size);
+		return sys_file_write(fd, together, sizeof *head + value.size, off);
+	}
+	rc = sys_file_write(fd, head, sizeof *head, off);
+	return rc < 0 ? rc : sys_file_write(fd, value.data, value.size, off + sizeof *head);
+}
+
+int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value,
+                struct value_ref *ref)
+{
+	struct vlog_record head = {
+		.magic = VLOG_MAGIC,
+		.tree = tree,
+		.hash = hash,
+		.store_id = vlog->config.store_id,
+	};
+	uint64_t off, len = vlog_round_up(sizeof head + value.size);
+	struct vlog_file *file;
+	int rc = failed(vlog);
+
+	if (vlog->config.readonly)
+		return error_set(BWT_READ_ONLY, "the value log is open for reading only");
+	if (value.size > BWT_VALUE_MAX)
+		return error_set(BWT_TOO_BIG, "a value of %zu bytes", value.size);
+	if (rc < 0)
+		return rc;
+	head.size = (uint32_t)value.size;
+	head.crc = crc32c(0, value.data, value.size);
+	head.head_crc = vlog_head_crc(&head);
+	rc = len > vlog->config.segment_size ? reserve_alone(vlog, &file, &off)
+	                                     : reserve(vlog, len, &file, &off);
+	if (rc < 0)
+		return rc;
+	rc = write_record(file->fd, off, &head, value);
+	if (rc == BWT_OK) {
+		*ref = (struct value_ref){file->number, off, head.size, head.crc};
+		atomic_fetch_add_explicit(&vlog->file_bytes, len, memory_order_relaxed);
+		mark_dirty(vlog, file);
+	}
+	unpin(file);
+	return rc < 0 && rc != BWT_FULL ? fail(vlog, rc) : rc;
+}
+
+/* --- Syncing --- */
+
+/* The batch before this one is over: close what it left clean (V3). Lock held. */
+static void close_clean(struct vlog *vlog)
+{
+	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next) {
+		file->in_batch = false;
+		if (idle(vlog, file) && atomic_load_explicit(&file->dirty, memory_order_acquire) == 0)
+			close_file(file);
+	}
+}
+
+unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room)
+{
+	unsigned count = 0;
+	int rc = atomic_load_explicit(&vlog->failure, memory_order_acquire);
+
+	BWT_ASSERT(room > 0);
+	/* SEQ_CST and before the records that refer to the values were filled: V2. */
+	if (atomic_load_explicit(&vlog->dirty_files, memory_order_seq_cst) == 0)
+		return 0;
+	log_lock(&vlog->lock);
+	close_clean(vlog);
+	for (struct vlog_file *file = vlog->files; file != NULL && rc == BWT_OK; file = file->next) {
+		if (file->fd < 0 || !take_dirt(vlog, file))
+			continue;
+		if (count + 1 == room) { /* the last place is for the news of a failure */
+			rc = sys_file_sync(file->fd);
+			continue;
+		}
+		ops[count++] = (struct sys_io){.kind = SYS_IO_SYNC, .fd = file->fd};
+		file->in_batch = true;
+	}
+	log_unlock(&vlog->lock);
+	if (rc < 0) {
+		(void)fail(vlog, rc);
+		ops[count++] = (struct sys_io){.kind = SYS_IO_SYNC, .fd = -1}; /* fails the batch: V5 */
+	}
+	return count;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vlog_private.h - what vlog.c (append) and vlog_file.c (read, list, unlink) share
+ */
+#ifndef BWT_LOG_VLOG_PRIVATE_H
+#define BWT_LOG_VLOG_PRIVATE_H
+
+#include <stdbool.h>
+
+#include "base/atomic.h"
+#include "log/log_lock.h"
+#include "log/vlog.h"
+
+#define VLOG_ALIGN 16u
+#define VLOG_NAME_SIZE 32u  /* bytes of a file's name, final zero included */
+#define VLOG_SEGMENT_MIN ((uint64_t)64 << 10)
+#define VLOG_OPEN_MAX 128u  /* files kept open for reading */
+#define VLOG_UNSYNCED_MAX 64u /* files open for appending, synced or not, before append itself syncs */
+
+struct vlog_file { /* appended to in this life; memory is reused, never freed before the end */
+	struct vlog_file *next; /* of the list of all; lock */
+	_Atomic(uint64_t) tail;   /* reserved by fetch_add; beyond the limit: full */
+	_Atomic(uint32_t) users;  /* appenders between pin() and unpin() */
+	_Atomic(uint32_t) dirty;  /* has bytes written and not synced */
+	uint64_t number;
+	bool in_batch; /* its sync is in the flusher's last batch, which may still run; lock */
+	int fd; /* -1: this struct is free. Changed under lock while nobody uses it */
+};
+
+struct vlog_slot { /* a file kept open for reading; a file has one possible slot */
+	/* number << 16 | SLOT_CLOSING | users; 0: empty; see vlog_file.c */
+	_Atomic(uint64_t) word;
+	int fd; /* the slot's owner's while the word says SLOT_OPENING */
+};
+
+struct vlog {
+	struct vlog_config config;
+	struct vlog_file *_Atomic active; /* appended to now; NULL: none yet. Changed under lock */
+	_Atomic(uint32_t) dirty_files;    /* an upper bound: nothing to sync when 0 */
+	_Atomic(uint64_t) next_number;
+	_Atomic(uint64_t) file_bytes;
+	_Atomic(int) failure;             /* a write or sync failed for good */
+	struct log_lock lock;             /* files, active */
+	struct vlog_file *files;
+	struct vlog_slot slots[VLOG_OPEN_MAX];
+};
+
+static inline uint64_t vlog_round_up(uint64_t size)
+{
+	return (size + VLOG_ALIGN - 1) & ~(uint64_t)(VLOG_ALIGN - 1);
+}
+
+void vlog_name(char name[VLOG_NAME_SIZE], uint64_t number);
+bool vlog_parse(const char *name, uint64_t *number);
+/** vlog_head_valid - magic and CRC, and it is of this store */
+bool vlog_head_valid(const struct vlog *vlog, const struct vlog_record *head);
+uint32_t vlog_head_crc(const struct vlog_record *head);
+void vlog_slots_init(struct vlog *vlog);
+void vlog_slots_close(struct vlog *vlog);
+
+#endif
