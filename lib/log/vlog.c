@@ -168,6 +168,19 @@ static void unpin(struct vlog_file *file)
 	atomic_fetch_sub_explicit(&file->users, 1, memory_order_release);
 }
 
+uint64_t vlog_append_floor(struct vlog *vlog)
+{
+	uint64_t floor = vlog_next_segment(vlog);
+	struct vlog_file *file = pin(vlog);
+
+	/* Without an active file the next one has the next number. Pinned, the file keeps its own (V4). */
+	if (file == NULL)
+		return floor;
+	floor = file->number;
+	unpin(file);
+	return floor;
+}
+
 /* Lock held. */
 static bool idle(const struct vlog *vlog, const struct vlog_file *file)
 {

@@ -61,8 +61,10 @@ unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room);
 /** Directory and every file there are on stable storage (W5); for recovery. */
 int vlog_sync_all(struct vlog *vlog);
 uint64_t vlog_file_bytes(const struct vlog *vlog);
-/** Number of the file that is appended to, and the first number not in use. */
+/** The first number not in use. */
 uint64_t vlog_next_segment(const struct vlog *vlog);
+/** No later append goes to a file with a smaller number. */
+uint64_t vlog_append_floor(struct vlog *vlog);
 /** Forget and unlink a file that nothing refers to; names synced later. */
 int vlog_unlink(struct vlog *vlog, uint64_t segment);
 /** Walk the records of one file: for bwt-dump and bwt-fsck. BWT_CORRUPT where a record head does not check. */

@@ -49,7 +49,7 @@ struct epoch_slot {
 	void *scratch;                        /* owner only: the tree's working memory, freed with the slot */
 	size_t scratch_size;
 	/* Value-log files from this number on may hold a value that the owner has appended and not published yet,
-	 * or found under a pin and not read yet; 0: none. Owner: store vlog_next_segment() SEQ_CST before appending,
+	 * or found under a pin and not read yet; 0: none. Owner: store vlog_append_floor() SEQ_CST before appending,
 	 * or the file of the reference before unpinning, 0 RELEASE after publishing or reading. The checkpointer
 	 * unlinks no file at or above it (recovery/value_files.c). */
 	_Atomic(uint64_t) value_hold;

@@ -94,6 +94,23 @@ static void registry_remove(struct store *store, struct named_tree *tree)
 	free(tree);
 }
 
+int catalog_finish_drops(struct store *store)
+{
+	struct epoch_slot *slot = epoch_slot(&store->epoch);
+	struct named_tree *tree, *next;
+	int rc = slot == NULL ? -ENOMEM : BWT_OK;
+
+	for (tree = store->trees; tree != NULL && rc == BWT_OK; tree = next) {
+		next = tree->next;
+		if (tree->state != CATALOG_DROPPING)
+			continue;
+		rc = tree_free(&tree->tree, slot);
+		if (rc == BWT_OK)
+			registry_remove(store, tree);
+	}
+	return rc;
+}
+
 int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn, struct named_tree **out)
 {
 	struct named_tree *tree = registry_find(store, id);

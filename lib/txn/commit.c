@@ -70,6 +70,15 @@ static bool slices_equal(const void *data, size_t size, const struct bwt_slice *
 	return size == slice->size && (size == 0 || memcmp(data, slice->data, size) == 0);
 }
 
+/* Value-log files from @file on stay until the hold is let go: see epoch_slot.value_hold. */
+static void hold_file(struct epoch_slot *slot, uint64_t file)
+{
+	uint64_t hold = atomic_load_explicit(&slot->value_hold, memory_order_relaxed);
+
+	if (hold == 0 || file < hold)
+		atomic_store_explicit(&slot->value_hold, file, memory_order_seq_cst);
+}
+
 /* COMMIT_CAS: is the key as expected? */
 static int decide_cas(struct write *write)
 {
@@ -86,6 +95,7 @@ static int decide_cas(struct write *write)
 	if (memcmp(&ref, &write->compared, sizeof ref) == 0)
 		return write->compared_equal ? BWT_OK : BWT_MISMATCH;
 	write->compared = ref;
+	hold_file(write->slot, ref.segment); /* pinned: the file is there, and stays until run() lets go */
 	return STEP_COMPARE;
 }
 
@@ -105,7 +115,7 @@ static int decide(struct write *write)
 	return BWT_INVALID;
 }
 
-/* Outside the gate, not pinned: read the large value that decide_cas() met. */
+/* Outside the gate, pinned, which keeps the value's file: read the large value that decide_cas() met. */
 static int compare_large(struct write *write)
 {
 	struct bwt_buf value = { 0 };
@@ -115,7 +125,7 @@ static int compare_large(struct write *write)
 		rc = vlog_read(write->store->vlog, &write->compared, value.data);
 	if (rc == BWT_OK)
 		write->compared_equal = slices_equal(value.data, write->compared.size, write->op->expected);
-	bwt_buf_free(&value);
+	free(value.data);
 	return rc;
 }
 
@@ -291,10 +301,14 @@ static int attempt(struct write *write, struct backoff *patience)
 		wait_or_wound(write, patience);
 		rc = STEP_AGAIN;
 	}
+	if (rc == STEP_COMPARE) {
+		rc = compare_large(write);
+		rc = rc < 0 ? rc : STEP_AGAIN;
+	}
 	if (rc == BWT_OK)
 		tree_after_write(write->tree, write->slot, &write->place);
 	epoch_unpin(write->slot);
-	return rc == STEP_COMPARE ? compare_large(write) < 0 ? BWT_IO : STEP_AGAIN : rc;
+	return rc;
 }
 
 static int run(struct write *write)
@@ -307,6 +321,8 @@ static int run(struct write *write)
 	while (rc == STEP_AGAIN);
 	if (write->credits > 0)
 		wal_room_return(write->store->wal, write->credits);
+	/* RELEASE: the live bytes were counted before. */
+	atomic_store_explicit(&write->slot->value_hold, 0, memory_order_release);
 	return rc;
 }
 
@@ -320,9 +336,14 @@ static int place_value(struct write *write, struct bwt_slice value)
 		write->spec.value_size = (uint32_t)value.size;
 		return BWT_OK;
 	}
+	hold_file(write->slot, vlog_append_floor(write->store->vlog));
+	/* Until publish() counts it as live, nothing but this keeps the file (recovery/value_files.c). */
+	atomic_store_explicit(&write->slot->value_hold, vlog_next_segment(write->store->vlog), memory_order_seq_cst);
 	rc = vlog_append(write->store->vlog, write->tree->id, write->spec.hash, value, &write->ref);
-	if (rc < 0)
+	if (rc < 0) {
+		atomic_store_explicit(&write->slot->value_hold, 0, memory_order_relaxed);
 		return rc;
+	}
 	write->spec.value = &write->ref;
 	write->spec.value_size = sizeof write->ref;
 	write->spec.flags |= VERSION_VLOG;
@@ -359,8 +380,10 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 		write.urgency = URGENCY_DELETE;
 	} else {
 		rc = place_value(&write, op->value);
-		if (rc < 0)
+		if (rc < 0) {
+			atomic_store_explicit(&write.slot->value_hold, 0, memory_order_release);
 			return rc;
+		}
 	}
 	if (record != NULL) {
 		write.payload = *record;
@@ -375,6 +398,7 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 	}
 	wal_payload_prepare(&write.payload);
 	rc = run(&write);
+	atomic_store_explicit(&write.slot->value_hold, 0, memory_order_release);
 	if (op->end_lsn > write.slot->seen_lsn)
 		write.slot->seen_lsn = op->end_lsn;
 	if (rc == BWT_OK && op->durable)

@@ -41,6 +41,8 @@ int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, 
 /** Create (or recreate in replay, @lsn != 0) a named tree; drop one. trees_lock held. */
 int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn, struct named_tree **tree);
 int catalog_drop(struct store *store, struct named_tree *tree, uint64_t lsn);
+/** Opening: free what is left of trees whose drop was cut off. trees_lock held. */
+int catalog_finish_drops(struct store *store);
 
 /** Wait until this thread's own reads and commits are durable: before a read-only snapshot of a sync store (C7). */
 int commit_wait_seen(struct store *store);
