@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checkpoint.c - the order of a checkpoint, and what it may release
+ *
+ *   (idle) --cut_take--> cut --image_write--> laid down --publish--> durable --release--> (idle)
+ *                         |                       |           |
+ *                         +-------- attempt_undo -+           +-- the store has failed: final
+ *
+ *   CP1  The cut only copies small state in the closed gate; everything that waits for a disk comes
+ *        after it (I10).
+ *   CP2  A superblock is written after everything it names, and the log below its cut, is durable
+ *        (K2, I8).
+ *   CP3  Before the next cut every segment that was touched in this interval is collected, whatever
+ *        became of the attempt (cow_table.h T3). What a failed attempt collected stays dirty: the
+ *        next one compares with the interval of the newest durable image, not with the last cut.
+ *   CP4  Nothing that one of the two retained images or its log needs is released; after a superblock
+ *        was written, or may have been, its image counts as retained.
+ */
+#include "recovery/checkpoint.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/testpoint.h"
+#include "recovery/checkpointer.h"
+
+#define GATE_TIMEOUT_NS ((uint64_t)10 * 1000 * 1000)
+#define SPARSE_FACTOR 3u              /* extents of the newest image over its bytes, before all of it is rewritten */
+#define SPARSE_SLACK (2 * EXTENT_SIZE) /* and this much more */
+
+static uint64_t divide_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit;
+}
+
+struct checkpointer *checkpointer_new(void)
+{
+	struct checkpointer *checkpointer = calloc(1, sizeof *checkpointer);
+
+	if (checkpointer == NULL)
+		return NULL;
+	/* Never written to but for the slots there are: the rest is address space. */
+	checkpointer->chunks = malloc((size_t)EPOCH_SLOTS_MAX * CHUNK_KINDS * sizeof *checkpointer->chunks);
+	if (checkpointer->chunks != NULL)
+		return checkpointer;
+	free(checkpointer);
+	return NULL;
+}
+
+void checkpointer_free(struct checkpointer *checkpointer)
+{
+	if (checkpointer == NULL)
+		return;
+	image_free(&checkpointer->newest);
+	image_pool_free(&checkpointer->pool);
+	value_files_free(&checkpointer->values);
+	free(checkpointer->chunks);
+	free(checkpointer);
+}
+
+void checkpointer_note(struct checkpointer *checkpointer, uint64_t allocated)
+{
+	atomic_store_explicit(&checkpointer->number, checkpointer->newest.number, memory_order_relaxed);
+	atomic_store_explicit(&checkpointer->start_lsn, checkpointer->newest.state.start_lsn, memory_order_relaxed);
+	atomic_store_explicit(&checkpointer->allocated, allocated, memory_order_relaxed);
+	atomic_store_explicit(&checkpointer->taken_ns, sys_now_ns(), memory_order_relaxed);
+}
+
+void checkpoint_state(const struct store *store, const struct checkpointer *checkpointer, struct checkpoint_state *state)
+{
+	uint64_t tail = store_clock((struct store *)(uintptr_t)store);
+	uint64_t allocated = atomic_load_explicit(&store->extents.allocated_bytes, memory_order_relaxed);
+	uint64_t at_cut = atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed);
+
+	state->number = atomic_load_explicit(&checkpointer->number, memory_order_relaxed);
+	state->count = atomic_load_explicit(&checkpointer->count, memory_order_relaxed);
+	state->start_lsn = atomic_load_explicit(&checkpointer->start_lsn, memory_order_relaxed);
+	state->log_bytes = tail > state->start_lsn ? tail - state->start_lsn : 0;
+	state->allocated_bytes = allocated > at_cut ? allocated - at_cut : 0;
+	state->taken_ns = atomic_load_explicit(&checkpointer->taken_ns, memory_order_relaxed);
+}
+
+/* ---- the cut ---- */
+
+/* Segments of each table that may have been touched. Exact in the closed gate. */
+static void segment_counts(struct store *store, uint64_t count[IMAGE_TABLES])
+{
+	uint64_t pages = atomic_load_explicit(&store->mapping.next_id, memory_order_acquire);
+
+	count[IMAGE_MAPPING] = divide_up(pages, COW_SEGMENT_WORDS);
+	count[IMAGE_EXTENTS] = divide_up(extents_count(&store->extents), COW_SEGMENT_WORDS);
+	count[IMAGE_VALUES] = divide_up(vlog_next_segment(store->vlog) + 1, COW_SEGMENT_WORDS);
+}
+
+/* CP3: collect what the last attempt did not come to, or what was first touched after it. */
+static void collect_rest(struct store *store, struct checkpointer *checkpointer)
+{
+	uint64_t words[COW_SEGMENT_WORDS];
+	uint64_t count[IMAGE_TABLES];
+	bool dirty;
+
+	if (atomic_load_explicit(&store->interval, memory_order_relaxed) == 1)
+		return; /* no cut yet: nothing was copied */
+	segment_counts(store, count);
+	for (unsigned t = 0; t < IMAGE_TABLES; t++) {
+		struct cow_table *table = image_cow_table(store, (enum image_table)t);
+
+		for (uint64_t s = checkpointer->collected[t]; s < count[t]; s++) {
+			cow_collect(table, s, 0, words, &dirty);
+			checkpointer->collected[t] = s + 1;
+		}
+	}
+}
+
+/* Names and roots; the counts follow in the closed gate. trees_lock is held. */
+static int note_trees(struct store *store, struct image *next)
+{
+	struct image_named *named;
+	uint32_t count = 0;
+
+	for (struct named_tree *tree = store->trees; tree != NULL; tree = tree->next)
+		count++;
+	named = calloc(count + 1, sizeof *named);
+	if (named == NULL)
+		return -ENOMEM;
+	next->trees = named;
+	next->state.tree_count = count;
+	next->state.next_tree = atomic_load_explicit(&store->next_tree_id, memory_order_relaxed);
+	for (struct named_tree *tree = store->trees; tree != NULL; tree = tree->next, named++) {
+		named->tree.id = tree->tree.id;
+		named->tree.state = tree->state;
+		named->tree.root = tree->tree.root;
+		named->tree.name_size = (uint16_t)strlen(tree->name);
+		memcpy(named->name, tree->name, named->tree.name_size);
+	}
+	return BWT_OK;
+}
+
+static uint32_t note_chunks(struct store *store, struct image_chunk *chunks)
+{
+	uint32_t slots = atomic_load_explicit(&store->epoch.slot_count, memory_order_seq_cst);
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < slots; i++) {
+		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
+
+		for (unsigned kind = 0; slot != NULL && kind < CHUNK_KINDS; kind++) {
+			uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_acquire);
+
+			if (next != 0 && next != slot->chunk[kind].end)
+				chunks[count++] = (struct image_chunk){next, slot->chunk[kind].end};
+		}
+	}
+	return count;
+}
+
+/* All that is in the closed gate (CP1). */
+static void note_state(struct store *store, struct checkpointer *checkpointer, struct image *next)
+{
+	struct image_state *state = &next->state;
+	uint32_t i = 0;
+
+	collect_rest(store, checkpointer);
+	state->start_lsn = wal_tail(store->wal);
+	state->next_page = atomic_load_explicit(&store->mapping.next_id, memory_order_acquire);
+	state->extent_count = extents_count(&store->extents);
+	state->value_file = vlog_next_segment(store->vlog);
+	segment_counts(store, state->segment_count);
+	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
+		state->open[kind] = atomic_load_explicit(&store->extents.open[kind], memory_order_acquire);
+	state->chunk_count = note_chunks(store, checkpointer->chunks);
+	for (struct named_tree *tree = store->trees; tree != NULL; tree = tree->next)
+		next->trees[i++].tree.keys = tree_keys(&tree->tree);
+	/* RELAXED: opening the gate publishes it to everybody who enters. */
+	next->interval = atomic_load_explicit(&store->interval, memory_order_relaxed) + 1;
+	atomic_store_explicit(&store->interval, next->interval, memory_order_relaxed);
+	memset(checkpointer->collected, 0, sizeof checkpointer->collected);
+}
+
+/*
+ * The cut. trees_lock comes before the gate, as for everybody, so the list of trees and the
+ * catalogue say the same.
+ */
+static int cut_take(struct store *store, struct checkpointer *checkpointer, struct image *next)
+{
+	uint64_t allocated;
+	size_t size;
+	int rc;
+
+	collect_rest(store, checkpointer); /* most of it here, so that little is left for the gate */
+	pthread_mutex_lock(store->trees_lock);
+	rc = note_trees(store, next);
+	if (rc == BWT_OK && !gate_close(&store->epoch, GATE_TIMEOUT_NS)) {
+		stats_add(&store->stats, 0, STAT_GATE_RETRIES, 1);
+		rc = error_set(BWT_BUSY, "checkpoint: a thread did not leave the writer gate in time");
+	}
+	if (rc < 0) {
+		pthread_mutex_unlock(store->trees_lock);
+		return rc;
+	}
+	note_state(store, checkpointer, next);
+	allocated = atomic_load_explicit(&store->extents.allocated_bytes, memory_order_relaxed);
+	gate_open(&store->epoch);
+	pthread_mutex_unlock(store->trees_lock);
+	atomic_store_explicit(&checkpointer->allocated, allocated, memory_order_relaxed);
+	size = next->state.chunk_count * sizeof *next->chunks;
+	next->chunks = malloc(size + 1);
+	if (next->chunks == NULL)
+		return -ENOMEM;
+	memcpy(next->chunks, checkpointer->chunks, size);
+	return BWT_OK;
+}
+
+/* ---- from the cut to the superblock ---- */
+
+/* K2: the log up to the cut is on stable storage, whatever the store's durability is. */
+static int wait_durable(struct store *store, uint64_t lsn)
+{
+	int rc = BWT_OK;
+
+	if (TEST_FAULT("checkpoint_skip_wait"))
+		return BWT_OK;
+	if (wal_durable_lsn(store->wal) < lsn)
+		rc = wal_flush(store->wal, true);
+	if (rc == BWT_OK && wal_durable_lsn(store->wal) < lsn)
+		rc = wal_wait(store->wal, lsn);
+	return rc;
+}
+
+static int lay_down(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot, struct image *next)
+{
+	struct image_writer writer = {
+		.store = store,
+		.slot = slot,
+		.pool = &checkpointer->pool,
+		.base = &checkpointer->newest,
+		.next = next,
+		.collected = checkpointer->collected,
+	};
+	bool sparse = image_pool_bytes(&checkpointer->pool, checkpointer->newest.number) >
+	              SPARSE_FACTOR * image_bytes(&checkpointer->newest) + SPARSE_SLACK;
+	int rc = wait_durable(store, next->state.start_lsn);
+
+	TEST_YIELD("checkpoint_waited");
+	if (rc < 0)
+		return rc;
+	for (unsigned t = 0; t < IMAGE_TABLES; t++)
+		writer.whole[t] = sparse || checkpointer->whole[t];
+	rc = image_write(&writer);
+	TEST_YIELD("checkpoint_collected");
+	return rc;
+}
+
+static void store_fail(struct store *store, int rc)
+{
+	int healthy = 0;
+
+	if (atomic_compare_exchange_strong_explicit(&store->failure, &healthy, rc, memory_order_acq_rel,
+	                                            memory_order_relaxed))
+		store_say(store, LOG_CRIT, "the store is read-only from here on: %s", bwt_detail());
+}
+
+/* CP2. A failure here is final: what is on the disk is not known. */
+static int publish(struct store *store, struct checkpointer *checkpointer, const struct image *next, bool clean)
+{
+	struct superblock super = {
+		.store_id = store->store_id,
+		.checkpoint = next->number,
+		.start_lsn = next->state.start_lsn,
+		.root = next->roots[0],
+		.root_size = next->root_sizes[0],
+		.arena_size = arena_size(&store->arena),
+		.created_ns = checkpointer->created_ns,
+		.written_ns = sys_wall_ns(),
+		.max_size = store->max_size,
+		.clean = clean,
+	};
+	bool late = TEST_FAULT("checkpoint_super_early");
+	unsigned to = checkpointer->newest.number == 0 ? 0 : 1 - checkpointer->super_slot;
+	int rc = late ? BWT_OK : arena_sync(&store->arena);
+
+	TEST_YIELD("checkpoint_synced");
+	if (rc == BWT_OK)
+		rc = superblock_write(store->arena_fd, to, &super);
+	if (rc == BWT_OK && late)
+		rc = arena_sync(&store->arena);
+	if (rc < 0) {
+		store_fail(store, rc);
+		return rc;
+	}
+	checkpointer->super_slot = to;
+	TEST_YIELD("checkpoint_published");
+	return BWT_OK;
+}
+
+/* ---- afterwards ---- */
+
+/* @next is the newest image now, the newest so far the older one. */
+static void advance(struct checkpointer *checkpointer, struct image *next)
+{
+	checkpointer->older.number = checkpointer->newest.number;
+	checkpointer->older.start_lsn = checkpointer->newest.state.start_lsn;
+	checkpointer->older.interval = checkpointer->newest.interval;
+	image_free(&checkpointer->newest);
+	checkpointer->newest = *next;
+	memset(next, 0, sizeof *next);
+	checkpointer->last_number = checkpointer->newest.number;
+	memset(checkpointer->whole, 0, sizeof checkpointer->whole);
+}
+
+/* CP4. The checkpoint is done: a failure here is only told, its space goes with a later one. */
+static void release(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot)
+{
+	uint64_t lsn = checkpointer->older.start_lsn;
+	int rc;
+
+	if (checkpointer->older.number != 0) {
+		atomic_store_explicit(&store->extents.retained, checkpointer->older.interval, memory_order_release);
+		image_pool_release(&checkpointer->pool, &store->extents, slot, checkpointer->older.number);
+		if (TEST_FAULT("checkpoint_release_early"))
+			lsn = checkpointer->newest.state.start_lsn;
+		rc = wal_release(store->wal, lsn);
+		if (rc < 0)
+			store_say(store, LOG_WARNING, "log files that are not needed any more stay: %s", bwt_detail());
+		value_files_unlink(&checkpointer->values, store, checkpointer->older.number);
+	}
+	value_files_notice(&checkpointer->values, store, checkpointer->newest.number);
+	extents_reclaim(&store->extents);
+	mapping_reclaim(&store->mapping);
+	TEST_YIELD("checkpoint_released");
+}
+
+int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot, bool clean)
+{
+	struct image_pool_mark mark = image_pool_mark(&checkpointer->pool);
+	struct image next = {.number = checkpointer->last_number + 1};
+	int rc = store_health(store, true);
+
+	if (rc == BWT_OK && clean)
+		rc = extents_close_chunks(&store->extents, slot);
+	if (rc == BWT_OK)
+		rc = cut_take(store, checkpointer, &next);
+	TEST_YIELD("checkpoint_cut");
+	if (rc == BWT_OK) {
+		rc = lay_down(store, checkpointer, slot, &next);
+		if (rc < 0)
+			image_pool_rewind(&checkpointer->pool, &store->extents, slot, mark);
+	}
+	if (rc == BWT_OK)
+		rc = publish(store, checkpointer, &next, clean);
+	if (rc < 0) {
+		image_free(&next);
+		return rc;
+	}
+	/* Every block of the image lies in an extent of the pool already: this only marks, and cannot fail. */
+	rc = image_pool_use_all(&checkpointer->pool, NULL, &next);
+	BWT_CHECK(rc == BWT_OK);
+	advance(checkpointer, &next);
+	checkpointer_note(checkpointer, atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed));
+	atomic_fetch_add_explicit(&checkpointer->count, 1, memory_order_relaxed);
+	stats_add(&store->stats, slot->index, STAT_CHECKPOINT_COUNT, 1);
+	release(store, checkpointer, slot);
+	return BWT_OK;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checkpointer.h - what the files of recovery/ share about the checkpoints of an open store
+ */
+#ifndef BWT_RECOVERY_CHECKPOINTER_H
+#define BWT_RECOVERY_CHECKPOINTER_H
+
+#include "recovery/checkpoint.h"
+#include "recovery/image.h"
+
+struct dead_file { /* a value-log file that nothing can refer to any more */
+	uint64_t file;
+	uint64_t noticed; /* number of the newest checkpoint then */
+	uint64_t epoch;   /* that ended then: whoever was pinned may still hold a reference */
+};
+
+struct value_files { /* zeroed: nothing noticed */
+	struct dead_file *dead;
+	unsigned count;
+	unsigned capacity;
+};
+
+struct log_hooks { /* ctx of the log's callbacks */
+	struct store *store;
+	void (*moved)(void *ctx);
+	void (*want_flush)(void *ctx);
+	void *ctx;
+};
+
+struct checkpointer {
+	struct image newest;             /* the newest durable image; number 0: none yet */
+	struct {                         /* the one before; number 0: none */
+		uint64_t number;
+		uint64_t start_lsn;
+		uint64_t interval;
+	} older;
+	unsigned super_slot;             /* where the newest superblock is */
+	uint64_t last_number;            /* largest checkpoint number ever seen (K2) */
+	uint64_t created_ns;
+	struct image_pool pool;
+	uint64_t collected[IMAGE_TABLES]; /* segments [0, this) were collected since the newest cut (T3) */
+	bool whole[IMAGE_TABLES];        /* opening changed the table without touching it: share nothing */
+	struct image_chunk *chunks;      /* room for the chunks of all slots */
+	struct value_files values;
+	struct log_hooks hooks;
+	/* For checkpoint_state(): written by the checkpointer, read by anybody, relaxed. */
+	_Atomic(uint64_t) number;
+	_Atomic(uint64_t) count;
+	_Atomic(uint64_t) start_lsn;
+	_Atomic(uint64_t) allocated;     /* extents.allocated_bytes at the newest cut */
+	_Atomic(uint64_t) taken_ns;
+};
+
+/** checkpointer_new - before any image: everything is zero */
+struct checkpointer *checkpointer_new(void);
+/** checkpointer_note - the newest image is set: what checkpoint_state() says from now on */
+void checkpointer_note(struct checkpointer *checkpointer, uint64_t allocated);
+
+/* ---- value_files.c ---- */
+
+/** value_files_notice - look for files that died; @number: the newest checkpoint. Failures lose nothing. */
+void value_files_notice(struct value_files *values, struct store *store, uint64_t number);
+/** value_files_unlink - remove those that were dead before checkpoint @retained, the older one, was cut */
+void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained);
+void value_files_free(struct value_files *values);
+
+#endif

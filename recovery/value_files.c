@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * value_files.c - value-log files that nothing refers to any more, and when they may go
+ *
+ *   in use --notice--> dead --two checkpoints later--> unlinked
+ *
+ *   VF1  A file is dead when values are appended to a younger one, no thread holds a value of it
+ *        that is not published yet (epoch_slot.value_hold), and its live bytes are 0, seen in this
+ *        order. Live bytes rise only by publishing, so it stays dead: no image that is cut and no log
+ *        record that is written after that refers to it.
+ *   VF2  It is unlinked when both retained images were cut after it was noticed (V1), nobody who was
+ *        pinned when it was noticed still is, and no reader holds a reference into it.
+ *
+ * Nothing here is stored: after a restart the files are noticed anew.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "recovery/checkpointer.h"
+
+/* Files at or above this number are held by some thread. SEQ_CST: see epoch_slot.value_hold. */
+static uint64_t lowest_hold(struct store *store)
+{
+	uint32_t count = atomic_load_explicit(&store->epoch.slot_count, memory_order_seq_cst);
+	uint64_t lowest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
+		uint64_t hold = slot == NULL ? 0 : atomic_load_explicit(&slot->value_hold, memory_order_seq_cst);
+
+		if (hold != 0 && hold < lowest)
+			lowest = hold;
+	}
+	return lowest;
+}
+
+struct notice {
+	struct value_files *values;
+	struct store *store;
+	uint64_t below; /* files that may be dead: older than the current one and not held */
+	uint64_t number;
+	uint64_t epoch;
+};
+
+static bool known(const struct value_files *values, uint64_t file)
+{
+	for (unsigned i = 0; i < values->count; i++) {
+		if (values->dead[i].file == file)
+			return true;
+	}
+	return false;
+}
+
+static int notice_file(void *ctx, uint64_t file, uint64_t bytes)
+{
+	struct notice *notice = ctx;
+	struct value_files *values = notice->values;
+	unsigned capacity = values->capacity == 0 ? 16 : values->capacity * 2;
+	struct dead_file *fresh;
+
+	(void)bytes;
+	if (file >= notice->below || file >= notice->store->vlog_live.capacity ||
+	    cow_load(&notice->store->vlog_live, file) != 0 || known(values, file))
+		return 0;
+	if (values->count == values->capacity) {
+		fresh = realloc(values->dead, capacity * sizeof *fresh);
+		if (fresh == NULL)
+			return 0;
+		values->dead = fresh;
+		values->capacity = capacity;
+	}
+	values->dead[values->count++] = (struct dead_file){file, notice->number, notice->epoch};
+	return 0;
+}
+
+void value_files_notice(struct value_files *values, struct store *store, uint64_t number)
+{
+	struct notice notice = {.values = values, .store = store, .number = number};
+	uint64_t hold;
+
+	/* VF1: the current file first, then the holds, then the live bytes. */
+	notice.below = vlog_append_floor(store->vlog);
+	hold = lowest_hold(store);
+	if (hold < notice.below)
+		notice.below = hold;
+	notice.epoch = epoch_advance(&store->epoch);
+	vlog_list(store->vlog, notice_file, &notice);
+}
+
+void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained)
+{
+	/* Pins first: whoever gave up its pin in between has set its hold before (VF2). */
+	uint64_t oldest = epoch_oldest(&store->epoch);
+	uint64_t hold = lowest_hold(store);
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < values->count; i++) {
+		struct dead_file dead = values->dead[i];
+		int rc;
+
+		if (dead.noticed >= retained || dead.epoch >= oldest || dead.file >= hold) {
+			values->dead[kept++] = dead;
+			continue;
+		}
+		rc = vlog_unlink(store->vlog, dead.file);
+		if (rc < 0)
+			store_say(store, LOG_WARNING, "a value-log file that is not needed any more stays: %s",
+			          bwt_detail());
+	}
+	values->count = kept;
+}
+
+void value_files_free(struct value_files *values)
+{
+	free(values->dead);
+	memset(values, 0, sizeof *values);
+}
