@@ -145,7 +145,7 @@ clean: ## remove everything built, all variants
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(filter %Makefile %.inc,$(MAKEFILE_LIST))
 	@echo
 	@echo "  BUILD=dir  output folder (build)          SAN=address|undefined|thread  sanitizer build"
 	@echo "  CC=clang   another compiler               PMEM=0, URING=0  without libpmem, liburing"
