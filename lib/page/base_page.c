@@ -84,6 +84,12 @@ bool base_covers(const struct base_page *page, struct bwt_slice key)
 	return key_compare(key, base_high(page)) < 0;
 }
 
+bool base_holds(const struct base_page *page, const struct key_ref *key)
+{
+	return key_ref_compare_slice(key, base_low(page)) >= 0 &&
+	       (page->right == 0 || key_ref_compare_slice(key, base_high(page)) < 0);
+}
+
 uint32_t separator_between(const struct key_ref *left, const struct key_ref *right, uint8_t *to)
 {
 	uint32_t size = key_ref_common(left, right) + 1;

@@ -193,6 +193,8 @@ void base_begin(struct base_page *to, size_t size, enum block_tag tag,
                 const struct page_bounds *bounds, page_id page, uint32_t tree, uint64_t clock);
 /** Fences at @to->fences_off, zeroes to the end, P4, seal. */
 void base_finish(struct base_page *to, const struct page_bounds *bounds);
+/** Whether @key lies between the fences (P2). */
+bool base_holds(const struct base_page *page, const struct key_ref *key);
 /** What high_head must be (P4). */
 uint32_t base_high_head(const struct base_page *page);
 

@@ -76,7 +76,7 @@ static void a_leaf_chain_is_printed_newest_first(void)
 		"0xd0 put page 5 tree 1 size 80 made at lsn 160 chain 1 \"key-c\" lsn 640 "
 		"value of 3 bytes \"new\"\n"
 		"0x10 leaf page 5 tree 1 size 192 made at lsn 160 level 0, 3 entries, prefix "
-	        "\"key-\", "
+		"\"key-\", "
 		"from \"key\" to \"l\", right 9\n"
 		"    \"key-a\" lsn 480 deleted\n"
 		"      older \"key-a\" lsn 320 value of 3 bytes \"old\"\n"
