@@ -25,8 +25,7 @@ build() { # NAME VARIABLES-AND-TARGETS...
 	local name=$1
 
 	shift
-	run_wait
-	run_one "build $name" 1800 "$MAKE" --no-print-directory -j2 "$@"
+	run_now "build $name" 1800 "$MAKE" --no-print-directory -j2 "$@"
 }
 
 # Queue the tests of the variant in folder $1 whose path matches the pattern $3, named with prefix $2.
@@ -59,6 +58,7 @@ slice() { # NAME PATTERN MAKE-VARIABLES... : a part of the tests, with little wo
 	SHORT=1 tests "$folder" "$name: " "$pattern" "$@"
 }
 
+trap 'run_stop; exit 130' INT TERM
 run_begin "$O/check-logs"
 here=("SAN=$SAN" "PMEM=$PMEM" "URING=$URING")
 if build "${SAN:-here}" "${here[@]}" all tests; then

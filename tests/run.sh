@@ -3,9 +3,11 @@
 #
 # run.sh - functions that run tests and count them; sourced by check.sh
 #
-#   run_begin                              empty the counters
+#   run_begin LOGS                         empty the counters; output of tests goes to the folder LOGS
 #   run_test NAME SECONDS COMMAND...       start a test as soon as one of RUN_JOBS places is free
+#   run_now NAME SECONDS COMMAND...        the same, alone; its result is the test's
 #   run_wait                               wait for all that were started
+#   run_stop                               kill and forget what is running
 #   run_end                                print "N passed, N failed, N skipped"; false if any failed
 #
 # A test passes with exit status 0, is skipped with 77, and fails with any other, or when its seconds
@@ -24,14 +26,17 @@ run_begin() {
 	RUN_STARTED=$SECONDS
 }
 
-run_one() ( # NAME SECONDS COMMAND... : in a shell of its own, for its TMPDIR
-	local name=$1 limit=$2 log=$RUN_LOGS/${1//[\/ :]/_}.log begin tenths status word
+run_one() { # NAME SECONDS COMMAND... : wants a shell of its own, for TMPDIR and traps
+	local name=$1 limit=$2 log=$RUN_LOGS/${1//[\/ :]/_}.log begin tenths status word child
 
 	shift 2
 	TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/bwt-check-XXXXXX")
 	export TMPDIR
 	begin=$(date +%s%N)
-	timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
+	timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null &
+	child=$!
+	trap 'kill "$child" 2>/dev/null; rm -rf "$TMPDIR"; exit 130' INT TERM
+	wait "$child" 2>/dev/null
 	status=$?
 	rm -rf "$TMPDIR"
 	case $status in
@@ -62,7 +67,12 @@ run_one() ( # NAME SECONDS COMMAND... : in a shell of its own, for its TMPDIR
 	rm -f "$log.line"
 	echo "$word $name" >>"$RUN_RESULTS"
 	[ $word != FAIL ]
-)
+}
+
+run_now() {
+	run_wait
+	(run_one "$@")
+}
 
 run_test() {
 	if [ "$RUN_ACTIVE" -ge "$RUN_JOBS" ]; then
@@ -71,6 +81,16 @@ run_test() {
 	fi
 	run_one "$@" &
 	RUN_ACTIVE=$((RUN_ACTIVE + 1))
+}
+
+run_stop() { # what was started, at once
+	local running
+
+	trap - INT TERM
+	for running in $(jobs -p); do
+		kill "$running" 2>/dev/null
+	done
+	wait
 }
 
 run_wait() {
