@@ -21,14 +21,14 @@ enum sys_map_flags {
 };
 
 enum sys_media {
-	SYS_MEDIA_FILE = 0,       /* page cache: sync with sys_file_sync() */
-	SYS_MEDIA_DAX = 1,        /* a MAP_SYNC mapping succeeded: cache-line flushes make it durable */
+	SYS_MEDIA_FILE = 0, /* page cache: sync with sys_file_sync() */
+	SYS_MEDIA_DAX = 1,  /* a MAP_SYNC mapping succeeded: cache-line flushes make it durable */
 	SYS_MEDIA_FORCED_DAX = 2, /* PMEM_IS_PMEM_FORCE=1 on a plain file: for tests only */
 };
 
 struct sys_map {
-	uint8_t *base;   /* 2 MiB-aligned */
-	size_t size;     /* bytes reserved */
+	uint8_t *base; /* 2 MiB-aligned */
+	size_t size;   /* bytes reserved */
 	enum sys_media media;
 	unsigned flags;
 	int fd;

@@ -26,10 +26,10 @@ enum sys_io_kind {
 struct sys_io {
 	enum sys_io_kind kind;
 	int fd;
-	void *data;     /* write: only read from. O_DIRECT files: aligned to 4096, size too */
+	void *data; /* write: only read from. O_DIRECT files: aligned to 4096, size too */
 	size_t size;
 	uint64_t off;
-	int rc;         /* out: BWT_OK, BWT_IO, BWT_FULL, -errno, BWT_CORRUPT (read beyond the end) */
+	int rc; /* out: BWT_OK, BWT_IO, BWT_FULL, -errno, BWT_CORRUPT (read beyond the end) */
 };
 
 struct sys_ring;
@@ -41,7 +41,7 @@ struct sys_ring;
  * Returns: BWT_OK, -ENOMEM. A refused io_uring is not an error.
  */
 int sys_ring_new(bool plain, void *buffer, size_t buffer_size, struct sys_ring **ring);
-void sys_ring_free(struct sys_ring *ring); /* NULL is ignored */
+void sys_ring_free(struct sys_ring *ring);              /* NULL is ignored */
 const char *sys_ring_name(const struct sys_ring *ring); /* "io_uring" or "plain" */
 /** Register @fd (replacing the one registered before), or -1 for none; purely an acceleration. */
 void sys_ring_register_file(struct sys_ring *ring, int fd);

@@ -24,8 +24,8 @@ void sys_thread_join(struct sys_thread *thread); /* frees it */
 bool sys_park(_Atomic(uint32_t) *word, uint32_t seen, uint64_t timeout_ns);
 void sys_wake(_Atomic(uint32_t) *word, unsigned count); /* UINT_MAX: all */
 
-uint64_t sys_now_ns(void);      /* monotonic */
-uint64_t sys_wall_ns(void);     /* since 1970, for people */
+uint64_t sys_now_ns(void);  /* monotonic */
+uint64_t sys_wall_ns(void); /* since 1970, for people */
 int sys_random(void *data, size_t size);
 void sys_yield(void);
 
@@ -42,11 +42,11 @@ void sys_fork_forget(void *handle);
  */
 struct sys_tls;
 int sys_tls_new(void (*at_exit)(void *value), struct sys_tls **tls);
-void sys_tls_free(struct sys_tls *tls); /* no more @at_exit calls */
+void sys_tls_free(struct sys_tls *tls);            /* no more @at_exit calls */
 int sys_tls_set(struct sys_tls *tls, void *value); /* BWT_OK; -ENOMEM: nothing was set */
 void *sys_tls_get(struct sys_tls *tls);
 
-int sys_eventfd_new(int *fd);       /* non-blocking, close-on-exec */
+int sys_eventfd_new(int *fd); /* non-blocking, close-on-exec */
 void sys_eventfd_signal(int fd);
 
 #endif

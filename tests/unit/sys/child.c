@@ -25,7 +25,7 @@ static int run(void (*body)(void))
 	}
 	if (pid < 0) {
 		perror("fork");
-		exit(EXIT_FAILURE);
+		abort();
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

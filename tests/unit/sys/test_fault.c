@@ -319,9 +319,9 @@ static uint64_t seed;
 static void *read_everywhere(void *ctx)
 {
 	struct rng rng;
-	uintptr_t wrong = 0;
+	unsigned wrong = 0;
 
-	rng_init(&rng, seed + (uintptr_t)ctx);
+	rng_init(&rng, seed + *(unsigned *)ctx);
 	for (int i = 0; i < 20000; i++)
 		wrong += load(STEP + rng_below(&rng, 3 * STEP));
 	return wrong == 0 ? NULL : ctx;
@@ -342,14 +342,15 @@ static void *open_and_close(void *ctx)
 
 static void read_and_register_in_threads(void)
 {
+	static unsigned numbers[THREADS] = {1, 2, 3, 4};
 	pthread_t readers[THREADS], registrar;
 	void *wrong;
 
 	CHILD_CHECK(sys_map_catch_faults(&map, &failed) == BWT_OK);
 	CHILD_CHECK(sys_file_truncate(file, STEP) == BWT_OK);
 	CHILD_CHECK(pthread_create(&registrar, NULL, open_and_close, &stop) == 0);
-	for (uintptr_t i = 0; i < THREADS; i++)
-		CHILD_CHECK(pthread_create(&readers[i], NULL, read_everywhere, (void *)(i + 1)) == 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		CHILD_CHECK(pthread_create(&readers[i], NULL, read_everywhere, &numbers[i]) == 0);
 	for (unsigned i = 0; i < THREADS; i++) {
 		pthread_join(readers[i], &wrong);
 		CHILD_CHECK(wrong == NULL);

@@ -152,7 +152,8 @@ static void direct_files_take_whole_blocks_or_are_refused(void)
 	void *block = aligned_alloc(4096, 8192);
 	int fd, rc = sys_file_open(dir_fd, "direct", SYS_CREATE | SYS_DIRECT, &fd);
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(block);
+	if (block == NULL)
+		abort();
 	if (rc == BWT_OK) {
 		memset(block, 5, 8192);
 		CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_DIRECT, O_DIRECT);
@@ -283,7 +284,8 @@ static void zero_fill_covers_its_range_and_no_more(void)
 	char *bytes = malloc(LARGE);
 	size_t i;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+	if (bytes == NULL)
+		abort();
 	memset(bytes, 'x', LARGE);
 	CU_ASSERT_EQUAL(sys_file_write(file, bytes, LARGE, 0), BWT_OK);
 	CU_ASSERT_EQUAL(sys_file_zero_fill(file, 3, LARGE - 5), BWT_OK);

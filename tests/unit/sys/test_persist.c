@@ -71,8 +71,10 @@ static void a_file_mapping_is_synced_by_fdatasync_whose_failure_is_reported(void
 #ifndef BWT_NO_PMEM
 static void run_forced(void)
 {
-	setenv("PMEM_IS_PMEM_FORCE", "1", 1);
-	execl("/proc/self/exe", "test_persist", "forced", dir, (char *)NULL);
+	char *arguments[] = {"test_persist", "forced", dir, NULL};
+	char *environment[] = {"PMEM_IS_PMEM_FORCE=1", NULL};
+
+	execve("/proc/self/exe", arguments, environment);
 	_exit(2); /* could not be run */
 }
 

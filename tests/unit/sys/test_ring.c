@@ -88,8 +88,9 @@ static unsigned open_descriptors(void)
 	DIR *list = opendir("/proc/self/fd");
 	unsigned count = 0;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(list);
-	while (readdir(list) != NULL)
+	if (list == NULL)
+		abort();
+	while (readdir(list) != NULL) /* NOLINT(concurrency-mt-unsafe): a stream of our own */
 		count++;
 	closedir(list);
 	return count;
@@ -170,7 +171,8 @@ static void write_around_the_buffer(struct sys_ring *ring)
 	uint8_t *outside = aligned_alloc(BLOCK, BLOCK);
 	struct sys_io io[3];
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(outside);
+	if (outside == NULL)
+		abort();
 	memset(outside, 'o', BLOCK);
 	memset(buffer, 'f', BLOCK);
 	memset(buffer + BUFFER_SIZE - BLOCK, 'l', BLOCK);

@@ -43,7 +43,7 @@ static void note_name_and_mask(void *ctx)
 	pthread_getname_np(pthread_self(), name, 16);
 	if (!sigismember(&mask, SIGTERM) || !sigismember(&mask, SIGALRM) ||
 	    !sigismember(&mask, SIGUSR1) || sigismember(&mask, SIGBUS) || sigismember(&mask, SIGSEGV))
-		strcpy(name, "wrong mask");
+		snprintf(name, 16, "wrong mask");
 }
 
 static void a_thread_runs_under_its_name_without_the_programs_signals(void)

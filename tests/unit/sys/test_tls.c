@@ -24,6 +24,12 @@ static void at_exit(void *value)
 	atomic_fetch_add_explicit(&values, (uintptr_t)value, memory_order_relaxed);
 }
 
+/* Values are only numbers here. */
+static void *number(uintptr_t value)
+{
+	return (void *)value; /* NOLINT(performance-no-int-to-ptr) */
+}
+
 static uint32_t exit_count(void)
 {
 	return atomic_load_explicit(&exits, memory_order_relaxed);
@@ -61,7 +67,7 @@ static void a_value_is_its_threads_own_and_is_handed_back_at_its_end(void)
 {
 	CU_ASSERT_PTR_NULL(sys_tls_get(tls));
 	CU_ASSERT_EQUAL(sys_tls_set(tls, &tls), BWT_OK);
-	run_thread(set_and_end, (void *)7);
+	run_thread(set_and_end, number(7));
 	CU_ASSERT_EQUAL(exit_count(), 1);
 	CU_ASSERT_EQUAL(atomic_load_explicit(&values, memory_order_relaxed), 7);
 	CU_ASSERT_PTR_EQUAL(sys_tls_get(tls), &tls);
@@ -84,7 +90,7 @@ static void *only_look(void *unused)
 
 static void a_thread_without_a_value_ends_quietly(void)
 {
-	run_thread(set_and_take_back, (void *)7);
+	run_thread(set_and_take_back, number(7));
 	run_thread(only_look, NULL);
 	CU_ASSERT_EQUAL(exit_count(), 0);
 }
@@ -94,7 +100,7 @@ static void many_threads_come_and_go(void)
 	uintptr_t count = suite_short() ? 300 : 3000;
 
 	for (uintptr_t i = 1; i <= count; i++)
-		run_thread(set_and_end, (void *)i);
+		run_thread(set_and_end, number(i));
 	CU_ASSERT_EQUAL(exit_count(), count);
 	CU_ASSERT_EQUAL(atomic_load_explicit(&values, memory_order_relaxed), count * (count + 1) / 2);
 }
@@ -104,10 +110,10 @@ static void *set_many(void *ctx)
 	struct sys_tls **all = ctx;
 
 	for (uintptr_t i = 0; i < 100; i++)
-		sys_tls_set(all[i], (void *)(i + 1));
+		sys_tls_set(all[i], number(i + 1));
 	for (uintptr_t i = 0; i < 100; i++) {
-		if (sys_tls_get(all[i]) != (void *)(i + 1))
-			at_exit((void *)1000000);
+		if (sys_tls_get(all[i]) != number(i + 1))
+			at_exit(number(1000000));
 	}
 	return NULL;
 }
@@ -151,7 +157,7 @@ static void *live_on(void *value)
 	next_turn(); /* 0 to 1: the test frees it and makes another, in the same slot */
 	turn_is(2);
 	if (sys_tls_get(tls) != NULL)
-		at_exit((void *)1000000);
+		at_exit(number(1000000));
 	next_turn();
 	turn_is(4);
 	return NULL;
@@ -162,7 +168,7 @@ static void a_freed_one_is_not_called_and_its_successor_sees_nothing_of_it(void)
 	pthread_t thread;
 
 	atomic_store_explicit(&step, 0, memory_order_relaxed);
-	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, live_on, (void *)7), 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, live_on, number(7)), 0);
 	turn_is(1);
 	sys_tls_free(tls);
 	CU_ASSERT_EQUAL_FATAL(sys_tls_new(at_exit, &tls), BWT_OK);
@@ -208,7 +214,7 @@ static void threads_may_end_while_it_is_freed(void)
 		atomic_store_explicit(&go, 0, memory_order_relaxed);
 		for (uintptr_t i = 0; i < THREADS; i++)
 			CU_ASSERT_EQUAL_FATAL(
-				pthread_create(&threads[i], NULL, set_and_wait, (void *)(i + 1)), 0);
+				pthread_create(&threads[i], NULL, set_and_wait, number(i + 1)), 0);
 		while (atomic_load_explicit(&ready, memory_order_acquire) < THREADS)
 			sys_yield();
 		atomic_store_explicit(&go, 1, memory_order_release);
@@ -243,7 +249,7 @@ static void *set_both(void *value)
 static void a_value_set_by_a_destructor_is_handed_back_too(void)
 {
 	CU_ASSERT_EQUAL_FATAL(pthread_key_create(&programs_key, use_in_destructor), 0);
-	run_thread(set_both, (void *)7);
+	run_thread(set_both, number(7));
 	pthread_key_delete(programs_key);
 	CU_ASSERT_EQUAL(exit_count(), 2);
 	CU_ASSERT_EQUAL(atomic_load_explicit(&values, memory_order_relaxed), 14);
