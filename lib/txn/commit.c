@@ -337,8 +337,6 @@ static int place_value(struct write *write, struct bwt_slice value)
 		return BWT_OK;
 	}
 	hold_file(write->slot, vlog_append_floor(write->store->vlog));
-	/* Until publish() counts it as live, nothing but this keeps the file (recovery/value_files.c). */
-	atomic_store_explicit(&write->slot->value_hold, vlog_next_segment(write->store->vlog), memory_order_seq_cst);
 	rc = vlog_append(write->store->vlog, write->tree->id, write->spec.hash, value, &write->ref);
 	if (rc < 0) {
 		atomic_store_explicit(&write->slot->value_hold, 0, memory_order_relaxed);
@@ -380,10 +378,8 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 		write.urgency = URGENCY_DELETE;
 	} else {
 		rc = place_value(&write, op->value);
-		if (rc < 0) {
-			atomic_store_explicit(&write.slot->value_hold, 0, memory_order_release);
+		if (rc < 0)
 			return rc;
-		}
 	}
 	if (record != NULL) {
 		write.payload = *record;
@@ -398,7 +394,6 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 	}
 	wal_payload_prepare(&write.payload);
 	rc = run(&write);
-	atomic_store_explicit(&write.slot->value_hold, 0, memory_order_release);
 	if (op->end_lsn > write.slot->seen_lsn)
 		write.slot->seen_lsn = op->end_lsn;
 	if (rc == BWT_OK && op->durable)

@@ -17,8 +17,6 @@
 #include "base/testpoint.h"
 #include "page/visibility.h"
 
-#define READ_RETRIES_MAX 8u /* look-ups, when the value log's file went away between look-up and read */
-
 int buf_reserve(struct bwt_buf *buf, size_t size)
 {
 	void *grown;
@@ -106,6 +104,7 @@ static int copy_inline(const struct page_entry *entry, struct bwt_buf *value)
 	return BWT_OK;
 }
 
+/* Not pinned; slot->value_hold keeps the file. */
 static int copy_large(struct store *store, const struct value_ref *ref, struct bwt_buf *value)
 {
 	int rc = buf_reserve(value, ref->size);
@@ -121,30 +120,26 @@ int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, 
                struct bwt_buf *value)
 {
 	struct reader reader = { store, snapshot, 0 };
-	struct value_ref ref = { 0 }, before;
+	struct page_entry entry;
+	struct value_ref ref;
+	bool large;
 	int rc = store_health(store, false);
 
-	for (unsigned attempt = 0; rc == BWT_OK && attempt < READ_RETRIES_MAX; attempt++) {
-		struct page_entry entry;
-		bool large = false;
-
-		before = ref;
-		epoch_pin(slot);
-		rc = find_visible(&reader, tree, key, &entry);
-		large = rc == BWT_OK && value != NULL && (entry.flags & VERSION_VLOG) != 0;
-		if (large)
-			memcpy(&ref, entry.value, sizeof ref);
-		else if (rc == BWT_OK && value != NULL)
-			rc = copy_inline(&entry, value);
-		epoch_unpin(slot);
-		if (!large)
-			break;
+	if (rc < 0)
+		return rc;
+	epoch_pin(slot);
+	rc = find_visible(&reader, tree, key, &entry);
+	large = rc == BWT_OK && value != NULL && (entry.flags & VERSION_VLOG) != 0;
+	if (large) {
+		memcpy(&ref, entry.value, sizeof ref);
+		atomic_store_explicit(&slot->value_hold, ref.segment, memory_order_seq_cst);
+	} else if (rc == BWT_OK && value != NULL) {
+		rc = copy_inline(&entry, value);
+	}
+	epoch_unpin(slot);
+	if (large) {
 		rc = copy_large(store, &ref, value);
-		/* The file may have gone after the pin: then the key has a newer version. */
-		if (rc == BWT_OK || memcmp(&before, &ref, sizeof ref) == 0)
-			break;
-		if (attempt + 1 < READ_RETRIES_MAX)
-			rc = BWT_OK;
+		atomic_store_explicit(&slot->value_hold, 0, memory_order_release);
 	}
 	if (reader.newest > slot->seen_lsn)
 		slot->seen_lsn = reader.newest;
