@@ -176,8 +176,9 @@ static void collect(struct run *run, struct worker *const workers[], struct run_
 		end_ns = worker->end_ns > end_ns ? worker->end_ns : end_ns;
 	}
 	result->elapsed_ns = end_ns - start_ns;
-	result->live_bytes =
-		atomic_load_explicit(&run->next_record, memory_order_relaxed) * pair_size;
+	if (run->options->backend->get != NULL)
+		result->live_bytes =
+			atomic_load_explicit(&run->next_record, memory_order_relaxed) * pair_size;
 }
 
 static uint64_t op_limit_of(const struct run *run, unsigned id)

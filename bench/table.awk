@@ -91,7 +91,7 @@ function floor_line(label, ours, theirs, wanted,    ratio) {
 		return
 	}
 	ratio = ours / theirs
-	printf "  %-58s %s: %.2f of %.2f (%s against %s)\n", label, (ratio >= wanted ? "reached" : "missed"), \
+	printf "  %-58s %s: %.3f of %.2f (%s against %s)\n", label, (ratio >= wanted ? "reached" : "missed"), \
 		ratio, wanted, short(ours), short(theirs)
 }
 

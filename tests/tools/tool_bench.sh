@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# tool_bench.sh - bwt-bench runs every workload on every store of this build and says what it measured
+set -eu -o pipefail
+
+bench=${BUILD:-build}/bin/bwt-bench
+dir=$(mktemp -d "${TMPDIR:-/tmp}/bwt-bench-test-XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+fail() { echo "tool_bench: $*"; exit 1; }
+
+# Whether field $1 of the line $2 satisfies the awk condition $3 on v.
+holds() {
+	awk -v name="$1" -v line=" $2" "BEGIN {
+		at = index(line, \" \" name \"=\"); if (!at) exit 1
+		v = substr(line, at + length(name) + 2); sub(/ .*/, \"\", v); v += 0
+		exit !($3) }"
+}
+expect() { holds "$@" || fail "$1 is not as expected ($3): $2"; }
+
+"$bench" --help | grep -q -- --workload || fail "no help"
+"$bench" --version | grep -q '^bwt-bench [0-9]' || fail "no version"
+
+# Wrong usage is 2 and leaves nothing behind.
+for wrong in --no-such --backend=none-such --workload=none-such --workload=read:0 --workload= \
+	--records=0 --records=-1 --records=1x --sync=maybe --seconds=nan --seconds=0 --threads=100000 \
+	--distribution=odd --key-size=7 --batch=0 surplus '--backend=raw --workload=read' \
+	'--records=2 --workload=churn:3'; do
+	status=0
+	# shellcheck disable=SC2086
+	"$bench" --dir="$dir" $wrong >"$dir.out" 2>&1 || status=$?
+	[ "$status" -eq 2 ] || fail "exit status $status for $wrong"
+	[ -s "$dir.out" ] || fail "nothing said about $wrong"
+	rm -f "$dir.out"
+done
+[ -z "$(ls -A "$dir")" ] || fail "something was left by wrong usage"
+
+all=load:2,read:2,put:2,churn:2,scan,scan-full:2,ycsb-a:2,ycsb-b,ycsb-c,ycsb-d:2,ycsb-e,ycsb-f,commit:2,load-seq,scan-full
+stores=$("$bench" --list | awk '/^workloads/ { exit } /^  / && $1 != "raw" && $1 != "null" { print $1 }')
+# A sanitizer build checks libbwt; the peers are not compiled with it.
+case ${BUILD:-build} in */san-*) stores=bwt ;; esac
+for store in $stores; do
+	"$bench" --backend="$store" --dir="$dir" --workload=$all --records=3k --ops=2k --seed=7 >"$dir/lines" ||
+		fail "$store failed"
+	[ "$(wc -l <"$dir/lines")" -eq 15 ] || fail "$store: not 15 lines"
+	while read -r line; do
+		expect ops "$line" "v > 0"
+		expect p50_us "$line" "v > 0"
+		for pair in 'p50_us p99_us' 'p99_us p999_us' 'p999_us max_us'; do
+			set -- $pair
+			low=${line#* "$1="}
+			expect "$2" "$line" "v >= ${low%% *}"
+		done
+	done <"$dir/lines"
+	expect entries_per_s "$(grep '"scan-full"' "$dir/lines" | head -1)" "v > 0"
+	expect put_bytes "$(grep '"load"' "$dir/lines")" "v == 3000 * 108"
+	expect ops "$(grep '"ycsb-a"' "$dir/lines")" "v == 2000"
+	expect space_amp "$(grep '"put"' "$dir/lines")" "v > 0.5"
+	grep '"commit"' "$dir/lines" | grep -q 'sync="sync"' || fail "$store: commit was not durable"
+	grep '"read"' "$dir/lines" | grep -q 'sync="none"' || fail "$store: read was not without sync"
+done
+rm -f "$dir/lines"
+[ -z "$(ls -A "$dir")" ] || fail "a store was left behind"
+
+# Other shapes of keys, values, transactions and clocks.
+"$bench" -n 500 --dir="$dir" --key-size=24 --value-size=0 --batch=7 --sync=sync --time-every=1 --ops=200 \
+	--distribution=latest --seed=1 -w load,put,read >"$dir/lines"
+expect put_bytes "$(grep '"load"' "$dir/lines")" "v == 500 * 24"
+expect timed "$(grep '"read"' "$dir/lines")" "v == 200"
+"$bench" -n 300 --dir="$dir" --value-size=20000 --seed=1 -w load,scan-full,read --ops=100 >/dev/null
+
+# JSON is one object for each run; two rounds are two lines.
+"$bench" -b null -n 100 --ops=100 -w read --repeat=2 --json --seed=5 --dir="$dir" >"$dir/lines"
+[ "$(grep -c '^{.*"seed": 5,.*}$' "$dir/lines")" -eq 2 ] || fail "JSON: $(cat "$dir/lines")"
+if command -v python3 >/dev/null; then
+	python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <"$dir/lines"
+fi
+
+"$bench" -b raw -w commit:2 --ops=20 --seed=1 --dir="$dir" >"$dir/lines"
+expect ops "$(cat "$dir/lines")" "v == 20"
+
+# --keep leaves the store; a signal removes it.
+kept=$("$bench" -n 100 --ops=10 -w read --keep --dir="$dir" 2>&1 >/dev/null | sed -n 's/^bwt-bench: kept //p')
+[ -n "$kept" ] && [ -d "$kept" ] || fail "--keep left nothing"
+rm -rf "$kept" "$dir/lines"
+"$bench" -n 100 -w read --seconds=60 --dir="$dir" >/dev/null 2>&1 &
+sleep 1
+kill $!
+wait $! && fail "an interrupted run ended well"
+[ -z "$(ls -A "$dir")" ] || fail "an interrupted run left a store behind"
+
+# The table, from made-up lines: the median of three, ratio, winner, floor.
+line() { # WORKLOAD STORE THREADS OPS
+	printf 'workload="%s" backend="%s" threads=%s ops_per_s=%s entries_per_s=0 p50_us=1 p99_us=1 ' "$@"
+	printf 'p999_us=1 max_us=1 write_amp=%s space_amp=1 anon_mib=%s bwt_pages=65536 sync="none"\n' 2 "$4"
+}
+{
+	for ops in 900 30 40; do line read bwt 2 $ops; done
+	for ops in 1 20 900; do line read lmdb 2 $ops; done
+	line put bwt 2 10
+	line put rocksdb 2 40
+	line commit raw 1 1000
+	line commit bwt 1 899
+} >"$dir/lines"
+awk -v records=10M -f bench/table.awk "$dir/lines" >"$dir/table"
+for row in 'point reads, 2 threads  *40.0  *20.0  *2.00 .*  bwt$' 'random puts, 2 threads  *10.0 .*40.0  *0.25 .*  rocksdb$' \
+	'^1 thread  .*  bwt$' 'against LMDB  *reached: 2.000 of 1.00 ' 'against RocksDB  *missed: 0.250 of 1.00 ' \
+	'raw write  *missed: 0.899 of 0.90 ' 'mapped files  *missed: 900.0 MiB of 65.0'; do
+	grep -q "$row" "$dir/table" || { cat "$dir/table"; fail "not in the table: $row"; }
+done
