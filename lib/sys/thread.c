@@ -145,6 +145,11 @@ int sys_random(void *data, size_t size)
 	return BWT_OK;
 }
 
+long sys_pid(void)
+{
+	return getpid();
+}
+
 void sys_yield(void)
 {
 	sched_yield();

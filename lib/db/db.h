@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * db.h - what the public handles point to
+ *
+ * Locks, in this order: checkpoint_lock, trees_lock. Neither is taken by a get, a put or a cursor.
+ */
+#ifndef BWT_DB_DB_H
+#define BWT_DB_DB_H
+
+#include <pthread.h>
+
+#include "db/stat_file.h"
+#include "recovery/recover.h"
+#include "txn/read.h"
+
+struct bwt_db {
+	struct store store; /* first: callbacks are handed the store */
+	struct checkpointer *checkpointer;
+	pthread_mutex_t trees_lock;      /* registry of trees, catalogue changes */
+	pthread_mutex_t checkpoint_lock; /* one checkpoint at a time */
+	struct bwt_options options;      /* defaults filled in */
+	uint32_t fork_generation;        /* of the process that opened it */
+	void *fork_handle;
+	_Atomic(uint32_t) transactions;  /* open ones */
+	_Atomic(uint32_t) cursors;       /* open ones */
+	_Atomic(int) durable_fd;         /* the eventfd, -1: nobody asked for it yet */
+	/* the service thread: flushes, checkpoints, counters (service.c) */
+	struct sys_thread *service;
+	_Atomic(uint32_t) service_bell;  /* futex word, counted up to wake it */
+	_Atomic(uint32_t) service_stop;
+	_Atomic(uint64_t) service_lsn;   /* it wants to look when the log has come so far */
+	struct sys_map stat_map;         /* of the file `stats` */
+	struct stat_file *stat_file;     /* in it; NULL: none. Written by the service thread */
+	int stat_fd;
+};
+
+struct bwt_tree {
+	struct bwt_db *db;
+	struct named_tree *named;
+	_Atomic(uint32_t) users; /* cursors on it */
+};
+
+struct bwt_txn { /* a read-only snapshot */
+	struct bwt_db *db;
+	struct snapshot_slot *snapshot;
+	uint64_t lsn;
+	uint64_t newest_seen;     /* by the thread that began it */
+	_Atomic(uint32_t) ended;  /* 1: only cursors still refer to it */
+	_Atomic(uint32_t) refs;   /* itself and its cursors */
+};
+
+/** Checks that come first in every call: BWT_OK, BWT_INVALID (NULL, forked child), BWT_IO (failed). */
+int db_check(const struct bwt_db *db);
+int db_check_tree(const struct bwt_tree *tree);
+/** Also that @txn (may be NULL) is of the same store. */
+int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn);
+/** Key size and pointer: BWT_OK, BWT_INVALID, BWT_TOO_BIG. */
+int db_check_key(struct bwt_slice key);
+/** This thread's slot, or BWT_BUSY. */
+int db_slot(struct bwt_db *db, struct epoch_slot **slot);
+
+void txn_unref(struct bwt_txn *txn);
+
+/** options.c: @given (may be NULL) with defaults filled in, checked. */
+int options_resolve(const struct bwt_options *given, struct bwt_options *resolved);
+
+/** service.c */
+int service_start(struct bwt_db *db);
+void service_stop(struct bwt_db *db); /* joins it */
+void service_wake(void *db);          /* callback: somebody should look at the log */
+void service_durable_moved(void *db);
+/** One checkpoint, now; tries again while the gate does not drain. */
+int service_checkpoint(struct bwt_db *db, bool clean);
+
+/** stat.c */
+void stat_collect(struct bwt_db *db, struct bwt_stats *stats);
+int stat_publish_open(struct bwt_db *db);
+void stat_publish(struct bwt_db *db);
+void stat_publish_close(struct bwt_db *db);
+
+#endif

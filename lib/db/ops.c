@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.c - single operations: check the arguments, then one call down
+ */
+#include "base/error.h"
+#include "db/db.h"
+#include "txn/commit.h"
+
+/* ---- writes ---- */
+
+static int check_write(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key)
+{
+	int rc = db_check_txn(tree, txn);
+
+	if (rc == BWT_OK)
+		rc = db_check_key(key);
+	if (rc == BWT_OK && txn != NULL)
+		rc = error_set(BWT_READ_ONLY, "a write in a read-only transaction");
+	if (rc == BWT_OK && tree->db->store.readonly)
+		rc = error_set(BWT_READ_ONLY, "the store was opened with BWT_RDONLY");
+	return rc;
+}
+
+static int check_value(struct bwt_slice value)
+{
+	if (value.size > BWT_VALUE_MAX)
+		return error_set(BWT_TOO_BIG, "a value of %zu bytes; the largest is %u", value.size, BWT_VALUE_MAX);
+	if (value.data == NULL && value.size > 0)
+		return error_set(BWT_INVALID, "the value's data is NULL");
+	return BWT_OK;
+}
+
+static int run_alone(struct bwt_tree *tree, struct commit_op *op)
+{
+	op->durable = tree->db->store.durability == BWT_SYNC;
+	return commit_one(&tree->db->store, &tree->named->tree, op);
+}
+
+int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_slice value, unsigned flags)
+{
+	struct commit_op op = { .kind = COMMIT_PUT, .key = key, .value = value };
+	int rc = check_write(tree, txn, key);
+
+	if (rc == BWT_OK)
+		rc = check_value(value);
+	if (rc < 0)
+		return rc;
+	if ((flags & ~(BWT_INSERT | BWT_UPDATE)) != 0)
+		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags & ~(BWT_INSERT | BWT_UPDATE));
+	if (flags == (BWT_INSERT | BWT_UPDATE))
+		return error_set(BWT_INVALID, "flags: BWT_INSERT contradicts BWT_UPDATE");
+	if (flags == BWT_INSERT)
+		op.kind = COMMIT_INSERT;
+	else if (flags == BWT_UPDATE)
+		op.kind = COMMIT_UPDATE;
+	return run_alone(tree, &op);
+}
+
+int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key)
+{
+	struct commit_op op = { .kind = COMMIT_DELETE, .key = key };
+	int rc = check_write(tree, txn, key);
+
+	return rc < 0 ? rc : run_alone(tree, &op);
+}
+
+int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, const struct bwt_slice *expected,
+            const struct bwt_slice *desired)
+{
+	struct commit_op op = { .kind = COMMIT_CAS, .key = key, .expected = expected, .desired = desired };
+	int rc = check_write(tree, txn, key);
+
+	if (rc == BWT_OK && expected != NULL)
+		rc = check_value(*expected);
+	if (rc == BWT_OK && desired != NULL)
+		rc = check_value(*desired);
+	return rc < 0 ? rc : run_alone(tree, &op);
+}
+
+/* ---- reads ---- */
+
+static uint64_t snapshot_of(const struct bwt_txn *txn)
+{
+	return txn == NULL ? READ_NEWEST : txn->lsn;
+}
+
+int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_buf *value)
+{
+	struct epoch_slot *slot;
+	int rc = db_check_txn(tree, txn);
+
+	if (rc == BWT_OK)
+		rc = db_check_key(key);
+	if (rc == BWT_OK)
+		rc = db_slot(tree->db, &slot);
+	if (rc < 0)
+		return rc;
+	return read_value(&tree->db->store, &tree->named->tree, slot, snapshot_of(txn), key, value);
+}
+
+/* All keys at @snapshot. A key's own failure is its result; BWT_OK when each was looked up. */
+static int get_all(struct bwt_tree *tree, struct epoch_slot *slot, uint64_t snapshot, size_t count,
+                   const struct bwt_slice keys[], struct bwt_buf values[], int results[])
+{
+	for (size_t i = 0; i < count; i++) {
+		int rc = db_check_key(keys[i]);
+
+		if (rc == BWT_OK)
+			rc = read_value(&tree->db->store, &tree->named->tree, slot, snapshot, keys[i],
+			                values == NULL ? NULL : &values[i]);
+		if (rc == BWT_NOT_FOUND && values != NULL)
+			values[i].size = 0;
+		results[i] = rc;
+	}
+	return store_health(&tree->db->store, false);
+}
+
+int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const struct bwt_slice keys[],
+                 struct bwt_buf values[], int results[])
+{
+	struct snapshot_slot *snapshot = NULL;
+	struct epoch_slot *slot;
+	int rc = db_check_txn(tree, txn);
+
+	if (rc == BWT_OK && count > 0 && (keys == NULL || results == NULL))
+		rc = error_set(BWT_INVALID, "keys or results is NULL");
+	if (rc == BWT_OK)
+		rc = db_slot(tree->db, &slot);
+	if (rc == BWT_OK && txn == NULL)
+		rc = snapshot_acquire(&tree->db->store.snapshots, store_clock, &tree->db->store, &snapshot);
+	if (rc < 0)
+		return rc;
+	rc = get_all(tree, slot, txn != NULL ? txn->lsn : snapshot_lsn(snapshot), count, keys, values, results);
+	if (snapshot != NULL)
+		snapshot_release(snapshot);
+	return rc;
+}
+
+int bwt_count(struct bwt_tree *tree, uint64_t *count)
+{
+	int rc = db_check_tree(tree);
+
+	if (rc == BWT_OK && count == NULL)
+		rc = error_set(BWT_INVALID, "the place for the count is NULL");
+	if (rc == BWT_OK)
+		*count = tree_keys(&tree->named->tree);
+	return rc;
+}
