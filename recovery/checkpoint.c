@@ -256,7 +256,7 @@ static int lay_down(struct store *store, struct checkpointer *checkpointer, stru
 	return rc;
 }
 
-static void store_fail(struct store *store, int rc)
+void checkpointer_fail(struct store *store, int rc)
 {
 	int healthy = 0;
 
@@ -290,7 +290,7 @@ static int publish(struct store *store, struct checkpointer *checkpointer, const
 	if (rc == BWT_OK && late)
 		rc = arena_sync(&store->arena);
 	if (rc < 0) {
-		store_fail(store, rc);
+		checkpointer_fail(store, rc);
 		return rc;
 	}
 	checkpointer->super_slot = to;

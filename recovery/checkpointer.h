@@ -55,6 +55,8 @@ struct checkpointer {
 struct checkpointer *checkpointer_new(void);
 /** checkpointer_note - the newest image is set: what checkpoint_state() says from now on */
 void checkpointer_note(struct checkpointer *checkpointer, uint64_t allocated);
+/** checkpointer_fail - a write or sync failed for good: the store is read-only from here on, with code @rc */
+void checkpointer_fail(struct store *store, int rc);
 
 /* ---- value_files.c ---- */
 

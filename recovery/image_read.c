@@ -15,6 +15,8 @@
 #include "page/delta.h"
 #include "recovery/image.h"
 
+#define PAGES_FLOOR ((uint64_t)1 << 20)
+
 struct image_reader {
 	const struct arena *arena;
 	const struct superblock *super;
@@ -119,6 +121,16 @@ static int root_gather(struct image_reader *reader, uint8_t **bytes, size_t *siz
 	return BWT_OK;
 }
 
+/* More page ids than this make no sense: the tables that they need would be larger than the arena. */
+static uint64_t pages_max(const struct arena *arena)
+{
+	uint64_t pages = arena_size(arena) / BLOCK_ALIGN;
+
+	if (pages < PAGES_FLOOR)
+		pages = PAGES_FLOOR;
+	return pages < PAGE_ID_MAX ? pages : PAGE_ID_MAX;
+}
+
 static int state_check(const struct image_reader *reader)
 {
 	const struct image_state *state = &reader->image->state;
@@ -126,7 +138,7 @@ static int state_check(const struct image_reader *reader)
 
 	if (state->start_lsn != reader->super->start_lsn || state->start_lsn % 16 != 0)
 		return damaged(reader, reader->super->root, "its cut is not that of the superblock");
-	if (state->next_page == 0 || state->next_page > PAGE_ID_MAX || state->extent_count > extents ||
+	if (state->next_page == 0 || state->next_page > pages_max(reader->arena) || state->extent_count > extents ||
 	    state->value_file >= IMAGE_VALUE_FILES_MAX || state->tree_count > IMAGE_TREES_MAX ||
 	    state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS)
 		return damaged(reader, reader->super->root, "a count in its root is out of range");

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * recover.c - the ordered steps of opening, after any shutdown
+ *
+ *   lock -> superblocks -> map -> choose image -> wire -> restore -> replay -> log -> drops -> checkpoint
+ *                   \-> (no store yet) map -> wire -> format -> log -> two trees -> two checkpoints -> name
+ *
+ *   RC1  Up to the first checkpoint of this life nothing is written that a durable image reaches:
+ *        replay appends behind what the image knows, or takes extents that neither image uses (I14).
+ *   RC2  What an earlier life left in the page cache is synced before it is relied on (W5).
+ *   RC3  A step that only saves space or time (finishing a drop, the checkpoint at the end) may fail
+ *        for want of space or memory without failing the opening: a full store can be opened.
+ */
+#include "recovery/recover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "base/error.h"
+#include "base/testpoint.h"
+#include "recovery/checkpoint_load.h"
+#include "recovery/replay.h"
+#include "recovery/store_files.h"
+#include "sys/file.h"
+#include "txn/commit.h"
+
+#define PAGE_BYTES_LEAST 512u          /* ids for pages of this average size, if the whole arena is used */
+#define PAGES_LEAST ((uint64_t)1 << 20)
+
+struct opening { /* what the steps hand on */
+	struct store *store;
+	const struct recover_config *config;
+	struct epoch_slot *slot;
+	struct loaded loaded;
+	struct replayed replayed;
+	struct checkpointer *checkpointer; /* NULL: read-only */
+};
+
+/* ---- wiring ---- */
+
+static unsigned value_syncs(void *ctx, struct sys_io *ops, unsigned room)
+{
+	const struct log_hooks *hooks = ctx;
+
+	return vlog_value_syncs(hooks->store->vlog, ops, room);
+}
+
+static void log_moved(void *ctx)
+{
+	const struct log_hooks *hooks = ctx;
+
+	if (hooks->moved != NULL)
+		hooks->moved(hooks->ctx);
+}
+
+static void log_wants_flush(void *ctx)
+{
+	const struct log_hooks *hooks = ctx;
+
+	if (hooks->want_flush != NULL)
+		hooks->want_flush(hooks->ctx);
+}
+
+static void log_failed(void *ctx, int rc)
+{
+	const struct log_hooks *hooks = ctx;
+
+	checkpointer_fail(hooks->store, rc);
+}
+
+static uint64_t page_capacity(const struct store *store, uint64_t next_page)
+{
+	uint64_t pages = store->arena.max_size / PAGE_BYTES_LEAST;
+
+	if (pages < PAGES_LEAST)
+		pages = PAGES_LEAST;
+	if (pages < 2 * next_page)
+		pages = 2 * next_page;
+	return pages < PAGE_ID_MAX ? pages : PAGE_ID_MAX;
+}
+
+static int map_arena(struct opening *opening)
+{
+	struct store *store = opening->store;
+	int rc = arena_open(&store->arena, store->arena_fd, opening->config->max_size, store->readonly);
+
+	if (rc == BWT_OK && opening->config->catch_sigbus)
+		rc = sys_map_catch_faults(&store->arena.map, &store->faulted);
+	return rc;
+}
+
+/* Everything between the mapped arena and the log, empty. */
+static int wire(struct opening *opening, uint64_t next_page)
+{
+	struct store *store = opening->store;
+	int rc = epoch_init(&store->epoch);
+
+	if (rc == BWT_OK)
+		rc = extents_init(&store->extents, &store->arena, &store->epoch, &store->interval);
+	if (rc == BWT_OK)
+		rc = mapping_init(&store->mapping, &store->epoch, page_capacity(store, next_page), &store->interval);
+	if (rc == BWT_OK)
+		rc = cow_init(&store->vlog_live, IMAGE_VALUE_FILES_MAX, &store->interval);
+	if (rc < 0)
+		return rc;
+	snapshots_init(&store->snapshots);
+	store->env = (struct tree_env){
+		.arena = &store->arena,
+		.extents = &store->extents,
+		.epoch = &store->epoch,
+		.mapping = &store->mapping,
+		.stats = &store->stats,
+		.limits = opening->config->limits,
+		.clock = store_clock,
+		.horizon = store_horizon,
+		.value_dropped = store_value_dropped,
+		.ctx = store,
+	};
+	opening->slot = epoch_slot(&store->epoch);
+	return opening->slot == NULL ? -ENOMEM : BWT_OK;
+}
+
+static int open_values(struct opening *opening, uint64_t next_file)
+{
+	struct store *store = opening->store;
+	struct vlog_config config = {
+		.dir_fd = store->vlog_dir_fd,
+		.store_id = store->store_id,
+		.segment_size = opening->config->vlog_segment_size,
+		.next_segment = next_file,
+		.readonly = store->readonly,
+	};
+	int rc = vlog_open(&config, &store->vlog);
+
+	if (rc == BWT_OK && vlog_next_segment(store->vlog) >= IMAGE_VALUE_FILES_MAX)
+		rc = error_set(BWT_CORRUPT, "vlog: a file has a number that no store reaches, %llu",
+		               (unsigned long long)vlog_next_segment(store->vlog) - 1);
+	return rc;
+}
+
+static int open_log(struct opening *opening)
+{
+	struct store *store = opening->store;
+	const struct recover_config *config = opening->config;
+	struct checkpointer *checkpointer = opening->checkpointer;
+	struct wal_config wal = {
+		.dir_fd = store->wal_dir_fd,
+		.store_id = store->store_id,
+		.segment_size = config->wal_segment_size,
+		.plain = config->plain,
+		.sync = config->durability == BWT_SYNC,
+		.end_lsn = opening->replayed.end_lsn,
+		.end_incarnation = opening->replayed.incarnation,
+		.last_seq = opening->replayed.last_seq,
+		.stats = &store->stats,
+		.value_syncs = value_syncs,
+		.moved = log_moved,
+		.want_flush = log_wants_flush,
+		.failed = log_failed,
+		.ctx = &checkpointer->hooks,
+	};
+
+	checkpointer->hooks = (struct log_hooks){store, config->durable_moved, config->want_flush, config->wal_ctx};
+	return wal_open(&wal, &store->wal);
+}
+
+/* ---- a new store ---- */
+
+static int make_tree(struct opening *opening, uint32_t id)
+{
+	struct store *store = opening->store;
+	struct named_tree *tree = aligned_alloc(CACHE_LINE_SIZE, sizeof *tree);
+	int rc;
+
+	if (tree == NULL)
+		return -ENOMEM;
+	memset(tree, 0, sizeof *tree);
+	tree->state = CATALOG_LIVE;
+	rc = tree_create(&tree->tree, &store->env, id, opening->slot);
+	if (rc < 0) {
+		free(tree);
+		return rc;
+	}
+	tree->next = store->trees;
+	store->trees = tree;
+	return BWT_OK;
+}
+
+/* Two checkpoints, so that both superblocks are valid from the beginning. */
+static int first_checkpoints(struct opening *opening)
+{
+	int rc = BWT_OK;
+
+	for (unsigned i = 0; i < 2 && rc == BWT_OK; i++)
+		rc = checkpoint_take(opening->store, opening->checkpointer, opening->slot, true);
+	return rc;
+}
+
+static int create(struct opening *opening)
+{
+	struct store *store = opening->store;
+	int rc = store_files_begin(store);
+
+	if (rc == BWT_OK)
+		rc = sys_random(&store->store_id, sizeof store->store_id);
+	if (rc == BWT_OK)
+		rc = map_arena(opening);
+	if (rc == BWT_OK)
+		rc = wire(opening, 0);
+	if (rc == BWT_OK)
+		rc = extents_format(&store->extents);
+	if (rc == BWT_OK)
+		rc = open_values(opening, 1);
+	if (rc == BWT_OK)
+		rc = open_log(opening);
+	TEST_YIELD("create_log");
+	atomic_store_explicit(&store->next_tree_id, TREE_ID_FIRST, memory_order_relaxed);
+	opening->checkpointer->created_ns = sys_wall_ns();
+	if (rc == BWT_OK)
+		rc = make_tree(opening, TREE_ID_MAIN);
+	if (rc == BWT_OK)
+		rc = make_tree(opening, TREE_ID_CATALOG);
+	if (rc == BWT_OK)
+		rc = first_checkpoints(opening);
+	TEST_YIELD("create_rename");
+	if (rc == BWT_OK)
+		rc = store_files_finish(store);
+	if (rc < 0)
+		store_files_undo(store);
+	return rc;
+}
+
+/* ---- a store that is there ---- */
+
+static int load(struct opening *opening)
+{
+	struct store *store = opening->store;
+	struct loaded *loaded = &opening->loaded;
+	struct checkpointer *checkpointer = opening->checkpointer;
+	int rc = BWT_OK;
+
+	if (!store->readonly)
+		rc = sys_file_sync(store->arena_fd); /* RC2 */
+	if (rc == BWT_OK)
+		rc = superblocks_read(store->arena_fd, &loaded->supers);
+	if (rc == BWT_OK)
+		rc = map_arena(opening);
+	if (rc < 0)
+		return rc;
+	store->store_id = loaded->supers.super[loaded->supers.newer].store_id;
+	rc = checkpoint_choose(store, loaded);
+	if (rc == BWT_OK)
+		rc = wire(opening, loaded->newest.state.next_page);
+	if (rc == BWT_OK)
+		rc = checkpoint_restore(store, loaded, checkpointer == NULL ? NULL : &checkpointer->pool);
+	TEST_YIELD("recover_loaded");
+	return rc;
+}
+
+/* The checkpointer goes on from the images that were loaded; they are its own from here on. */
+static void resume_checkpoints(struct opening *opening)
+{
+	struct checkpointer *checkpointer = opening->checkpointer;
+	struct loaded *loaded = &opening->loaded;
+
+	checkpointer->super_slot = loaded->slot;
+	checkpointer->last_number = loaded->supers.last_number;
+	checkpointer->created_ns = loaded->supers.super[loaded->slot].created_ns;
+	checkpointer->older.number = loaded->older.number;
+	checkpointer->older.start_lsn = loaded->older.state.start_lsn;
+	checkpointer->older.interval = 0;
+	checkpointer->newest = loaded->newest;
+	checkpointer->newest.interval = 1;
+	memset(&loaded->newest, 0, sizeof loaded->newest);
+	/* Closing chunks and sorting out extents changed the table behind the back of its segments. */
+	checkpointer->whole[IMAGE_EXTENTS] = true;
+	checkpointer_note(checkpointer, 0);
+}
+
+/* RC3 */
+static int finish_drops(struct opening *opening)
+{
+	struct store *store = opening->store;
+	int rc;
+
+	pthread_mutex_lock(store->trees_lock);
+	rc = catalog_finish_drops(store);
+	pthread_mutex_unlock(store->trees_lock);
+	if (rc == BWT_OK || rc == BWT_CORRUPT || rc == BWT_IO)
+		return rc;
+	store_say(store, LOG_NOTICE, "a dropped tree keeps its space until the next opening: %s", bwt_strerror(rc));
+	return BWT_OK;
+}
+
+/* RC3: the next opening need not do it all again, and both images are whole again. */
+static int last_checkpoint(struct opening *opening, bool needed)
+{
+	int rc = needed ? checkpoint_take(opening->store, opening->checkpointer, opening->slot, false) : BWT_OK;
+
+	if (rc != BWT_FULL && rc != BWT_BUSY && rc != -ENOMEM)
+		return rc;
+	store_say(opening->store, LOG_WARNING, "no checkpoint after recovery: %s", bwt_strerror(rc));
+	return BWT_OK;
+}
+
+static int recover(struct opening *opening)
+{
+	struct store *store = opening->store;
+	bool one_image;
+	int rc = load(opening);
+
+	if (rc == BWT_OK)
+		rc = open_values(opening, opening->loaded.newest.state.value_file);
+	if (rc == BWT_OK)
+		rc = replay_log(store, opening->loaded.newest.state.start_lsn, &opening->replayed);
+	TEST_YIELD("recover_replayed");
+	if (rc < 0)
+		return rc;
+	if (opening->replayed.records > 0)
+		store_say(store, LOG_INFO, "recovered: %llu records after checkpoint %llu",
+		          (unsigned long long)opening->replayed.records,
+		          (unsigned long long)opening->loaded.newest.number);
+	if (store->readonly)
+		return BWT_OK;
+	one_image = opening->loaded.older.number == 0;
+	resume_checkpoints(opening);
+	rc = open_log(opening);
+	TEST_YIELD("recover_log_open");
+	if (rc == BWT_OK)
+		rc = finish_drops(opening);
+	if (rc == BWT_OK)
+		rc = last_checkpoint(opening, one_image || opening->replayed.records > 0);
+	return rc;
+}
+
+/* ---- open and close ---- */
+
+static int store_init(struct store *store, const struct recover_config *config)
+{
+	memset(store, 0, sizeof *store);
+	store->dir_fd = store->wal_dir_fd = store->vlog_dir_fd = store->lock_fd = store->arena_fd = -1;
+	atomic_init(&store->interval, 1);
+	store->readonly = config->readonly;
+	store->durability = config->durability;
+	store->max_size = config->max_size;
+	store->inline_max = config->inline_max;
+	store->log = config->log;
+	store->progress = config->progress;
+	store->ctx = config->ctx;
+	store->trees_lock = malloc(sizeof *store->trees_lock);
+	if (store->trees_lock == NULL)
+		return -ENOMEM;
+	pthread_mutex_init(store->trees_lock, NULL);
+	return BWT_OK;
+}
+
+int recover_open(struct store *store, const struct recover_config *config, struct checkpointer **checkpointer)
+{
+	struct opening opening = {.store = store, .config = config};
+	bool is_new = false;
+	int rc = store_init(store, config);
+
+	if (rc == BWT_OK)
+		rc = store_files_open(store, config, &is_new);
+	if (rc == BWT_OK && !config->readonly) {
+		opening.checkpointer = checkpointer_new();
+		if (opening.checkpointer == NULL)
+			rc = -ENOMEM;
+	}
+	if (rc == BWT_OK)
+		rc = is_new ? create(&opening) : recover(&opening);
+	loaded_free(&opening.loaded);
+	if (rc < 0) {
+		recover_close(store, opening.checkpointer);
+		return rc;
+	}
+	*checkpointer = opening.checkpointer;
+	return BWT_OK;
+}
+
+void recover_close(struct store *store, struct checkpointer *checkpointer)
+{
+	struct named_tree *tree, *next;
+
+	if (store->wal != NULL)
+		wal_close(store->wal);
+	vlog_close(store->vlog);
+	checkpointer_free(checkpointer);
+	for (tree = store->trees; tree != NULL; tree = next) {
+		next = tree->next;
+		free(tree);
+	}
+	snapshots_deinit(&store->snapshots);
+	cow_deinit(&store->vlog_live);
+	mapping_deinit(&store->mapping);
+	if (store->extents.side != NULL)
+		extents_deinit(&store->extents);
+	if (store->epoch.tls != NULL)
+		epoch_deinit(&store->epoch);
+	if (store->arena.base != NULL)
+		arena_close(&store->arena);
+	if (store->trees_lock != NULL)
+		pthread_mutex_destroy(store->trees_lock);
+	free(store->trees_lock);
+	store->trees = NULL;
+	store->trees_lock = NULL;
+	store->wal = NULL;
+	store->vlog = NULL;
+	store_files_close(store);
+}

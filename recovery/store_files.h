@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store_files.h - the directory of a store: is it one, whose is it, and how a new one comes into being
+ *
+ *   LOCK        held (flock) by the one opener; the text in it is the pid of the last one that could write
+ *   arena       superblocks, pages, images; its name is what makes the directory a store
+ *   arena.new   a creation that was cut off
+ *   wal/ vlog/  the logs
+ *   stats       counters for bwt-stat (db layer)
+ */
+#ifndef BWT_RECOVERY_STORE_FILES_H
+#define BWT_RECOVERY_STORE_FILES_H
+
+#include "recovery/recover.h"
+
+/**
+ * store_files_open - open and lock the directory; open arena, wal/ and vlog/ of a store that is there
+ * @store:  its descriptors are all -1; they are set; store_files_close() them, after a failure too
+ * @create: out: there is no store yet, and there may be one: store_files_begin() is next
+ * Returns: BWT_OK; the codes of bwt_open() (api.md "Open"); BWT_CORRUPT: wal/ or vlog/ is missing
+ */
+int store_files_open(struct store *store, const struct recover_config *config, bool *create);
+/** store_files_begin - an empty arena.new, empty wal/ and vlog/; what an earlier attempt left is gone */
+int store_files_begin(struct store *store);
+/** store_files_finish - everything is durable: arena.new becomes arena. From here on it is a store. */
+int store_files_finish(struct store *store);
+/** store_files_undo - the creation failed: give its space back */
+void store_files_undo(struct store *store);
+void store_files_close(struct store *store);
+
+#endif
