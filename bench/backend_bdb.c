@@ -134,9 +134,13 @@ static void bdb_thread_close(struct backend_thread *thread)
 	free(thread);
 }
 
+/* Berkeley DB's type has no const; it only reads what these point to. */
 static DBT dbt_of(struct bwt_slice slice)
 {
-	return (DBT){.data = (void *)(uintptr_t)slice.data, .size = (u_int32_t)slice.size};
+	DBT dbt = {.size = (u_int32_t)slice.size};
+
+	memcpy(&dbt.data, &slice.data, sizeof dbt.data);
+	return dbt;
 }
 
 static struct bwt_slice slice_of(const DBT *dbt)

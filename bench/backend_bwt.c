@@ -122,8 +122,8 @@ static int bwt_backend_scan(struct backend_thread *thread, struct bwt_slice from
                             backend_visit_fn *visit, void *ctx)
 {
 	struct bwt_cursor *cursor;
-	struct bwt_slice key;
-	struct bwt_slice value;
+	struct bwt_slice key = {NULL, 0};
+	struct bwt_slice value = {NULL, 0};
 	int rc = bwt_cursor_open(thread->store->tree, NULL, &cursor);
 
 	if (rc < 0)

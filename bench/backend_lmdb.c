@@ -13,6 +13,7 @@
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MAP_SIZE_MIN (16ull << 30)
 #define MAP_SIZE_FACTOR 8 /* address space over user bytes; the file stays sparse */
@@ -122,9 +123,13 @@ static void lmdb_thread_close(struct backend_thread *thread)
 	free(thread);
 }
 
+/* LMDB's type has no const; it only reads what these point to. */
 static MDB_val val_of(struct bwt_slice slice)
 {
-	return (MDB_val){.mv_size = slice.size, .mv_data = (void *)(uintptr_t)slice.data};
+	MDB_val val = {.mv_size = slice.size};
+
+	memcpy(&val.mv_data, &slice.data, sizeof val.mv_data);
+	return val;
 }
 
 static struct bwt_slice slice_of(const MDB_val *val)

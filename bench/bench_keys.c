@@ -14,6 +14,8 @@
 #define VERSIONED_SIZE 16  /* values from here on carry their version */
 #define FILLER_SLACK 4096u /* versions start their filler at different places of the pool */
 
+static const unsigned char text_prefix[4] = {'u', 's', 'e', 'r'};
+
 int keys_init(struct keys *keys, bool ordered, uint32_t key_size, uint32_t value_size, uint64_t seed)
 {
 	const size_t size = (size_t)value_size + FILLER_SLACK;
@@ -48,8 +50,8 @@ void keys_key(const struct keys *keys, uint64_t record, unsigned char *key)
 		memcpy(key + keys->key_size - sizeof big_endian, &big_endian, sizeof big_endian);
 		return;
 	}
-	memcpy(key, "user", 4);
-	for (uint32_t i = keys->key_size; i > 4; i--) {
+	memcpy(key, text_prefix, sizeof text_prefix);
+	for (uint32_t i = keys->key_size; i > sizeof text_prefix; i--) {
 		key[i - 1] = (unsigned char)('0' + number % 10);
 		number /= 10;
 	}

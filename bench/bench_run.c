@@ -158,13 +158,14 @@ static uint64_t monitor(struct run *run)
 	return anon_peak;
 }
 
+/* Sum up the workers, a list that ends with NULL. */
 static void collect(struct run *run, struct worker *const workers[], struct run_result *result)
 {
 	const uint64_t pair_size = (uint64_t)run->keys->key_size + run->keys->value_size;
 	uint64_t start_ns = UINT64_MAX;
 	uint64_t end_ns = 0;
 
-	for (unsigned i = 0; i < run->thread_count; i++) {
+	for (unsigned i = 0; workers[i] != NULL; i++) {
 		const struct worker *worker = workers[i];
 
 		result->ops += worker->op_done;
@@ -191,7 +192,7 @@ static uint64_t op_limit_of(const struct run *run, unsigned id)
 /* Workers that could not be started leave the barrier waiting, so that is fatal. */
 static int start_and_join(struct run *run, struct worker *const workers[], uint64_t *anon_peak)
 {
-	pthread_t threads[OPTIONS_THREADS_MAX];
+	pthread_t threads[OPTIONS_THREADS_MAX] = {0};
 
 	for (unsigned i = 0; i < run->thread_count; i++) {
 		int error = pthread_create(&threads[i], NULL, worker_main, workers[i]);
@@ -211,7 +212,7 @@ static int start_and_join(struct run *run, struct worker *const workers[], uint6
 
 int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
 {
-	struct worker *workers[OPTIONS_THREADS_MAX] = {NULL};
+	struct worker *workers[OPTIONS_THREADS_MAX + 1] = {NULL};
 	struct system_written before;
 	uint64_t anon_peak = 0;
 	unsigned count = 0;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -46,23 +47,25 @@ static uint64_t field_of(const char *path, const char *name)
 	const size_t name_size = strlen(name);
 	FILE *file = fopen(path, "re");
 	char line[256];
-	uintmax_t number = 0;
+	uint64_t number = 0;
 
 	if (file == NULL)
 		return 0;
-	while (fgets(line, sizeof line, file) != NULL)
-		if (strncmp(line, name, name_size) == 0 && line[name_size] == ':' &&
-		    sscanf(line + name_size + 1, "%ju", &number) == 1)
-			break;
+	while (number == 0 && fgets(line, sizeof line, file) != NULL)
+		if (strncmp(line, name, name_size) == 0 && line[name_size] == ':')
+			number = strtoull(line + name_size + 1, NULL, 10);
 	fclose(file);
 	return number;
 }
 
+/* The seventh number of the device's statistics: sectors written. */
 static uint64_t device_written(const char *dir)
 {
-	uintmax_t sectors = 0;
 	struct stat status;
 	char path[128];
+	char line[512];
+	char *next = line;
+	uint64_t sectors = 0;
 	FILE *file;
 
 	if (stat(dir, &status) < 0)
@@ -72,8 +75,9 @@ static uint64_t device_written(const char *dir)
 	file = fopen(path, "re");
 	if (file == NULL)
 		return 0;
-	if (fscanf(file, "%*u %*u %*u %*u %*u %*u %ju", &sectors) != 1)
-		sectors = 0;
+	if (fgets(line, sizeof line, file) != NULL)
+		for (unsigned i = 0; i < 7; i++)
+			sectors = strtoull(next, &next, 10);
 	fclose(file);
 	return sectors * SECTOR_SIZE;
 }
@@ -146,27 +150,29 @@ static void read_cpu(char *text, size_t size)
 	snprintf(text, size, "%s x%ld", model, sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-/* "ext4 on /dev/vda", from the line of mountinfo whose device is that of @dir. */
+/*
+ * "ext4 on /dev/vda", from the line of mountinfo that names the device of @dir:
+ * 26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+ */
 static void read_file_system(const char *dir, char *text, size_t size)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	struct stat status;
 	char line[1024];
+	char device[32];
 	char type[32];
 	char source[80];
-	unsigned dev_major;
-	unsigned dev_minor;
 
 	snprintf(text, size, "?");
 	if (file == NULL)
 		return;
 	if (stat(dir, &status) == 0) {
+		snprintf(device, sizeof device, " %u:%u ", major(status.st_dev),
+		         minor(status.st_dev));
 		while (fgets(line, sizeof line, file) != NULL) {
 			const char *rest = strstr(line, " - ");
 
-			if (rest != NULL &&
-			    sscanf(line, "%*u %*u %u:%u", &dev_major, &dev_minor) == 2 &&
-			    makedev(dev_major, dev_minor) == status.st_dev &&
+			if (rest != NULL && strstr(line, device) != NULL &&
 			    sscanf(rest, " - %31s %79s", type, source) == 2)
 				snprintf(text, size, "%s on %s", type, source);
 		}

@@ -46,6 +46,7 @@ struct probe {
 	const struct base_page *page;
 	struct bwt_slice key;
 	uint32_t hash;
+	void *copies; /* the keys of all probes, one piece of memory */
 };
 
 static void make_key(uint8_t *key, enum key_shape shape, uint64_t number)
@@ -172,6 +173,7 @@ static struct probe *make_probes(const struct page_set *set, bool hot, size_t co
 		memcpy(copies[i], key_at(set, page, entry).data, set->key_size);
 		probes[i].page = set->pages[page];
 		probes[i].key = (struct bwt_slice){copies[i], set->key_size};
+		probes[i].copies = copies;
 		probes[i].hash = key_hash(probes[i].key);
 	}
 	return probes;
@@ -179,7 +181,7 @@ static struct probe *make_probes(const struct page_set *set, bool hot, size_t co
 
 static void free_probes(struct probe *probes)
 {
-	free((void *)(uintptr_t)probes[0].key.data); /* all copies are one piece */
+	free(probes[0].copies);
 	free(probes);
 }
 

@@ -9,7 +9,7 @@
 # answering wrongly or not at all is.
 set -u
 
-bench=bench-program-missing
+bench=
 results=
 quick=0
 while [ $# -gt 0 ]; do
@@ -21,7 +21,10 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-[ -x "$bench" ] && [ -n "$results" ] || { echo "run.sh: no bench program or no place for results" >&2; exit 2; }
+if [ ! -x "$bench" ] || [ -z "$results" ]; then
+	echo "run.sh: no bench program or no place for results" >&2
+	exit 2
+fi
 here=$(dirname "$0")
 mkdir -p "$results" || exit 1
 lines=$results/results.txt
@@ -71,7 +74,11 @@ say() { echo "$(date +%H:%M:%S) $*" >&2; }
 
 stores=
 for store in bwt lmdb rocksdb wiredtiger leveldb bdb; do
-	has $store && stores="$stores $store" || say "$store is not in this build"
+	if has $store; then
+		stores="$stores $store"
+	else
+		say "$store is not in this build"
+	fi
 done
 [ -n "${BENCH_STORES:-}" ] && stores=$BENCH_STORES
 started=$(date +%s)
@@ -95,6 +102,7 @@ for store in $stores; do
 	say "$store: $records records in key order"
 	measure "$store" --records="$records" --workload=load-seq
 	say "$store: YCSB, 1M records of 24 + 100 bytes"
+	# shellcheck disable=SC2086
 	measure "$store" --records=1M --key-size=24 --seconds=$ycsb_seconds \
 		--workload="$(repeated $ycsb_rounds $ycsb)"
 done

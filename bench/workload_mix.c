@@ -42,22 +42,30 @@ static int modify_one(struct worker *worker)
 	return rc < 0 ? rc : worker_put(worker, 1);
 }
 
+/* Does @lot fall into the next @share percent? What is left of it is for the shares that follow. */
+static bool drawn(unsigned *lot, unsigned share)
+{
+	if (*lot < share)
+		return true;
+	*lot -= share;
+	return false;
+}
+
 int workload_mix_step(struct worker *worker)
 {
 	const struct workload_mix *mix = &worker->run->workload->mix;
 	unsigned lot = (unsigned)random_below(&worker->random, 100);
 	int rc;
 
-	if (lot < mix->read) {
+	if (drawn(&lot, mix->read))
 		rc = worker_get(worker, worker_pick(worker));
-	} else if ((lot -= mix->read) < mix->update) {
+	else if (drawn(&lot, mix->update))
 		return update_batch(worker);
-	} else if ((lot -= mix->update) < mix->insert) {
+	else if (drawn(&lot, mix->insert))
 		rc = insert_one(worker);
-	} else if ((lot -= mix->insert) < mix->scan) {
+	else if (drawn(&lot, mix->scan))
 		rc = scan_some(worker, mix->fixed_scan);
-	} else {
+	else
 		rc = modify_one(worker);
-	}
 	return rc < 0 ? rc : 1;
 }

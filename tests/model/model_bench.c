@@ -9,15 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench_histogram.c"
-#include "bench/bench_keys.c"
-#include "bench/bench_random.c"
+#include "bench/bench_histogram.c" /* NOLINT(bugprone-suspicious-include) */
+#include "bench/bench_keys.c"      /* NOLINT(bugprone-suspicious-include) */
+#include "bench/bench_random.c"    /* NOLINT(bugprone-suspicious-include) */
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 
 #define SAMPLE_COUNT 20000u
 #define RECORD_COUNT 1000u
 #define DRAW_COUNT 400000u
+#define VALUE_SIZE_MAX 5000u
 
 static struct rng rng;
 static struct histogram histogram;
@@ -174,10 +175,9 @@ static void check_keys(bool ordered, uint32_t key_size, uint32_t value_size)
 {
 	unsigned char key[KEYS_SIZE_MAX];
 	unsigned char before[KEYS_SIZE_MAX];
-	unsigned char *value = malloc(value_size + 1u);
+	unsigned char value[VALUE_SIZE_MAX + 1];
 	struct keys keys;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(value);
 	CU_ASSERT_EQUAL_FATAL(keys_init(&keys, ordered, key_size, value_size, 1), 0);
 	keys_key(&keys, 0, before);
 	for (uint64_t record = 1; record < 300; record++) {
@@ -201,13 +201,12 @@ static void check_keys(bool ordered, uint32_t key_size, uint32_t value_size)
 		memcpy(before, key, key_size);
 	}
 	keys_deinit(&keys);
-	free(value);
 }
 
 static void keys_differ_and_values_are_told_from_wrong_ones(void)
 {
 	static const uint32_t key_sizes[] = {8, 9, 23, 24, 40, KEYS_SIZE_MAX};
-	static const uint32_t value_sizes[] = {0, 1, 7, 8, 15, 16, 17, 100, 5000};
+	static const uint32_t value_sizes[] = {0, 1, 7, 8, 15, 16, 17, 100, VALUE_SIZE_MAX};
 
 	for (unsigned i = 0; i < sizeof key_sizes / sizeof key_sizes[0]; i++)
 		for (unsigned j = 0; j < sizeof value_sizes / sizeof value_sizes[0]; j++) {

@@ -46,6 +46,7 @@ for store in $stores; do
 		expect ops "$line" "v > 0"
 		expect p50_us "$line" "v > 0"
 		for pair in 'p50_us p99_us' 'p99_us p999_us' 'p999_us max_us'; do
+			# shellcheck disable=SC2086
 			set -- $pair
 			low=${line#* "$1="}
 			expect "$2" "$line" "v >= ${low%% *}"
@@ -80,7 +81,9 @@ expect ops "$(cat "$dir/lines")" "v == 20"
 
 # --keep leaves the store; a signal removes it.
 kept=$("$bench" -n 100 --ops=10 -w read --keep --dir="$dir" 2>&1 >/dev/null | sed -n 's/^bwt-bench: kept //p')
-[ -n "$kept" ] && [ -d "$kept" ] || fail "--keep left nothing"
+if [ -z "$kept" ] || [ ! -d "$kept" ]; then
+	fail "--keep left nothing"
+fi
 rm -rf "$kept" "$dir/lines"
 "$bench" -n 100 -w read --seconds=60 --dir="$dir" >/dev/null 2>&1 &
 sleep 1
