@@ -18,9 +18,9 @@
 
 #define MONITOR_NS 5000000u /* how often the monitor looks whether time is up */
 #define MEMORY_ROUNDS 10    /* every how many of those it looks at the memory */
-#define SETTLE_WINDOW_NS 100000000u
+#define SETTLE_WINDOW_NS 50000000u
 #define SETTLE_WINDOWS 3 /* so many quiet windows in a row */
-#define SETTLE_WINDOWS_MAX 600
+#define SETTLE_WINDOWS_MAX 1200
 #define SETTLE_BUSY_PERCENT 5 /* of one processor: more is not quiet */
 
 static _Atomic bool interrupted; /* by run_interrupt(); relaxed, it orders nothing */
