@@ -94,5 +94,8 @@ int tree_descend_last(const struct tree *tree, struct place *place)
 
 bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice key)
 {
-	return look(tree, place->page, place) == BWT_OK && !ends_before(place->base, key, false);
+	unsigned level = place->base->level;
+
+	return look(tree, place->page, place) == BWT_OK && place->base->level == level &&
+	       !ends_before(place->base, key, false);
 }

@@ -38,7 +38,10 @@ static inline arena_off place_head(const struct place *place)
 	return mapping_head(place->word);
 }
 
-/** Load the page's word again; false: it does not cover @key any more (or is gone): descend anew. */
+/**
+ * Load the page's word again; false: descend anew, for it does not cover @key any more, or is gone, or was the root
+ * and has become an inner page over its halves.
+ */
 bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice key);
 
 #endif
