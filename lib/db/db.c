@@ -140,7 +140,6 @@ static struct bwt_db *db_new(void)
 	if (db == NULL)
 		return NULL;
 	memset(db, 0, sizeof *db);
-	pthread_mutex_init(&db->trees_lock, NULL);
 	pthread_mutex_init(&db->checkpoint_lock, NULL);
 	atomic_init(&db->durable_fd, -1);
 	db->fork_generation = sys_fork_generation();
@@ -150,7 +149,6 @@ static struct bwt_db *db_new(void)
 static void db_free(struct bwt_db *db)
 {
 	sys_file_close(atomic_load_explicit(&db->durable_fd, memory_order_relaxed));
-	pthread_mutex_destroy(&db->trees_lock);
 	pthread_mutex_destroy(&db->checkpoint_lock);
 	free(db);
 }
@@ -191,7 +189,6 @@ int bwt_open(const char *path, const struct bwt_options *options, struct bwt_db 
 	if (rc < 0)
 		goto fail_free;
 	fill_config(db, path, &config);
-	db->store.trees_lock = &db->trees_lock;
 	rc = recover_open(&db->store, &config, &db->checkpointer);
 	if (rc < 0)
 		goto fail_free;

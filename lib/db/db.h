@@ -2,7 +2,7 @@
 /*
  * db.h - what the public handles point to
  *
- * Locks, in this order: checkpoint_lock, trees_lock. Neither is taken by a get, a put or a cursor.
+ * Locks, in this order: checkpoint_lock, store.trees_lock. Neither is taken by a get, a put or a cursor.
  */
 #ifndef BWT_DB_DB_H
 #define BWT_DB_DB_H
@@ -16,7 +16,6 @@
 struct bwt_db {
 	struct store store; /* first: callbacks are handed the store */
 	struct checkpointer *checkpointer;
-	pthread_mutex_t trees_lock;      /* registry of trees, catalogue changes */
 	pthread_mutex_t checkpoint_lock; /* one checkpoint at a time */
 	struct bwt_options options;      /* defaults filled in */
 	uint32_t fork_generation;        /* of the process that opened it */

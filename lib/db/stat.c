@@ -20,11 +20,11 @@ static uint64_t all_keys(struct bwt_db *db)
 {
 	uint64_t keys = 0;
 
-	pthread_mutex_lock(&db->trees_lock);
+	pthread_mutex_lock(db->store.trees_lock);
 	for (struct named_tree *tree = db->store.trees; tree != NULL; tree = tree->next)
 		if (tree->tree.id != TREE_ID_CATALOG && tree->state == CATALOG_LIVE)
 			keys += tree_keys(&tree->tree);
-	pthread_mutex_unlock(&db->trees_lock);
+	pthread_mutex_unlock(db->store.trees_lock);
 	return keys;
 }
 

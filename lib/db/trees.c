@@ -88,9 +88,9 @@ int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags & ~(BWT_CREATE | BWT_EXCL));
 	if ((flags & BWT_EXCL) != 0 && (flags & BWT_CREATE) == 0)
 		return error_set(BWT_INVALID, "flags: BWT_EXCL needs BWT_CREATE");
-	pthread_mutex_lock(&db->trees_lock);
+	pthread_mutex_lock(db->store.trees_lock);
 	rc = open_locked(db, name, flags, tree);
-	pthread_mutex_unlock(&db->trees_lock);
+	pthread_mutex_unlock(db->store.trees_lock);
 	return rc;
 }
 
@@ -128,9 +128,9 @@ int bwt_tree_drop(struct bwt_db *db, const char *name)
 		rc = store_health(&db->store, true);
 	if (rc < 0)
 		return rc;
-	pthread_mutex_lock(&db->trees_lock);
+	pthread_mutex_lock(db->store.trees_lock);
 	rc = drop_locked(db, name);
-	pthread_mutex_unlock(&db->trees_lock);
+	pthread_mutex_unlock(db->store.trees_lock);
 	return rc;
 }
 
@@ -171,9 +171,9 @@ int bwt_tree_list(struct bwt_db *db, int (*each)(void *ctx, const char *name), v
 		rc = error_set(BWT_INVALID, "the function to call is NULL");
 	if (rc < 0)
 		return rc;
-	pthread_mutex_lock(&db->trees_lock);
+	pthread_mutex_lock(db->store.trees_lock);
 	rc = copy_names(db, &list);
-	pthread_mutex_unlock(&db->trees_lock);
+	pthread_mutex_unlock(db->store.trees_lock);
 	for (size_t i = 0; rc == 0 && i < list.count; i++)
 		rc = each(ctx, list.names[i]);
 	free(list.names);
