@@ -221,7 +221,7 @@ BWT_API int bwt_close(struct bwt_db *db);
  * bwt_strerror - what a code means
  * @rc:      a code of this library, or a negative errno value
  * Returns:  one phrase, never NULL, also for numbers that are no code
- * Owner:    static text for codes of ours; text for -errno is good until the thread asks again
+ * Owner:    the library: static text, English in every locale
  * Threads:  any
  * Blocks:   never
  */
@@ -291,10 +291,10 @@ BWT_API int bwt_tree_drop(struct bwt_db *db, const char *name);
 
 /**
  * bwt_tree_list - call @each for every named tree, in the order of their names
- * @each:    gets @ctx and a name that is good during the call; returns 0 to go on. It may not
- *           create or drop trees
- * Returns:  BWT_OK; what @each returned when that was not 0; BWT_INVALID, BWT_CORRUPT, -ENOMEM
- * Threads:  any; trees created or dropped meanwhile may be missed or listed
+ * @each:    gets @ctx and a name that is good during the call; returns 0 to go on. It may open,
+ *           create and drop trees
+ * Returns:  BWT_OK; what @each returned when that was not 0; BWT_INVALID, -ENOMEM
+ * Threads:  any; the names are those at the time of the call
  * Blocks:   never, but in @each
  */
 BWT_API int bwt_tree_list(struct bwt_db *db, int (*each)(void *ctx, const char *name), void *ctx);
@@ -472,8 +472,9 @@ BWT_API void bwt_cursor_close(struct bwt_cursor *cursor);
  * @key:     0..BWT_KEY_MAX bytes, read during the call only; not looked at for BWT_FIRST, BWT_LAST
  * @how:     enum bwt_seek. BWT_PREFIX also bounds the moves that follow, until the next seek
  * Returns:  BWT_OK         it stands on an entry
- *           BWT_NOT_FOUND  there is no such entry: it stands nowhere, and next goes to the first
- *                          and prev to the last entry (BWT_PREFIX: with that prefix)
+ *           BWT_NOT_FOUND  there is no such entry. It stands past the end that it looked towards
+ *                          (BWT_LE, BWT_LT, BWT_LAST: before the first entry, else behind the last
+ *                          one, of the prefix where there is one), after BWT_EQ nowhere
  *           BWT_INVALID    @how does not exist, or the transaction has ended
  *           BWT_TOO_BIG    @key is too long
  *           BWT_CORRUPT, BWT_IO, BWT_BUSY, -ENOMEM
@@ -483,7 +484,7 @@ BWT_API void bwt_cursor_close(struct bwt_cursor *cursor);
 BWT_API int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int how);
 
 /**
- * bwt_cursor_next - go to the next entry; without a position to the first
+ * bwt_cursor_next - go to the next entry; standing nowhere or before the first, to the first
  * Returns:  BWT_OK
  *           BWT_NOT_FOUND  there is none: it stands past the end, from where prev comes back to the
  *                          last entry
@@ -494,7 +495,7 @@ BWT_API int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int
 BWT_API int bwt_cursor_next(struct bwt_cursor *cursor);
 
 /**
- * bwt_cursor_prev - go to the entry before; without a position to the last
+ * bwt_cursor_prev - go to the entry before; standing nowhere or behind the last, to the last
  * Returns:  as bwt_cursor_next(), the other way round
  * Threads, Blocks: as bwt_cursor_seek()
  */
@@ -596,7 +597,7 @@ BWT_API int bwt_stat(struct bwt_db *db, struct bwt_stats *stats);
 /**
  * bwt_verify - check every rule of a store that nobody has open; changes nothing
  * @path:    folder of the store
- * @flags:   0, or BWT_CATCH_SIGBUS, BWT_NO_URING
+ * @flags:   0: there are none yet. Mapping faults are always turned into BWT_IO
  * @report:  called for each finding, with @ctx; NULL: only the code is wanted
  * Returns:  BWT_OK         no finding but notes; a store that only needs recovery is in order
  *           BWT_CORRUPT    damage, or a copy that had to stand in for a damaged one: see @report

@@ -150,7 +150,7 @@ static int check(struct fsck *fsck)
 		tool_json_string(stdout, fsck->store);
 		fputs(", \"findings\": [", stdout);
 	}
-	rc = bwt_verify(fsck->store, BWT_CATCH_SIGBUS, report, fsck);
+	rc = bwt_verify(fsck->store, 0, report, fsck);
 	tool_progress_end(&fsck->progress);
 	if (rc != BWT_OK && rc != BWT_CORRUPT)
 		tool_fail(fsck_tool.name, fsck->store, rc);
