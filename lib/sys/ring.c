@@ -153,6 +153,7 @@ int sys_ring_run(struct sys_ring *ring, struct sys_io *ops, unsigned count)
 	ring->engine->run(ring, states, count);
 	/* Backwards, so that the words left in bwt_detail() are those of the failure returned. */
 	for (unsigned i = count; i-- > 0;) {
+		BWT_CHECK(states[i].step == RING_DONE); /* or it would count as written */
 		ops[i].rc = result_of(&states[i]);
 		if (ops[i].rc < 0)
 			rc = ops[i].rc;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/atomic.h"
 #include "bwt.h"
@@ -253,8 +254,21 @@ static void send_where_it_is_handled(void)
 	CHILD_CHECK(seen_signal == SIGBUS && !has_failed());
 }
 
+static void send_with_an_address_of_ours(void)
+{
+	siginfo_t info = {.si_signo = SIGBUS, .si_code = SI_QUEUE};
+
+	info.si_addr = map.base;
+	signal(SIGBUS, returning_handler);
+	CHILD_CHECK(sys_map_catch_faults(&map, &failed) == BWT_OK);
+	CHILD_CHECK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGBUS, &info) == 0);
+	CHILD_CHECK(seen_signal == SIGBUS && !has_failed());
+	CHILD_CHECK(load(0) == 'a');
+}
+
 static void a_signal_that_somebody_sent_is_not_a_fault(void)
 {
+	CU_ASSERT_TRUE(child_passes(send_with_an_address_of_ours));
 	CU_ASSERT_EQUAL(child_killed_by(send_with_default_action), SIGBUS);
 	CU_ASSERT_TRUE(child_passes(send_where_it_is_ignored_or_handled));
 	CU_ASSERT_TRUE(child_passes(send_where_it_is_handled));

@@ -209,6 +209,14 @@ static void a_private_mapping_goes_on_as_zero_memory(void)
 	}
 }
 
+static void populating_a_private_mapping_copies_nothing(void)
+{
+	CU_ASSERT_EQUAL(sys_file_allocate(file, 0, STEP), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(sys_map_open(file, 2 * STEP, SYS_MAP_PRIVATE, &map), BWT_OK);
+	CU_ASSERT_EQUAL(sys_map_populate(&map, 0, 2 * STEP), BWT_OK);
+	CU_ASSERT_EQUAL(pages_present(map.base, 1024), 0);
+}
+
 static void populating_fills_the_page_tables_and_keeps_bytes(void)
 {
 	CU_ASSERT_EQUAL(sys_file_allocate(file, 0, 3 * STEP), BWT_OK);
@@ -329,6 +337,7 @@ int main(void)
 		TEST(a_read_only_mapping_takes_no_stores),
 		TEST(a_private_mapping_keeps_changes_to_itself),
 		TEST(a_private_mapping_goes_on_as_zero_memory),
+		TEST(populating_a_private_mapping_copies_nothing),
 		TEST(populating_fills_the_page_tables_and_keeps_bytes),
 		TEST(populating_takes_any_range_inside),
 		TEST(populating_beyond_the_file_is_an_error),
