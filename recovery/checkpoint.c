@@ -195,10 +195,8 @@ static int cut_take(struct store *store, struct checkpointer *checkpointer, stru
 	collect_rest(store, checkpointer); /* most of it here, so that little is left for the gate */
 	pthread_mutex_lock(store->trees_lock);
 	rc = note_trees(store, next);
-	if (rc == BWT_OK && !gate_close(&store->epoch, GATE_TIMEOUT_NS)) {
-		stats_add(&store->stats, 0, STAT_GATE_RETRIES, 1);
+	if (rc == BWT_OK && !gate_close(&store->epoch, GATE_TIMEOUT_NS))
 		rc = error_set(BWT_BUSY, "checkpoint: a thread did not leave the writer gate in time");
-	}
 	if (rc < 0) {
 		pthread_mutex_unlock(store->trees_lock);
 		return rc;

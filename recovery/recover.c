@@ -337,9 +337,12 @@ static int recover(struct opening *opening)
 
 /* ---- open and close ---- */
 
-static int store_init(struct store *store, const struct recover_config *config)
+static void store_init(struct store *store, const struct recover_config *config)
 {
+	pthread_mutex_t *trees_lock = store->trees_lock;
+
 	memset(store, 0, sizeof *store);
+	store->trees_lock = trees_lock;
 	store->dir_fd = store->wal_dir_fd = store->vlog_dir_fd = store->lock_fd = store->arena_fd = -1;
 	atomic_init(&store->interval, 1);
 	store->readonly = config->readonly;
@@ -349,21 +352,16 @@ static int store_init(struct store *store, const struct recover_config *config)
 	store->log = config->log;
 	store->progress = config->progress;
 	store->ctx = config->ctx;
-	store->trees_lock = malloc(sizeof *store->trees_lock);
-	if (store->trees_lock == NULL)
-		return -ENOMEM;
-	pthread_mutex_init(store->trees_lock, NULL);
-	return BWT_OK;
 }
 
 int recover_open(struct store *store, const struct recover_config *config, struct checkpointer **checkpointer)
 {
 	struct opening opening = {.store = store, .config = config};
 	bool is_new = false;
-	int rc = store_init(store, config);
+	int rc;
 
-	if (rc == BWT_OK)
-		rc = store_files_open(store, config, &is_new);
+	store_init(store, config);
+	rc = store_files_open(store, config, &is_new);
 	if (rc == BWT_OK && !config->readonly) {
 		opening.checkpointer = checkpointer_new();
 		if (opening.checkpointer == NULL)
@@ -401,11 +399,7 @@ void recover_close(struct store *store, struct checkpointer *checkpointer)
 		epoch_deinit(&store->epoch);
 	if (store->arena.base != NULL)
 		arena_close(&store->arena);
-	if (store->trees_lock != NULL)
-		pthread_mutex_destroy(store->trees_lock);
-	free(store->trees_lock);
 	store->trees = NULL;
-	store->trees_lock = NULL;
 	store->wal = NULL;
 	store->vlog = NULL;
 	store_files_close(store);

@@ -36,6 +36,7 @@ struct recover_config {
 
 /**
  * recover_open - lock, open or create, recover; fills @store completely (all layers up to txn)
+ * @store:  trees_lock is set, the caller's; all else is overwritten
  * @checkpointer: out; NULL in a read-only store
  * Returns: BWT_OK; the codes of bwt_open() (api.md "Open"); on failure everything is undone and closed
  */

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "recovery/verify.h"
 #include "txn/commit.h"
 #include "txn/read.h"
 
@@ -29,6 +30,7 @@ void fixture_new(struct fixture *fixture)
 	memset(fixture, 0, sizeof *fixture);
 	tmpstore_new(fixture->path);
 	tmpstore_new(fixture->copy);
+	pthread_mutex_init(&fixture->trees_lock, NULL);
 	fixture->config = (struct recover_config){
 		.create = true,
 		.plain = true,
@@ -56,6 +58,7 @@ int fixture_open(struct fixture *fixture, const char *path)
 	int rc;
 
 	fixture->config.path = path;
+	fixture->store.trees_lock = &fixture->trees_lock;
 	fixture->warnings = 0;
 	rc = recover_open(&fixture->store, &fixture->config, &fixture->checkpointer);
 	if (rc < 0)
@@ -165,6 +168,30 @@ bool fixture_lacks(struct fixture *fixture, unsigned from, unsigned to)
 uint64_t fixture_keys(struct fixture *fixture)
 {
 	return tree_keys(main_tree(fixture));
+}
+
+static void print_finding(void *ctx, const struct bwt_finding *finding)
+{
+	(void)ctx;
+	printf("%s at %llu, page %llu: %s\n", finding->file, (unsigned long long)finding->offset,
+	       (unsigned long long)finding->page, finding->text);
+}
+
+bool fixture_sound(struct fixture *fixture)
+{
+	struct verify_report report = {.report = print_finding};
+
+	return verify_store(&fixture->store, fixture->slot, &report) == BWT_OK && report.warnings == 0 &&
+	       report.damages == 0;
+}
+
+void fixture_findings(const char *path, uint64_t *warnings, uint64_t *damages)
+{
+	struct verify_report report = {0};
+
+	CU_ASSERT_EQUAL_FATAL(verify_files(path, &report), BWT_OK);
+	*warnings = report.warnings;
+	*damages = report.damages;
 }
 
 const char *fixture_file(const char *folder, const char *name)

@@ -18,6 +18,7 @@ struct fixture {
 	char copy[TMPSTORE_PATH_MAX]; /* of copies */
 	struct recover_config config;
 	struct store store;
+	pthread_mutex_t trees_lock;
 	struct checkpointer *checkpointer;
 	struct epoch_slot *slot;
 	bool open;
@@ -39,6 +40,10 @@ void fixture_delete(struct fixture *fixture, unsigned from, unsigned to);
 bool fixture_holds(struct fixture *fixture, unsigned from, unsigned to, unsigned version);
 bool fixture_lacks(struct fixture *fixture, unsigned from, unsigned to);
 uint64_t fixture_keys(struct fixture *fixture);
+/** fixture_sound - verify_store() finds nothing; prints what it finds */
+bool fixture_sound(struct fixture *fixture);
+/** fixture_findings - warnings and damages of verify_files() of the store at @path, which is not open */
+void fixture_findings(const char *path, uint64_t *warnings, uint64_t *damages);
 struct named_tree *fixture_tree(struct fixture *fixture, const char *name);
 /** fixture_file - path of @name below @folder, in a static buffer */
 const char *fixture_file(const char *folder, const char *name);
