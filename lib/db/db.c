@@ -141,6 +141,7 @@ static struct bwt_db *db_new(void)
 		return NULL;
 	memset(db, 0, sizeof *db);
 	pthread_mutex_init(&db->checkpoint_lock, NULL);
+	pthread_mutex_init(&db->trees_lock, NULL);
 	atomic_init(&db->durable_fd, -1);
 	db->fork_generation = sys_fork_generation();
 	return db;
@@ -150,6 +151,7 @@ static void db_free(struct bwt_db *db)
 {
 	sys_file_close(atomic_load_explicit(&db->durable_fd, memory_order_relaxed));
 	pthread_mutex_destroy(&db->checkpoint_lock);
+	pthread_mutex_destroy(&db->trees_lock);
 	free(db);
 }
 
@@ -189,6 +191,7 @@ int bwt_open(const char *path, const struct bwt_options *options, struct bwt_db 
 	if (rc < 0)
 		goto fail_free;
 	fill_config(db, path, &config);
+	db->store.trees_lock = &db->trees_lock;
 	rc = recover_open(&db->store, &config, &db->checkpointer);
 	if (rc < 0)
 		goto fail_free;

@@ -17,6 +17,7 @@ struct bwt_db {
 	struct store store; /* first: callbacks are handed the store */
 	struct checkpointer *checkpointer;
 	pthread_mutex_t checkpoint_lock; /* one checkpoint at a time */
+	pthread_mutex_t trees_lock;      /* store.trees_lock points to it */
 	struct bwt_options options;      /* defaults filled in */
 	uint32_t fork_generation;        /* of the process that opened it */
 	void *fork_handle;
