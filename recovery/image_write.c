@@ -96,6 +96,8 @@ static int segments_write(struct image_writer *writer, enum image_table table)
 		/* Every segment "changed" since interval 0. */
 		cow_collect(live, s, whole ? 0 : base->interval, words, &dirty);
 		writer->collected[table] = s + 1;
+		if (TEST_FAULT("checkpoint_no_memory"))
+			return -ENOMEM;
 		if (table == IMAGE_EXTENTS && TEST_FAULT("checkpoint_extents_late")) {
 			for (unsigned i = 0; i < COW_SEGMENT_WORDS; i++)
 				words[i] = cow_load(live, s * COW_SEGMENT_WORDS + i);
