@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "log/vlog_private.h"
 #include "sys/file.h"
+#include "sys/thread.h"
 
 #define CHECK_STEP ((size_t)256 << 10) /* bytes in memory while a value is only checked */
 
@@ -145,10 +146,13 @@ static bool slot_open(struct vlog *vlog, struct vlog_slot *slot, uint64_t number
 	return *rc == BWT_OK;
 }
 
-/* Nobody gets @number's descriptor any more. */
+/* Nobody gets @number's descriptor any more. The name is gone, so nobody begins to open it either. */
 static void slot_evict(struct vlog_slot *slot, uint64_t number)
 {
-	uint64_t word = load_word(slot);
+	uint64_t word;
+
+	while (((word = load_word(slot)) & SLOT_OPENING) != 0)
+		sys_yield(); /* whoever is opening may have found the name still there */
 
 	while (word >> SLOT_NUMBER_SHIFT == number && (word & (SLOT_OPENING | SLOT_CLOSING)) == 0) {
 		bool unused = (word & SLOT_USERS) == 0;
@@ -338,7 +342,6 @@ int vlog_unlink(struct vlog *vlog, uint64_t segment)
 	int fd, rc;
 
 	vlog_name(name, segment);
-	slot_evict(slot_of(vlog, segment), segment);
 	rc = sys_file_open(vlog->config.dir_fd, name, SYS_RDONLY, &fd);
 	if (rc == BWT_OK) {
 		rc = sys_file_size(fd, &bytes);
@@ -346,6 +349,7 @@ int vlog_unlink(struct vlog *vlog, uint64_t segment)
 	}
 	if (rc == BWT_OK)
 		rc = sys_file_unlink(vlog->config.dir_fd, name);
+	slot_evict(slot_of(vlog, segment), segment);
 	if (rc == BWT_OK)
 		atomic_fetch_sub_explicit(&vlog->file_bytes, bytes, memory_order_relaxed);
 	return rc;

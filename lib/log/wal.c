@@ -397,17 +397,25 @@ void wal_fill_pad(struct wal *wal, uint64_t lsn, uint32_t len)
 
 /* --- Durability --- */
 
-int wal_wait(struct wal *wal, uint64_t lsn)
+/* As the flusher: one flush, unless @lsn became durable meanwhile. */
+static int flush_for(struct wal *wal, uint64_t lsn)
 {
 	struct wal_step step = {.target = lsn, .durable = true, .patience = WAL_PARK};
+	int rc = BWT_OK;
+
+	if (wal_durable_lsn(wal) < lsn) {
+		wal_flusher_gather(wal);
+		rc = wal_flush_step(wal, &step);
+	}
+	wal_flusher_leave(wal, step.progress);
+	return rc;
+}
+
+static int wait_for(struct wal *wal, uint64_t lsn)
+{
 	int rc;
 
-	if (wal_durable_lsn(wal) >= lsn)
-		return BWT_OK;
-	if (lsn > wal_tail(wal))
-		return error_set(BWT_INVALID, "LSN %llu lies beyond the end of the log",
-		                 (unsigned long long)lsn);
-	for (;;) {
+	do {
 		/* Noted before anything is looked at: an event after this lets nobody sleep. */
 		uint32_t seen = atomic_load_explicit(&wal->moves, memory_order_seq_cst);
 
@@ -415,17 +423,24 @@ int wal_wait(struct wal *wal, uint64_t lsn)
 			return BWT_OK;
 		rc = wal_failed(wal);
 		if (rc < 0)
-			return rc;
-		if (!wal_flusher_try(wal)) {
+			break;
+		if (wal_flusher_try(wal))
+			rc = flush_for(wal, lsn);
+		else
 			wal_park(wal, seen);
-			continue;
-		}
-		step.progress = false;
-		rc = wal_durable_lsn(wal) >= lsn ? BWT_OK : wal_flush_step(wal, &step);
-		wal_flusher_leave(wal, step.progress);
-		if (rc < 0)
-			return rc;
-	}
+	} while (rc == BWT_OK);
+	return rc;
+}
+
+int wal_wait(struct wal *wal, uint64_t lsn)
+{
+	if (wal_durable_lsn(wal) >= lsn)
+		return BWT_OK;
+	if (lsn > wal_tail(wal))
+		return error_set(BWT_INVALID, "LSN %llu lies beyond the end of the log",
+		                 (unsigned long long)lsn);
+	atomic_fetch_add_explicit(&wal->arrivals, 1, memory_order_relaxed);
+	return wait_for(wal, lsn);
 }
 
 int wal_flush(struct wal *wal, bool durable)

@@ -29,7 +29,9 @@
 #include "sys/ring.h"
 #include "sys/thread.h"
 
-#define HOLE_SPINS 200u /* looks at a hole before leaving or parking */
+#define HOLE_SPINS 200u     /* looks at a hole before leaving or parking */
+#define GATHER_SHARE 4u     /* a flush gathers for this part of the last one's time at most */
+#define GATHER_SKIP_MAX 63u /* flushes without gathering after it was in vain again and again */
 
 #ifdef BWT_TEST
 void (*wal_observer)(const struct sys_io *ops, unsigned count);
@@ -64,6 +66,32 @@ void wal_flusher_leave(struct wal *wal, bool progress)
 	/* Without either, waiters for room that find nothing to do would wake each other for ever. */
 	if (progress || role == WAL_ROLE_WANTED)
 		wal_moved(wal);
+}
+
+/* Threads that came to wait since the last durable flush began. */
+static uint32_t came(const struct wal *wal)
+{
+	return atomic_load_explicit(&wal->arrivals, memory_order_relaxed) - wal->arrived;
+}
+
+void wal_flusher_gather(struct wal *wal)
+{
+	uint32_t before = came(wal);
+	uint64_t deadline;
+
+	if (before >= wal->group)
+		return;
+	if (wal->gather_skip > 0) {
+		wal->gather_skip--;
+		return;
+	}
+	deadline = sys_now_ns() + wal->flush_ns / GATHER_SHARE;
+	while (came(wal) < wal->group && sys_now_ns() < deadline)
+		sys_yield(); /* they may need this processor to come */
+	wal->gather_penalty = came(wal) > before ? 0 : 2 * wal->gather_penalty + 1;
+	if (wal->gather_penalty > GATHER_SKIP_MAX)
+		wal->gather_penalty = GATHER_SKIP_MAX;
+	wal->gather_skip = wal->gather_penalty;
 }
 
 /* --- Collecting --- */
@@ -313,6 +341,7 @@ static int write_out(struct wal *wal, bool durable)
 	struct batch batch = {.wal = wal, .rc = BWT_OK};
 	uint64_t end = collected_lsn(wal);
 	uint64_t block_end = wal_round_up(end, WAL_BLOCK);
+	uint64_t begun = sys_now_ns();
 
 	if (end > wal_written_lsn(wal)) {
 		memset(wal->staging + (end - wal->staging_start), 0, (size_t)(block_end - end));
@@ -330,6 +359,7 @@ static int write_out(struct wal *wal, bool durable)
 	if (wal->config.stats != NULL)
 		stats_add(wal->config.stats, 0, STAT_LOG_FLUSHES, 1);
 	advance(wal, end, durable);
+	wal->flush_ns = sys_now_ns() - begun;
 	return BWT_OK;
 }
 
@@ -345,6 +375,7 @@ static void ask_for_segment(struct wal *wal)
 
 int wal_flush_step(struct wal *wal, struct wal_step *step)
 {
+	uint32_t arrivals = atomic_load_explicit(&wal->arrivals, memory_order_relaxed);
 	int rc = wal_failed(wal);
 
 	if (rc < 0)
@@ -354,6 +385,10 @@ int wal_flush_step(struct wal *wal, struct wal_step *step)
 		return BWT_OK;
 	step->progress = true;
 	rc = write_out(wal, step->durable);
+	if (step->durable) {
+		wal->group = came(wal);
+		wal->arrived = arrivals;
+	}
 	ask_for_segment(wal);
 	return rc;
 }

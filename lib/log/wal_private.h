@@ -93,12 +93,18 @@ struct wal {
 	_Atomic(uint32_t) moves;                          /* the event count */
 	_Atomic(uint32_t) parked;                         /* threads at or near sys_park(moves) */
 	_Atomic(uint32_t) hole_moves;                     /* counted up by the filler of the hole */
+	_Atomic(uint32_t) arrivals; /* of threads that wait for durability; a hint, relaxed */
 
 	/* The flusher's alone. */
 	uint8_t *staging;           /* log bytes from staging_start on; a partial block stays in front */
 	uint64_t staging_start;     /* a multiple of WAL_BLOCK */
 	struct wal_segment *current; /* holds staging_start; changed under list_lock */
 	unsigned dirty_count;       /* segments with dirty set */
+	uint32_t arrived;           /* arrivals when the last durable flush began */
+	uint32_t group;             /* how many it took along, and found waiting at its end: may all come */
+	uint64_t flush_ns;          /* how long it took */
+	unsigned gather_skip;       /* flushes that do not wait for a group, because that was in vain */
+	unsigned gather_penalty;
 	struct sys_ring *io;
 
 	struct log_lock create_lock; /* one segment is made or released at a time; taken first */
@@ -155,6 +161,15 @@ void wal_park(struct wal *wal, uint32_t seen);
 /** wal_flusher_try - become the flusher; if not, the one there is will count an event when it leaves */
 bool wal_flusher_try(struct wal *wal);
 void wal_flusher_leave(struct wal *wal, bool progress);
+
+/**
+ * wal_flusher_gather - give those whom the last flush satisfied a moment to come with their next record
+ *
+ * Without it, threads that commit in a loop fall into two halves, each waiting for the other's flush.
+ * Threads: the flusher, in wal_wait()
+ * Blocks:  for a quarter of the last flush's time at most, and only while that helps
+ */
+void wal_flusher_gather(struct wal *wal);
 
 enum wal_patience {
 	WAL_NO_PATIENCE, /* take what is filled */

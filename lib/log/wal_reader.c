@@ -78,10 +78,23 @@ static uint64_t entry_end(const struct entry *entry)
 	return entry->head.start_lsn + entry->head.capacity;
 }
 
+/* The header of segment @seq, if one copy checks. */
+static int read_head(const struct wal_reader *reader, const char *name, uint64_t seq,
+                     struct wal_segment_head *head)
+{
+	int fd, rc = sys_file_open(reader->dir_fd, name, SYS_RDONLY, &fd);
+
+	if (rc < 0)
+		return rc;
+	rc = wal_segment_head(fd, name, seq, reader->store_id, head);
+	sys_file_close(fd);
+	return rc;
+}
+
 static int add_entry(struct wal_reader *reader, const char *name, uint64_t seq)
 {
 	struct entry *entry;
-	int fd, rc;
+	int rc;
 
 	if (reader->count == reader->capacity) {
 		size_t more = reader->capacity * 2 + 16;
@@ -94,11 +107,7 @@ static int add_entry(struct wal_reader *reader, const char *name, uint64_t seq)
 	}
 	entry = &reader->entries[reader->count];
 	*entry = (struct entry){.seq = seq};
-	rc = sys_file_open(reader->dir_fd, name, SYS_RDONLY, &fd);
-	if (rc < 0)
-		return rc;
-	rc = wal_segment_head(fd, name, seq, reader->store_id, &entry->head);
-	sys_file_close(fd);
+	rc = read_head(reader, name, seq, &entry->head);
 	if (rc < 0 && rc != BWT_CORRUPT)
 		return rc;
 	reader->count++;
@@ -163,6 +172,18 @@ static int corrupt_entry(const struct wal_reader *reader, size_t i, const char *
 	return error_set(BWT_CORRUPT, "%s: %s", name, why);
 }
 
+/* A damaged header that matters after all: its words again. */
+static int damaged_entry(const struct wal_reader *reader, size_t i)
+{
+	struct wal_segment_head head;
+	char name[WAL_NAME_SIZE];
+	int rc;
+
+	wal_segment_name(name, reader->entries[i].seq);
+	rc = read_head(reader, name, reader->entries[i].seq, &head);
+	return rc < 0 ? rc : corrupt_entry(reader, i, "its header changes while it is read");
+}
+
 /* From the current run on every run must follow the one before it; and L4. */
 static int check_runs(struct wal_reader *reader, size_t from)
 {
@@ -171,17 +192,14 @@ static int check_runs(struct wal_reader *reader, size_t from)
 
 	while ((next = next_good(reader, i)) < reader->count) {
 		const struct wal_segment_head *head = &entries[next].head;
+		uint32_t before = entries[i].head.incarnation;
 
-		if (head->incarnation != entries[i].head.incarnation &&
-		    head->prev_incarnation != entries[i].head.incarnation)
+		if (head->incarnation != before && head->prev_incarnation != before)
 			return corrupt_entry(reader, next, "the log segment that it follows is missing");
-		if (head->start_lsn < entries[i].head.start_lsn)
-			return corrupt_entry(reader, next, "begins before the log segment before it");
 		i = next;
 	}
 	if (i != reader->count - 1)
-		return corrupt_entry(reader, reader->count - 1,
-		                     "both copies of its header are damaged (offsets 0 and 4096)");
+		return damaged_entry(reader, reader->count - 1);
 	return BWT_OK;
 }
 
@@ -191,7 +209,7 @@ static int find_run(struct wal_reader *reader, uint64_t lsn)
 	size_t i = next_good(reader, SIZE_MAX); /* from -1: the first good entry */
 
 	if (i == reader->count)
-		return corrupt_entry(reader, 0, "both copies of its header are damaged (offsets 0 and 4096)");
+		return damaged_entry(reader, 0);
 	for (set_run(reader, i); reader->run_end < lsn; set_run(reader, i))
 		i = next_good(reader, reader->last);
 	return check_runs(reader, i);

@@ -42,9 +42,9 @@ struct wal_config fixture_config(void)
 	};
 }
 
-struct wal *fixture_reopen(struct wal_config config)
+struct wal *fixture_reopen(struct wal_config config, uint64_t lsn)
 {
-	struct found *found = read_all(config.dir_fd, 0);
+	struct found *found = read_all(config.dir_fd, lsn);
 	struct wal *wal = NULL;
 
 	CU_ASSERT_EQUAL_FATAL(found->open_rc, BWT_OK);

@@ -26,8 +26,8 @@ void fixture_tear_down(void);
 
 /** Small ring, 1 MiB segments, sync. */
 struct wal_config fixture_config(void);
-/** Read to the end from the first record on, then open for appending there. */
-struct wal *fixture_reopen(struct wal_config config);
+/** Read to the end from @lsn on (0: the first record), then open for appending there. */
+struct wal *fixture_reopen(struct wal_config config, uint64_t lsn);
 
 /** Room, reserve, fill: returns the end of the record, or 0 and *rc. */
 uint64_t record_put_rc(struct wal *wal, uint64_t id, uint32_t payload_size, int *rc);
