@@ -29,8 +29,8 @@ int arena_open(struct arena *arena, int fd, uint64_t max_size, bool private)
 	arena->base = arena->map.base;
 	arena->fd = private ? -1 : fd;
 	arena->fixed = private;
-	/* A file cut short inside an extent: what is beyond is not there to be read. */
-	atomic_init(&arena->size, size / EXTENT_SMALL_SIZE * EXTENT_SMALL_SIZE);
+	/* A file that ends inside an extent was cut short, or its growth was: that extent is not there. */
+	atomic_init(&arena->size, size - size % (size < EXTENT_SIZE ? EXTENT_SMALL_SIZE : EXTENT_SIZE));
 	return BWT_OK;
 }
 
