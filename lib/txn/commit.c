@@ -331,7 +331,8 @@ static int place_value(struct write *write, struct bwt_slice value)
 {
 	int rc;
 
-	if (value.size <= write->store->inline_max) {
+	/* The catalogue is read before the value log is there. */
+	if (value.size <= write->store->inline_max || write->tree->id == TREE_ID_CATALOG) {
 		write->spec.value = value.data;
 		write->spec.value_size = (uint32_t)value.size;
 		return BWT_OK;
