@@ -115,6 +115,7 @@ static void print_result(struct report *report, const struct run_result *result)
 	number(report, "p99_us", "%.2f", (double)histogram_percentile(latency, 99) / 1e3);
 	number(report, "p999_us", "%.2f", (double)histogram_percentile(latency, 99.9) / 1e3);
 	number(report, "max_us", "%.2f", (double)latency->max / 1e3);
+	number(report, "cpu_us_per_op", "%.3f", per(result->cpu_ns, result->ops) / 1e3);
 	number(report, "timed", "%" PRIu64, latency->total);
 	number(report, "misses", "%" PRIu64, result->misses);
 	number(report, "put_bytes", "%" PRIu64, result->put_bytes);

@@ -20,8 +20,9 @@ struct report_context {
 /**
  * report_print - write the line of one run
  *
- * Latencies are microseconds; amplifications are 0 where they mean nothing. write_amp counts what this process
- * wrote, device_write_amp what the whole machine did (bench_system.c says which to believe).
+ * Latencies are microseconds; amplifications are 0 where they mean nothing. write_amp counts what
+ * this process wrote, device_write_amp what the whole machine did (bench_system.c says which to
+ * believe).
  */
 void report_print(FILE *out, const struct run *run, const struct run_result *result,
                   const struct report_context *context);

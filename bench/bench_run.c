@@ -215,6 +215,7 @@ int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
 	struct worker *workers[OPTIONS_THREADS_MAX + 1] = {NULL};
 	struct system_written before;
 	uint64_t anon_peak = 0;
+	uint64_t cpu_ns;
 	unsigned count = 0;
 	int rc = -ENOMEM;
 
@@ -232,12 +233,14 @@ int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
 	atomic_store_explicit(&run->stop, false, memory_order_relaxed);
 	(void)pthread_barrier_init(&run->start, NULL, run->thread_count + 1);
 	system_written_read(run->dir, &before);
+	cpu_ns = system_cpu_ns();
 	rc = start_and_join(run, workers, &anon_peak);
 	(void)pthread_barrier_destroy(&run->start);
 	if (rc == 0 && (run->workload->flags & WORKLOAD_WRITES) != 0) {
 		rc = run->options->backend->sync(run->store);
 		run_settle(run->dir);
 	}
+	result->cpu_ns = system_cpu_ns() - cpu_ns;
 	system_written_read(run->dir, &result->written);
 	result->written.process -= before.process;
 	result->written.device -= before.device;

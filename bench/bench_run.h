@@ -67,6 +67,7 @@ struct run_result {
 	uint64_t entries;
 	uint64_t misses;
 	uint64_t elapsed_ns; /* first start to last end */
+	uint64_t cpu_ns; /* processor time of all threads, the store's too, its later work included */
 	uint64_t put_bytes;  /* keys and values put */
 	uint64_t anon_peak;  /* bytes, beyond what the process had before the store was opened */
 	uint64_t disk_bytes; /* of the store, after the run, open and synced */

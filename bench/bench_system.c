@@ -2,10 +2,10 @@
 /*
  * bench_system.c - reading /proc, /sys and the file system for the report
  *
- * Which of the two counts of written bytes to believe: the device's is what reached the medium,
- * but of every process on the machine; the process's counts pages when they become dirty, so a page
- * that is dirtied again before it was written back is rightly counted once. On a quiet machine,
- * flushed before and after, they agree but for file-system metadata.
+ * Which of the two counts of written bytes to believe: the device's is what reached the medium, but
+ * of every process on the machine. The process's counts folios when they become dirty, and a folio may
+ * be 2 MiB large: right for a dirtied map, which is written by the folio, far too much for small buffered
+ * writes, of which the file system writes only the blocks. Both need a flush before and after.
  */
 #include "bench_system.h"
 
