@@ -234,7 +234,8 @@ static struct vlog_file *free_struct(struct vlog *vlog)
 {
 	struct vlog_file *file = vlog->files;
 
-	while (file != NULL && !(file->fd < 0 && file != atomic_load_explicit(&vlog->active, memory_order_relaxed)))
+	while (file != NULL &&
+	       !(file->fd < 0 && file != atomic_load_explicit(&vlog->active, memory_order_relaxed)))
 		file = file->next;
 	if (file != NULL)
 		return file;
@@ -420,7 +421,8 @@ unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room)
 	log_unlock(&vlog->lock);
 	if (rc < 0) {
 		(void)fail(vlog, rc);
-		ops[count++] = (struct sys_io){.kind = SYS_IO_SYNC, .fd = -1}; /* fails the batch: V5 */
+		ops[count++] =
+			(struct sys_io){.kind = SYS_IO_SYNC, .fd = -1}; /* fails the batch: V5 */
 	}
 	return count;
 }

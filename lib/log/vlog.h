@@ -51,7 +51,8 @@ void vlog_abandon(struct vlog *vlog); /* in a forked child */
  * Returns: BWT_OK; BWT_FULL; BWT_IO (then the store has failed: nothing later may be acknowledged)
  * Blocks:  on the write; never inside the gate
  */
-int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value, struct value_ref *ref);
+int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value,
+                struct value_ref *ref);
 /** Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset. Any thread. */
 int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to);
 /** Checks a value without keeping it (recovery, fsck); bounded memory. */
@@ -68,7 +69,8 @@ uint64_t vlog_append_floor(struct vlog *vlog);
 /** Forget and unlink a file that nothing refers to; names synced later. */
 int vlog_unlink(struct vlog *vlog, uint64_t segment);
 /** Walk the records of one file: for bwt-dump and bwt-fsck. BWT_CORRUPT where a record head does not check. */
-int vlog_walk(struct vlog *vlog, uint64_t segment, int (*each)(void *ctx, uint64_t offset, const struct vlog_record *record), void *ctx);
+int vlog_walk(struct vlog *vlog, uint64_t segment,
+              int (*each)(void *ctx, uint64_t offset, const struct vlog_record *record), void *ctx);
 int vlog_list(struct vlog *vlog, int (*each)(void *ctx, uint64_t segment, uint64_t bytes), void *ctx);
 
 #endif

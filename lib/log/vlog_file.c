@@ -86,8 +86,8 @@ static uint64_t load_word(const struct vlog_slot *slot)
 /* ACQ_REL: a new user sees the descriptor; who closes comes after the last user's reads. */
 static bool swap_word(struct vlog_slot *slot, uint64_t *seen, uint64_t next)
 {
-	return atomic_compare_exchange_strong_explicit(&slot->word, seen, next, memory_order_acq_rel,
-	                                               memory_order_acquire);
+	return atomic_compare_exchange_strong_explicit(&slot->word, seen, next,
+	                                               memory_order_acq_rel, memory_order_acquire);
 }
 
 /* Become a user of an open @number. */
@@ -190,7 +190,8 @@ static int open_shared(struct vlog *vlog, uint64_t number, struct opened *opened
 		rc = sys_file_open(vlog->config.dir_fd, name, SYS_RDONLY, &opened->fd);
 	}
 	if (rc == -ENOENT)
-		return error_set(BWT_CORRUPT, "value-log file %016" PRIx64 ".vlog is missing", number);
+		return error_set(BWT_CORRUPT, "value-log file %016" PRIx64 ".vlog is missing",
+		                 number);
 	return rc;
 }
 
@@ -216,7 +217,8 @@ static int bad_value(const struct value_ref *ref)
 static int check_ref(const struct value_ref *ref)
 {
 	if (ref->offset > INT64_MAX / 2 || ref->offset % VLOG_ALIGN != 0)
-		return error_set(BWT_CORRUPT, "%016" PRIx64 ".vlog: a value refers to offset %" PRIu64,
+		return error_set(BWT_CORRUPT,
+		                 "%016" PRIx64 ".vlog: a value refers to offset %" PRIu64,
 		                 ref->segment, ref->offset);
 	return BWT_OK;
 }
@@ -247,8 +249,10 @@ static int check_open(struct vlog *vlog, int fd, const struct value_ref *ref, ui
 	if (rc < 0)
 		return rc;
 	if (!vlog_head_valid(vlog, &head) || head.size != ref->size || head.crc != ref->crc)
-		return error_set(BWT_CORRUPT, "%016" PRIx64 ".vlog at offset %" PRIu64
-		                 ": no record of the value that refers to it", ref->segment, ref->offset);
+		return error_set(BWT_CORRUPT,
+		                 "%016" PRIx64 ".vlog at offset %" PRIu64
+		                 ": no record of the value that refers to it",
+		                 ref->segment, ref->offset);
 	for (size_t left = ref->size, step; left > 0; left -= step, off += step) {
 		step = left < CHECK_STEP ? left : CHECK_STEP;
 		rc = sys_file_read(fd, buffer, step, off);
@@ -391,10 +395,12 @@ static int walk(struct vlog *vlog, int fd, uint64_t segment,
 		rc = skip_zeroes(fd, &off, end); /* what failed appends and crashes leave */
 		if (rc < 0 || off >= end)
 			break;
-		rc = end - off < sizeof head ? BWT_CORRUPT : sys_file_read(fd, &head, sizeof head, off);
+		rc = end - off < sizeof head ? BWT_CORRUPT
+		                             : sys_file_read(fd, &head, sizeof head, off);
 		if (rc == BWT_CORRUPT || (rc == BWT_OK && !vlog_head_valid(vlog, &head)))
-			return error_set(BWT_CORRUPT, "%016" PRIx64 ".vlog at offset %" PRIu64
-			                 ": not a record", segment, off);
+			return error_set(BWT_CORRUPT,
+			                 "%016" PRIx64 ".vlog at offset %" PRIu64 ": not a record",
+			                 segment, off);
 		if (rc == BWT_OK)
 			rc = each(ctx, off, &head);
 		off += vlog_round_up(sizeof head + head.size);

@@ -12,19 +12,20 @@
 #include "log/vlog.h"
 
 #define VLOG_ALIGN 16u
-#define VLOG_NAME_SIZE 32u  /* bytes of a file's name, final zero included */
+#define VLOG_NAME_SIZE 32u /* bytes of a file's name, final zero included */
 #define VLOG_SEGMENT_MIN ((uint64_t)64 << 10)
-#define VLOG_OPEN_MAX 128u  /* files kept open for reading */
-#define VLOG_UNSYNCED_MAX 64u /* files open for appending, synced or not, before append itself syncs */
+#define VLOG_OPEN_MAX 128u /* files kept open for reading */
+#define VLOG_UNSYNCED_MAX                                                                          \
+	64u /* files open for appending, synced or not, before append itself syncs */
 
 struct vlog_file { /* appended to in this life; memory is reused, never freed before the end */
-	struct vlog_file *next; /* of the list of all; lock */
-	_Atomic(uint64_t) tail;   /* reserved by fetch_add; beyond the limit: full */
-	_Atomic(uint32_t) users;  /* appenders between pin() and unpin() */
-	_Atomic(uint32_t) dirty;  /* has bytes written and not synced */
+	struct vlog_file *next;  /* of the list of all; lock */
+	_Atomic(uint64_t) tail;  /* reserved by fetch_add; beyond the limit: full */
+	_Atomic(uint32_t) users; /* appenders between pin() and unpin() */
+	_Atomic(uint32_t) dirty; /* has bytes written and not synced */
 	uint64_t number;
 	bool in_batch; /* its sync is in the flusher's last batch, which may still run; lock */
-	int fd; /* -1: this struct is free. Changed under lock while nobody uses it */
+	int fd;        /* -1: this struct is free. Changed under lock while nobody uses it */
 };
 
 struct vlog_slot { /* a file kept open for reading; a file has one possible slot */
@@ -39,8 +40,8 @@ struct vlog {
 	_Atomic(uint32_t) dirty_files;    /* an upper bound: nothing to sync when 0 */
 	_Atomic(uint64_t) next_number;
 	_Atomic(uint64_t) file_bytes;
-	_Atomic(int) failure;             /* a write or sync failed for good */
-	struct log_lock lock;             /* files, active */
+	_Atomic(int) failure; /* a write or sync failed for good */
+	struct log_lock lock; /* files, active */
 	struct vlog_file *files;
 	struct vlog_slot slots[VLOG_OPEN_MAX];
 };

@@ -25,26 +25,27 @@
 #include "sys/ring.h"
 
 struct wal_config {
-	int dir_fd;               /* of wal/; the wal does not close it */
+	int dir_fd; /* of wal/; the wal does not close it */
 	uint64_t store_id;
-	uint64_t segment_size;    /* file bytes of a full-grown segment */
-	uint32_t ring_size;       /* bytes, a power of two >= 4 * (WAL_PAYLOAD_MAX + 64); 0: 8 MiB */
-	bool plain;               /* no io_uring */
-	bool sync;                /* waiters' flushes are durable ones; false: BWT_INTERVAL and BWT_NONE write without
+	uint64_t segment_size; /* file bytes of a full-grown segment */
+	uint32_t ring_size;    /* bytes, a power of two >= 4 * (WAL_PAYLOAD_MAX + 64); 0: 8 MiB */
+	bool plain;            /* no io_uring */
+	bool sync; /* waiters' flushes are durable ones; false: BWT_INTERVAL and BWT_NONE write without
 	                           * sync unless wal_flush(durable) asks */
 	/* How the log ends so far, from the reader (all 0: a new store). */
-	uint64_t end_lsn;         /* the log starts here, rounded up to WAL_BLOCK; 0: at WAL_BLOCK */
+	uint64_t end_lsn; /* the log starts here, rounded up to WAL_BLOCK; 0: at WAL_BLOCK */
 	uint32_t end_incarnation;
 	uint64_t last_seq;
 	struct stats *stats;
 	/* Values must be durable before the records that refer to them (design.md section 9): called by the
 	 * flusher after it collected records; adds at most @room SYNC operations to the batch that makes them durable. */
 	unsigned (*value_syncs)(void *ctx, struct sys_io *ops, unsigned room);
-	void (*moved)(void *ctx);        /* durable_lsn moved; called by the flusher, must not block; may be NULL */
+	void (*moved)(void *ctx); /* durable_lsn moved; called by the flusher, must not block; may be NULL */
 	/* The ring, or the newest segment, is half full: wake whoever calls wal_flush() and wal_prepare_segment()
 	 * in the background; must not block; may be NULL. */
 	void (*want_flush)(void *ctx);
-	void (*failed)(void *ctx, int rc); /* once: a write or sync failed, the log is read-only for ever; may be NULL */
+	void (*failed)(void *ctx,
+	               int rc); /* once: a write or sync failed, the log is read-only for ever; may be NULL */
 	void *ctx;
 };
 
@@ -89,7 +90,8 @@ void wal_room_return(struct wal *wal, uint64_t bytes); /* credits that were not 
 
 /** Inside the gate, out of credits taken before; wait-free. Returns the record's LSN. */
 uint64_t wal_reserve(struct wal *wal, uint32_t len);
-void wal_fill(struct wal *wal, uint64_t lsn, const struct wal_payload *payload); /* frame_len bytes were reserved */
+void wal_fill(struct wal *wal, uint64_t lsn,
+              const struct wal_payload *payload); /* frame_len bytes were reserved */
 void wal_fill_pad(struct wal *wal, uint64_t lsn, uint32_t len);
 
 /**

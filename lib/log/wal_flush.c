@@ -29,8 +29,9 @@
 #include "sys/ring.h"
 #include "sys/thread.h"
 
-#define HOLE_SPINS 200u     /* looks at a hole before leaving or parking */
-#define GATHER_SHARE 4u     /* a flush gathers for this part of the last one's time at most */
+#define HOLE_SPINS 200u /* looks at a hole before leaving or parking */
+#define GATHER_SHARE 4u /* a flush gathers for this part of the last one's time at most */
+#define GATHER_NS_MAX 200000u
 #define GATHER_SKIP_MAX 63u /* flushes without gathering after it was in vain again and again */
 
 #ifdef BWT_TEST
@@ -46,15 +47,15 @@ bool wal_flusher_try(struct wal *wal)
 	for (;;) {
 		/* ACQUIRE: pairs with the flusher before, whose private state we take over. SEQ_CST
 		 * against moves: the caller noted it before this. */
-		if (role == WAL_ROLE_FREE &&
-		    atomic_compare_exchange_strong_explicit(&wal->role, &role, WAL_ROLE_HELD,
-		                                            memory_order_seq_cst, memory_order_seq_cst))
+		if (role == WAL_ROLE_FREE && atomic_compare_exchange_strong_explicit(
+						     &wal->role, &role, WAL_ROLE_HELD,
+						     memory_order_seq_cst, memory_order_seq_cst))
 			return true;
 		if (role == WAL_ROLE_WANTED)
 			return false;
-		if (role == WAL_ROLE_HELD &&
-		    atomic_compare_exchange_strong_explicit(&wal->role, &role, WAL_ROLE_WANTED,
-		                                            memory_order_seq_cst, memory_order_seq_cst))
+		if (role == WAL_ROLE_HELD && atomic_compare_exchange_strong_explicit(
+						     &wal->role, &role, WAL_ROLE_WANTED,
+						     memory_order_seq_cst, memory_order_seq_cst))
 			return false;
 	}
 }
@@ -76,8 +77,8 @@ static uint32_t came(const struct wal *wal)
 
 void wal_flusher_gather(struct wal *wal)
 {
+	uint64_t deadline, patience_ns = wal->flush_ns / GATHER_SHARE;
 	uint32_t before = came(wal);
-	uint64_t deadline;
 
 	if (before >= wal->group)
 		return;
@@ -85,7 +86,7 @@ void wal_flusher_gather(struct wal *wal)
 		wal->gather_skip--;
 		return;
 	}
-	deadline = sys_now_ns() + wal->flush_ns / GATHER_SHARE;
+	deadline = sys_now_ns() + (patience_ns < GATHER_NS_MAX ? patience_ns : GATHER_NS_MAX);
 	while (came(wal) < wal->group && sys_now_ns() < deadline)
 		sys_yield(); /* they may need this processor to come */
 	wal->gather_penalty = came(wal) > before ? 0 : 2 * wal->gather_penalty + 1;
@@ -318,7 +319,8 @@ static void keep_partial_block(struct wal *wal, uint64_t end)
 	uint64_t start = end & ~(uint64_t)(WAL_BLOCK - 1);
 
 	if (start != wal->staging_start)
-		memmove(wal->staging, wal->staging + (start - wal->staging_start), (size_t)(end - start));
+		memmove(wal->staging, wal->staging + (start - wal->staging_start),
+		        (size_t)(end - start));
 	wal->staging_start = start;
 }
 

@@ -19,28 +19,29 @@
 #include <stdint.h>
 
 #define WAL_BLOCK 4096u
-#define WAL_HEADER_SIZE 8192u     /* two copies of struct wal_segment_head, at 0 and at 4096 (I11) */
-#define WAL_SEGMENT_MIN ((uint64_t)256 << 10) /* file bytes of a store's first segment; then fourfold each */
+#define WAL_HEADER_SIZE 8192u /* two copies of struct wal_segment_head, at 0 and at 4096 (I11) */
+#define WAL_SEGMENT_MIN                                                                            \
+	((uint64_t)256 << 10) /* file bytes of a store's first segment; then fourfold each */
 #define WAL_PAYLOAD_MAX ((uint32_t)512 << 10) /* bytes of one frame's payload */
 #define WAL_MAGIC 0x31474f4c54574221ull
 
 struct wal_segment_head {
-	uint64_t magic;            /* 0x00 */
-	uint32_t crc;              /* 0x08  CRC32C of 0x0c..0x50 */
-	uint32_t version;          /* 0x0c  1 */
-	uint64_t seq;              /* 0x10  1, 2, 3, ... over the life of the store */
-	uint64_t start_lsn;        /* 0x18 */
-	uint64_t capacity;         /* 0x20  bytes of log; file size is this plus WAL_HEADER_SIZE */
-	uint64_t store_id;         /* 0x28  random, from the superblock: files of another store are refused */
+	uint64_t magic;     /* 0x00 */
+	uint32_t crc;       /* 0x08  CRC32C of 0x0c..0x50 */
+	uint32_t version;   /* 0x0c  1 */
+	uint64_t seq;       /* 0x10  1, 2, 3, ... over the life of the store */
+	uint64_t start_lsn; /* 0x18 */
+	uint64_t capacity;  /* 0x20  bytes of log; file size is this plus WAL_HEADER_SIZE */
+	uint64_t store_id; /* 0x28  random, from the superblock: files of another store are refused */
 	uint32_t incarnation;      /* 0x30  of the open that writes here (W3) */
 	uint32_t prev_incarnation; /* 0x34  of the predecessor; 0: there is none */
-	uint64_t prev_end_lsn;     /* 0x38  end of the predecessor's last valid record: nothing beyond is read */
-	uint64_t reserved[2];      /* 0x40 */
+	uint64_t prev_end_lsn; /* 0x38  end of the predecessor's last valid record: nothing beyond is read */
+	uint64_t reserved[2]; /* 0x40 */
 };
 
 static_assert(sizeof(struct wal_segment_head) == 0x50, "log layout");
 
-enum wal_type { /* stored: append, never renumber */
+enum wal_type {              /* stored: append, never renumber */
 	WAL_PAD = 1,         /* no content */
 	WAL_OP = 2,          /* one put or delete: struct wal_op */
 	WAL_TREE_CREATE = 3, /* u32 tree id, then the name */
@@ -48,14 +49,14 @@ enum wal_type { /* stored: append, never renumber */
 };
 
 struct wal_frame {
-	uint32_t len_type;       /* 0x00  bits 0-23: bytes of the frame, head included, a multiple of 16;
+	uint32_t len_type; /* 0x00  bits 0-23: bytes of the frame, head included, a multiple of 16;
 	                          *       bits 24-31: enum wal_type */
-	uint32_t crc;            /* 0x04  CRC32C over payload, padding, lsn, incarnation, len_type, durable_behind:
+	uint32_t crc; /* 0x04  CRC32C over payload, padding, lsn, incarnation, len_type, durable_behind:
 	                          *       the payload first, so that its share is known before the lsn */
-	uint64_t lsn;            /* 0x08  its own position */
-	uint32_t incarnation;    /* 0x10 */
+	uint64_t lsn;         /* 0x08  its own position */
+	uint32_t incarnation; /* 0x10 */
 	uint32_t durable_behind; /* 0x14  W4: durable_lsn when filled was lsn - 16 * this; UINT32_MAX: no claim */
-	uint8_t payload[];       /* 0x18  payload, zeroes up to len: type decides the exact payload size */
+	uint8_t payload[]; /* 0x18  payload, zeroes up to len: type decides the exact payload size */
 };
 
 static_assert(sizeof(struct wal_frame) == 0x18, "log layout");

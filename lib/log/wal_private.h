@@ -49,8 +49,8 @@ struct wal_segment {
 	struct wal_segment *next; /* by seq; NULL: the newest */
 	uint64_t seq;
 	uint64_t start_lsn;
-	uint64_t end_lsn;       /* start_lsn + capacity; 0: both copies of the header are damaged */
-	uint64_t read_end_lsn;  /* nothing at or beyond this is read here */
+	uint64_t end_lsn;      /* start_lsn + capacity; 0: both copies of the header are damaged */
+	uint64_t read_end_lsn; /* nothing at or beyond this is read here */
 	uint64_t file_size;
 	uint64_t prev_end_lsn;
 	uint32_t incarnation;
@@ -64,7 +64,11 @@ struct wal_spare {
 	uint64_t number; /* in its name */
 };
 
-enum wal_role { WAL_ROLE_FREE = 0, WAL_ROLE_HELD = 1, WAL_ROLE_WANTED = 2 };
+enum wal_role {
+	WAL_ROLE_FREE = 0,
+	WAL_ROLE_HELD = 1,
+	WAL_ROLE_WANTED = 2
+};
 
 struct wal {
 	/* Reservers: fetch_add, seq_cst (the clock, C8). */
@@ -80,10 +84,10 @@ struct wal {
 	uint64_t ring_size;
 	uint32_t incarnation;
 	_Atomic(uint32_t) room_waiters; /* seq_cst, against a fill's or return's own store */
-	_Atomic(uint64_t) hole;         /* where the parked flusher waits, 0: nowhere; seq_cst likewise */
-	_Atomic(uint64_t) space_end;    /* segments exist up to here. Writer: holder of create_lock */
-	_Atomic(uint64_t) space_soft;   /* up to here for ordinary takers */
-	_Atomic(int) failure;           /* 0, then once the code; RELEASE after failure_text */
+	_Atomic(uint64_t) hole; /* where the parked flusher waits, 0: nowhere; seq_cst likewise */
+	_Atomic(uint64_t) space_end;  /* segments exist up to here. Writer: holder of create_lock */
+	_Atomic(uint64_t) space_soft; /* up to here for ordinary takers */
+	_Atomic(int) failure;         /* 0, then once the code; RELEASE after failure_text */
 
 	/* Writer: the flusher. RELEASE; readers ACQUIRE. */
 	_Alignas(CACHE_LINE_SIZE) _Atomic(uint64_t) durable;
@@ -96,14 +100,14 @@ struct wal {
 	_Atomic(uint32_t) arrivals; /* of threads that wait for durability; a hint, relaxed */
 
 	/* The flusher's alone. */
-	uint8_t *staging;           /* log bytes from staging_start on; a partial block stays in front */
-	uint64_t staging_start;     /* a multiple of WAL_BLOCK */
+	uint8_t *staging; /* log bytes from staging_start on; a partial block stays in front */
+	uint64_t staging_start;      /* a multiple of WAL_BLOCK */
 	struct wal_segment *current; /* holds staging_start; changed under list_lock */
-	unsigned dirty_count;       /* segments with dirty set */
-	uint32_t arrived;           /* arrivals when the last durable flush began */
-	uint32_t group;             /* how many it took along, and found waiting at its end: may all come */
-	uint64_t flush_ns;          /* how long it took */
-	unsigned gather_skip;       /* flushes that do not wait for a group, because that was in vain */
+	unsigned dirty_count;        /* segments with dirty set */
+	uint32_t arrived;            /* arrivals when the last durable flush began */
+	uint32_t group;    /* how many it took along, and found waiting at its end: may all come */
+	uint64_t flush_ns; /* how long it took */
+	unsigned gather_skip; /* flushes that do not wait for a group, because that was in vain */
 	unsigned gather_penalty;
 	struct sys_ring *io;
 
@@ -113,10 +117,10 @@ struct wal {
 	struct wal_segment *newest;
 	struct wal_spare spares[WAL_SPARE_MAX];
 	unsigned spare_count;
-	uint64_t next_spare;   /* number of the next spare's name */
+	uint64_t next_spare; /* number of the next spare's name */
 	uint64_t next_seq;
-	uint64_t segment_size; /* file bytes */
-	bool direct;           /* O_DIRECT has not been refused */
+	uint64_t segment_size;        /* file bytes */
+	bool direct;                  /* O_DIRECT has not been refused */
 	_Atomic(uint64_t) prepare_at; /* collected beyond this: ask for the next segment */
 	_Atomic(uint64_t) file_bytes; /* of segments and spares */
 
@@ -135,8 +139,8 @@ static inline uint32_t wal_frame_crc(uint32_t payload_crc, const struct wal_fram
 	struct {
 		uint64_t lsn;
 		uint32_t incarnation, len_type, durable_behind;
-	} __attribute__((packed)) head = {frame->lsn, frame->incarnation, frame->len_type,
-	                                  frame->durable_behind};
+	} __attribute__((packed))
+	head = {frame->lsn, frame->incarnation, frame->len_type, frame->durable_behind};
 
 	return crc32c(payload_crc, &head, sizeof head);
 }
@@ -167,7 +171,7 @@ void wal_flusher_leave(struct wal *wal, bool progress);
  *
  * Without it, threads that commit in a loop fall into two halves, each waiting for the other's flush.
  * Threads: the flusher, in wal_wait()
- * Blocks:  for a quarter of the last flush's time at most, and only while that helps
+ * Blocks:  for a quarter of the last flush's time and 0.2 ms at most, and only while that helps
  */
 void wal_flusher_gather(struct wal *wal);
 
@@ -178,11 +182,11 @@ enum wal_patience {
 };
 
 struct wal_step {
-	uint64_t target;            /* an LSN that the caller wants collected */
+	uint64_t target; /* an LSN that the caller wants collected */
 	bool durable;
 	enum wal_patience patience;
-	bool progress;              /* out: something was collected, written or synced */
-	bool hole;                  /* out: stopped at a record that is not filled */
+	bool progress; /* out: something was collected, written or synced */
+	bool hole;     /* out: stopped at a record that is not filled */
 };
 
 /**
@@ -213,6 +217,7 @@ bool wal_segment_parse(const char *name, uint64_t *seq);
  * @seq: from the name; 0: any
  * Returns: BWT_OK; BWT_CORRUPT: no copy checks, or it belongs to another store; BWT_IO
  */
-int wal_segment_head(int fd, const char *name, uint64_t seq, uint64_t store_id, struct wal_segment_head *head);
+int wal_segment_head(int fd, const char *name, uint64_t seq, uint64_t store_id,
+                     struct wal_segment_head *head);
 
 #endif

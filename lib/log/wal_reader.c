@@ -35,7 +35,8 @@
 /* Bytes that the search for a later claim may checksum, per byte of log: look-alikes are not for free. */
 #define SEARCH_EFFORT 8u
 
-static_assert(WAL_FRAME_MAX + WAL_BLOCK <= WINDOW_SIZE, "a frame fits whatever its place in a block");
+static_assert(WAL_FRAME_MAX + WAL_BLOCK <= WINDOW_SIZE,
+              "a frame fits whatever its place in a block");
 
 struct entry {
 	uint64_t seq;
@@ -195,7 +196,8 @@ static int check_runs(struct wal_reader *reader, size_t from)
 		uint32_t before = entries[i].head.incarnation;
 
 		if (head->incarnation != before && head->prev_incarnation != before)
-			return corrupt_entry(reader, next, "the log segment that it follows is missing");
+			return corrupt_entry(reader, next,
+			                     "the log segment that it follows is missing");
 		i = next;
 	}
 	if (i != reader->count - 1)
@@ -243,9 +245,11 @@ static int find_start(struct wal_reader *reader, uint64_t lsn)
 	    head->prev_end_lsn == lsn)
 		reader->position = head->start_lsn; /* the run that ended at @lsn is not needed */
 	else if (head->start_lsn > lsn || lsn > reader->limit)
-		return error_set(BWT_CORRUPT, "no log segment holds LSN %" PRIu64 ", the oldest begins at %" PRIu64
-		                 " and the newest ends at %" PRIu64, lsn, head->start_lsn,
-		                 entry_end(&reader->entries[reader->last]));
+		return error_set(BWT_CORRUPT,
+		                 "no log segment holds LSN %" PRIu64
+		                 ", the oldest begins at %" PRIu64
+		                 " and the newest ends at %" PRIu64,
+		                 lsn, head->start_lsn, entry_end(&reader->entries[reader->last]));
 	return BWT_OK;
 }
 
@@ -341,7 +345,8 @@ static int open_entry(struct wal_reader *reader, size_t i)
 	}
 	rc = sys_file_size(reader->fd, &size);
 	if (rc == BWT_OK && size < entry->head.capacity + WAL_HEADER_SIZE)
-		rc = error_set(BWT_CORRUPT, "%s is shorter than its header says: %" PRIu64 " bytes of %" PRIu64,
+		rc = error_set(BWT_CORRUPT,
+		               "%s is shorter than its header says: %" PRIu64 " bytes of %" PRIu64,
 		               name, size, entry->head.capacity + WAL_HEADER_SIZE);
 	return rc;
 }
@@ -405,8 +410,8 @@ static bool head_fits(const struct wal_reader *reader, uint64_t lsn, const struc
 	if (frame->incarnation != reader->entries[reader->first].head.incarnation &&
 	    !TEST_FAULT("wal_accept_incarnation"))
 		return false;
-	return frame->lsn == lsn && len >= FRAME_MIN && len <= WAL_FRAME_MAX && len % WAL_ALIGN == 0 &&
-	       len <= reader->limit - lsn;
+	return frame->lsn == lsn && len >= FRAME_MIN && len <= WAL_FRAME_MAX &&
+	       len % WAL_ALIGN == 0 && len <= reader->limit - lsn;
 }
 
 static bool crc_fits(const struct wal_frame *frame, const uint8_t *bytes)
@@ -443,7 +448,8 @@ static bool claims_beyond(const struct wal_frame *frame, uint64_t lsn)
 {
 	uint64_t behind = (uint64_t)frame->durable_behind * WAL_ALIGN;
 
-	return frame->durable_behind != UINT32_MAX && behind < frame->lsn && frame->lsn - behind > lsn;
+	return frame->durable_behind != UINT32_MAX && behind < frame->lsn &&
+	       frame->lsn - behind > lsn;
 }
 
 /* --- The end, or damage --- */
@@ -458,7 +464,9 @@ static int corrupt_at(struct wal_reader *reader, uint64_t lsn, const char *why, 
 		wal_segment_name(name, reader->entries[i].seq);
 		off = WAL_HEADER_SIZE + (lsn - reader->entries[i].head.start_lsn);
 	}
-	return error_set(BWT_CORRUPT, "%s at offset %" PRIu64 ": bad record at LSN %" PRIu64 ", although %s %" PRIu64,
+	return error_set(BWT_CORRUPT,
+	                 "%s at offset %" PRIu64 ": bad record at LSN %" PRIu64
+	                 ", although %s %" PRIu64,
 	                 name, off, lsn, why, evidence);
 }
 
@@ -478,7 +486,8 @@ static int search_claims(struct wal_reader *reader, uint64_t lsn)
 		if (frame.lsn != at || !head_fits(reader, at, &frame) || !claims_beyond(&frame, lsn))
 			continue;
 		if (frame_len(&frame) > effort)
-			return corrupt_at(reader, lsn, "too many look-alikes of records follow, up to LSN", at);
+			return corrupt_at(reader, lsn,
+			                  "too many look-alikes of records follow, up to LSN", at);
 		effort -= frame_len(&frame);
 		rc = fetch(reader, at, frame_len(&frame), &bytes);
 		if (rc < 0)
@@ -534,7 +543,8 @@ int wal_reader_next(struct wal_reader *reader, struct wal_record *record)
 		record->end_lsn = reader->position;
 		record->type = (uint8_t)(frame.len_type >> 24);
 		record->incarnation = frame.incarnation;
-		record->payload = (struct bwt_slice){bytes + sizeof frame, frame_len(&frame) - sizeof frame};
+		record->payload =
+			(struct bwt_slice){bytes + sizeof frame, frame_len(&frame) - sizeof frame};
 		return BWT_OK;
 	}
 	return reader->state;

@@ -29,7 +29,8 @@ struct wal_record {
  * Returns: BWT_OK; BWT_CORRUPT: no segment covers @lsn although later ones exist, or both copies of a needed
  *          header are damaged; BWT_IO
  */
-int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly, struct wal_reader **reader);
+int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
+                    struct wal_reader **reader);
 void wal_reader_close(struct wal_reader *reader);
 /**
  * Returns: BWT_OK; BWT_NOT_FOUND: the log ends here; BWT_CORRUPT: a bad frame although a later frame of the same
@@ -40,12 +41,15 @@ int wal_reader_next(struct wal_reader *reader, struct wal_record *record);
 /** The record returned last does not check (its large value is damaged): the answer is as for a bad frame there. */
 int wal_reader_reject(struct wal_reader *reader);
 /** After the end: where the log ends, for wal_config. */
-void wal_reader_end(const struct wal_reader *reader, uint64_t *end_lsn, uint32_t *incarnation, uint64_t *last_seq);
+void wal_reader_end(const struct wal_reader *reader, uint64_t *end_lsn, uint32_t *incarnation,
+                    uint64_t *last_seq);
 uint64_t wal_reader_position(const struct wal_reader *reader);
 /** LSN bytes between the first record and the last segment's end: for progress. */
 uint64_t wal_reader_extent(const struct wal_reader *reader);
 
 /** Every header in the directory, for bwt-fsck and bwt-dump: @each gets NULL for a damaged one. */
-int wal_segments_list(int dir_fd, int (*each)(void *ctx, const char *name, const struct wal_segment_head *head), void *ctx);
+int wal_segments_list(int dir_fd,
+                      int (*each)(void *ctx, const char *name, const struct wal_segment_head *head),
+                      void *ctx);
 
 #endif

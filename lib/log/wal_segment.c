@@ -29,8 +29,8 @@
 #include "log/wal_reader.h"
 #include "sys/thread.h"
 
-#define GROWTH 4u           /* the next segment's size over the last one's */
-#define SOFT_RESERVE 8u     /* an eighth of the last segment is not for ordinary records */
+#define GROWTH 4u       /* the next segment's size over the last one's */
+#define SOFT_RESERVE 8u /* an eighth of the last segment is not for ordinary records */
 #define VERSION 1u
 #define LSN_MAX (UINT64_C(1) << 62)
 
@@ -89,8 +89,9 @@ static bool head_valid(const struct wal_segment_head *head, uint64_t seq)
 	return head->magic == WAL_MAGIC && head->crc == head_crc(head) && head->seq != 0 &&
 	       (seq == 0 || head->seq == seq) && head->start_lsn % WAL_BLOCK == 0 &&
 	       head->start_lsn != 0 && head->start_lsn < LSN_MAX && head->capacity != 0 &&
-	       head->capacity % WAL_BLOCK == 0 && head->capacity < LSN_MAX && head->incarnation != 0 &&
-	       head->prev_end_lsn <= head->start_lsn && (!go_on || head->prev_end_lsn == head->start_lsn);
+	       head->capacity % WAL_BLOCK == 0 && head->capacity < LSN_MAX &&
+	       head->incarnation != 0 && head->prev_end_lsn <= head->start_lsn &&
+	       (!go_on || head->prev_end_lsn == head->start_lsn);
 }
 
 int wal_segment_head(int fd, const char *name, uint64_t seq, uint64_t store_id,
@@ -110,8 +111,8 @@ int wal_segment_head(int fd, const char *name, uint64_t seq, uint64_t store_id,
 		if (!head_valid(&copy, seq))
 			continue;
 		if (copy.version != VERSION)
-			return error_set(BWT_VERSION, "%s is a log segment of version %" PRIu32, name,
-			                 copy.version);
+			return error_set(BWT_VERSION, "%s is a log segment of version %" PRIu32,
+			                 name, copy.version);
 		if (copy.store_id != store_id)
 			return error_set(BWT_CORRUPT, "%s belongs to another store", name);
 		*head = copy;
@@ -252,6 +253,9 @@ static int make_spare(struct wal *wal, uint64_t file_size, struct wal_spare *spa
 	rc = sys_file_allocate(fd, 0, file_size);
 	if (rc == BWT_OK)
 		rc = sys_file_zero_fill(fd, 0, file_size);
+	/* Synced; and no cached page is in the way of writes past the cache. */
+	if (rc == BWT_OK)
+		rc = sys_file_drop_cache(fd);
 	sys_file_close(fd);
 	if (rc < 0) {
 		(void)sys_file_unlink(wal->config.dir_fd, name);
@@ -270,7 +274,7 @@ static int write_heads(int fd, const struct wal_segment_head *head)
 	for (uint64_t off = 0; off < WAL_HEADER_SIZE && rc == BWT_OK; off += WAL_BLOCK) {
 		rc = sys_file_write(fd, block, sizeof block, off);
 		if (rc == BWT_OK)
-			rc = sys_file_sync(fd); /* the first one with the zeroes */
+			rc = sys_file_sync(fd);
 	}
 	return rc;
 }
@@ -343,7 +347,8 @@ static int find_file(struct wal *wal, uint64_t wanted, struct wal_spare *spare)
 
 	if (spare_take(wal, wanted, spare))
 		return BWT_OK;
-	for (uint64_t size = wanted;; size = size / GROWTH < WAL_SEGMENT_MIN ? WAL_SEGMENT_MIN : size / GROWTH) {
+	for (uint64_t size = wanted;;
+	     size = size / GROWTH < WAL_SEGMENT_MIN ? WAL_SEGMENT_MIN : size / GROWTH) {
 		rc = make_spare(wal, size, spare);
 		if (rc != BWT_FULL)
 			return rc;
@@ -361,7 +366,8 @@ static void publish(struct wal *wal, struct wal_segment *segment)
 	log_lock(&wal->list_lock);
 	list_add(wal, segment);
 	log_unlock(&wal->list_lock);
-	atomic_store_explicit(&wal->prepare_at, segment->start_lsn + capacity / 2, memory_order_relaxed);
+	atomic_store_explicit(&wal->prepare_at, segment->start_lsn + capacity / 2,
+	                      memory_order_relaxed);
 	/* RELEASE: a taker that sees the room may have the flusher look for the segment. */
 	atomic_store_explicit(&wal->space_end, segment->end_lsn, memory_order_release);
 	atomic_store_explicit(&wal->space_soft, segment->end_lsn - capacity / SOFT_RESERVE,

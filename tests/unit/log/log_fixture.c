@@ -187,8 +187,8 @@ struct found *read_all(int dir_fd, uint64_t lsn)
 	struct wal_reader *reader;
 	struct wal_record record;
 
-	found->open_rc = wal_reader_open(dir_fd, FIXTURE_STORE_ID, lsn == 0 ? WAL_BLOCK : lsn, false,
-	                                 &reader);
+	found->open_rc = wal_reader_open(dir_fd, FIXTURE_STORE_ID, lsn == 0 ? WAL_BLOCK : lsn,
+	                                 false, &reader);
 	if (found->open_rc < 0)
 		return found;
 	while ((found->rc = wal_reader_next(reader, &record)) == BWT_OK)

@@ -43,16 +43,16 @@ struct hole {
 void hole_make(struct wal *wal, uint64_t id, uint32_t payload_size, struct hole *hole);
 void hole_fill(struct wal *wal, struct hole *hole);
 
-struct found { /* what a reader met */
-	int rc;             /* of the last call: BWT_NOT_FOUND is a clean end */
+struct found {  /* what a reader met */
+	int rc; /* of the last call: BWT_NOT_FOUND is a clean end */
 	int open_rc;
 	uint64_t count;
-	uint64_t last_lsn;  /* start and end of the last record */
+	uint64_t last_lsn; /* start and end of the last record */
 	uint64_t last_end;
-	uint64_t end_lsn;   /* as wal_reader_end() says */
+	uint64_t end_lsn; /* as wal_reader_end() says */
 	uint64_t last_seq;
 	uint32_t incarnation;
-	uint64_t bad;       /* records whose bytes are not those of their id, or that are out of order */
+	uint64_t bad; /* records whose bytes are not those of their id, or that are out of order */
 	uint8_t seen[FIXTURE_IDS_MAX / 8]; /* bit per id */
 };
 bool found_id(const struct found *found, uint64_t id);
@@ -62,6 +62,7 @@ struct found *read_all(int dir_fd, uint64_t lsn);
 /** The file of segment @seq, for damage: an open descriptor. */
 int segment_file(uint64_t seq);
 void file_flip(int fd, uint64_t off);
-unsigned count_files(const char *suffix_or_prefix);
+/** Files whose name contains @text. */
+unsigned count_files(const char *text);
 
 #endif

@@ -196,7 +196,8 @@ static void observe(const struct sys_io *ops, unsigned count)
 			name_of(ops[i].fd, name);
 			if (ops[i].size == 0 && ops[i].kind != SYS_IO_SYNC)
 				continue;
-			if (ops[i].kind == SYS_IO_WRITE || (pass == 0 && ops[i].kind == SYS_IO_WRITE_DURABLE))
+			if (ops[i].kind == SYS_IO_WRITE ||
+			    (pass == 0 && ops[i].kind == SYS_IO_WRITE_DURABLE))
 				remember(name, &ops[i]);
 			else if (ops[i].kind == SYS_IO_WRITE_DURABLE)
 				make_durable(name, &ops[i]);

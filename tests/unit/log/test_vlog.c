@@ -186,7 +186,9 @@ static void a_value_of_more_than_the_limit_is_too_big(void)
 {
 	struct value_ref ref;
 
-	CU_ASSERT_EQUAL(vlog_append(vlog, 1, 1, (struct bwt_slice){"", (size_t)BWT_VALUE_MAX + 1}, &ref), BWT_TOO_BIG);
+	CU_ASSERT_EQUAL(
+		vlog_append(vlog, 1, 1, (struct bwt_slice){"", (size_t)BWT_VALUE_MAX + 1}, &ref),
+		BWT_TOO_BIG);
 }
 
 static void bytes_of_files_are_counted(void)
@@ -231,7 +233,9 @@ static void threads_append_and_read_beside_each_other_and_beside_syncs(void)
 	for (unsigned i = 0; i < THREADS; i++) {
 		appenders[i].first_id = i * 1000;
 		appenders[i].count = suite_short() ? 20 : 200;
-		CU_ASSERT_EQUAL_FATAL(sys_thread_start(append_many, &appenders[i], "appender", &appenders[i].thread), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(sys_thread_start(append_many, &appenders[i], "appender",
+		                                       &appenders[i].thread),
+		                      BWT_OK);
 	}
 	for (unsigned i = 0; i < 50; i++) {
 		unsigned count = vlog_value_syncs(vlog, ops, 8);
@@ -384,7 +388,9 @@ static void another_failed_write_is_final_and_fails_the_next_batch_of_syncs(void
 
 	vlog_value_syncs(vlog, ops, 8);
 	close(vlog->files->fd);
-	CU_ASSERT_EQUAL(sys_file_open(fixture_dir_fd, "0000000000000001.vlog", SYS_RDONLY, &vlog->files->fd), BWT_OK);
+	CU_ASSERT_EQUAL(sys_file_open(fixture_dir_fd, "0000000000000001.vlog", SYS_RDONLY,
+	                              &vlog->files->fd),
+	                BWT_OK);
 	rc = append(2, 100, &none);
 	CU_ASSERT_TRUE(rc < 0 && rc != BWT_FULL);
 	CU_ASSERT_EQUAL(append(3, 100, &none), rc);

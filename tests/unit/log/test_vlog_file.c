@@ -37,7 +37,8 @@ static struct value_ref append(char letter, size_t size)
 	char *bytes = malloc(size + 1);
 
 	memset(bytes, letter, size);
-	CU_ASSERT_EQUAL_FATAL(vlog_append(vlog, 2, 77, (struct bwt_slice){bytes, size}, &ref), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(vlog_append(vlog, 2, 77, (struct bwt_slice){bytes, size}, &ref),
+	                      BWT_OK);
 	free(bytes);
 	return ref;
 }
@@ -62,7 +63,9 @@ static int open_file(const char *name)
 
 static void values_of_many_files_are_read_in_any_order(void)
 {
-	enum { FILES = 3 * VLOG_OPEN_MAX };
+	enum {
+		FILES = 3 * VLOG_OPEN_MAX
+	};
 	static struct value_ref refs[FILES];
 	struct rng rng;
 	char letter;
@@ -117,14 +120,16 @@ static void readers_share_descriptors_without_mixing_them_up(void)
 			shared[found++] = ref;
 	}
 	for (unsigned i = 0; i < 4; i++)
-		CU_ASSERT_EQUAL_FATAL(sys_thread_start(read_shared, &seeds[i], "reader", &threads[i]), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(
+			sys_thread_start(read_shared, &seeds[i], "reader", &threads[i]), BWT_OK);
 	for (unsigned i = 0; i < 200; i++)
 		sys_yield();
 	CU_ASSERT_EQUAL(vlog_unlink(vlog, shared[3].segment), BWT_OK);
 	for (unsigned i = 0; i < 4; i++)
 		sys_thread_join(threads[i]);
 	for (unsigned i = 0; i < VLOG_OPEN_MAX; i++)
-		CU_ASSERT_EQUAL(atomic_load_explicit(&vlog->slots[i].word, memory_order_relaxed) & 0xffff, 0);
+		CU_ASSERT_EQUAL(
+			atomic_load_explicit(&vlog->slots[i].word, memory_order_relaxed) & 0xffff, 0);
 }
 
 /* --- Damage --- */

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/testpoint.h"
 #include "log/wal_private.h"
@@ -80,8 +82,8 @@ static void nothing_is_durable_before_somebody_waits(void)
 
 static void payloads_of_every_size_fit_up_to_the_largest(void)
 {
-	static const uint32_t sizes[] = {8,     9,     15,    16,    23,    24,   25,
-	                                 4095,  4096,  65536, WAL_PAYLOAD_MAX - 1, WAL_PAYLOAD_MAX};
+	static const uint32_t sizes[] = {
+		8, 9, 15, 16, 23, 24, 25, 4095, 4096, 65536, WAL_PAYLOAD_MAX - 1, WAL_PAYLOAD_MAX};
 	uint64_t id = 0;
 
 	for (unsigned round = 0; round < 12; round++) {
@@ -104,7 +106,8 @@ static void an_empty_payload_is_a_record(void)
 	lsn = wal_reserve(wal, payload.frame_len);
 	wal_fill(wal, lsn, &payload);
 	CU_ASSERT_EQUAL(wal_wait(wal, lsn + payload.frame_len), BWT_OK);
-	CU_ASSERT_EQUAL(wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, lsn, true, &reader), BWT_OK);
+	CU_ASSERT_EQUAL(wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, lsn, true, &reader),
+	                BWT_OK);
 	CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_OK);
 	CU_ASSERT_EQUAL(record.type, WAL_TREE_DROP);
 	CU_ASSERT_EQUAL(record.lsn, lsn);
@@ -219,7 +222,8 @@ static void a_waiter_for_room_wakes_when_credits_come_back(void)
 		atomic_store_explicit(&steps, 0, memory_order_seq_cst);
 		CU_ASSERT_EQUAL_FATAL(wal_room_take(wal, 4 << 20), BWT_OK);
 		for (unsigned i = 0; i < 2; i++)
-			CU_ASSERT_EQUAL_FATAL(sys_thread_start(take_half, NULL, "taker", &threads[i]), 0);
+			CU_ASSERT_EQUAL_FATAL(
+				sys_thread_start(take_half, NULL, "taker", &threads[i]), 0);
 		wait_for_steps(2);
 		if (round % 2 == 0)
 			sys_yield();
@@ -276,7 +280,8 @@ static void waiters_behind_a_hole_wake_when_it_is_filled(void)
 		hole_make(wal, 2 * round, FIXTURE_SIZE_BY_ID, &hole);
 		end = record_put(wal, 2 * round + 1, FIXTURE_SIZE_BY_ID);
 		for (unsigned i = 0; i < 3; i++)
-			CU_ASSERT_EQUAL_FATAL(sys_thread_start(wait_for_all, &end, "waiter", &threads[i]), 0);
+			CU_ASSERT_EQUAL_FATAL(
+				sys_thread_start(wait_for_all, &end, "waiter", &threads[i]), 0);
 		wait_for_steps(3);
 		if (round % 3 != 0) { /* let the flusher park at the hole, or not */
 			while (atomic_load_explicit(&wal->hole, memory_order_seq_cst) != hole.lsn)
@@ -338,8 +343,10 @@ static void run_writers(bool wait, uint64_t each)
 	uint64_t seed = rng_seed();
 
 	for (unsigned i = 0; i < THREADS; i++) {
-		writers[i] = (struct writer){.first_id = i * each, .count = each, .seed = seed + i, .wait = wait};
-		CU_ASSERT_EQUAL_FATAL(sys_thread_start(write_many, &writers[i], "writer", &writers[i].thread), 0);
+		writers[i] = (struct writer){
+			.first_id = i * each, .count = each, .seed = seed + i, .wait = wait};
+		CU_ASSERT_EQUAL_FATAL(
+			sys_thread_start(write_many, &writers[i], "writer", &writers[i].thread), 0);
 	}
 	for (unsigned i = 0; i < THREADS; i++)
 		sys_thread_join(writers[i].thread);
@@ -425,7 +432,8 @@ static void break_segment(void)
 {
 	int null;
 
-	CU_ASSERT_EQUAL_FATAL(sys_file_open(fixture_dir_fd, "0000000000000001.wal", SYS_RDONLY, &null), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(
+		sys_file_open(fixture_dir_fd, "0000000000000001.wal", SYS_RDONLY, &null), BWT_OK);
 	sys_file_close(wal->current->fd);
 	wal->current->fd = null;
 	sys_ring_register_file(wal->io, -1);
@@ -476,22 +484,79 @@ static void a_failed_sync_of_values_fails_the_log(void)
 	CU_ASSERT_EQUAL(wal_durable_lsn(wal), WAL_BLOCK);
 }
 
+static _Atomic(uint32_t) woken_by_failure;
+
+static void wait_for_failure(void *ctx)
+{
+	uint64_t *end = ctx;
+	int rc;
+
+	atomic_fetch_add_explicit(&steps, 1, memory_order_seq_cst);
+	rc = wal_wait(wal, *end);
+	/* The flusher itself may be past the point of looking, and what it says is true. */
+	CU_ASSERT_TRUE(rc == BWT_IO || (rc == BWT_OK && wal_durable_lsn(wal) >= *end));
+	if (rc == BWT_IO)
+		atomic_fetch_add_explicit(&woken_by_failure, 1, memory_order_seq_cst);
+}
+
+static void fail_for_room(void *ctx)
+{
+	(void)ctx;
+	atomic_fetch_add_explicit(&steps, 1, memory_order_seq_cst);
+	CU_ASSERT_EQUAL(wal_room_take(wal, 4 << 20), BWT_IO);
+	atomic_fetch_add_explicit(&woken_by_failure, 1, memory_order_seq_cst);
+}
+
 static void every_sleeper_wakes_when_the_log_fails(void)
 {
 	struct wal_config config = fixture_config();
 	struct sys_thread *threads[THREADS];
+	struct hole hole;
 	uint64_t end;
 
 	config.failed = count_failed;
 	failed_count = 0;
 	set_up_again(&config);
-	end = record_put(wal, 0, FIXTURE_SIZE_BY_ID);
-	(void)end;
-	(void)threads;
+	atomic_store_explicit(&steps, 0, memory_order_seq_cst);
+	atomic_store_explicit(&woken_by_failure, 0, memory_order_seq_cst);
+	hole_make(wal, 0, FIXTURE_SIZE_BY_ID, &hole);
+	end = record_put(wal, 1, FIXTURE_SIZE_BY_ID);
+	for (unsigned i = 0; i < THREADS; i++)
+		CU_ASSERT_EQUAL_FATAL(sys_thread_start(i == 0 ? fail_for_room : wait_for_failure,
+		                                       &end, "sleeper", &threads[i]),
+		                      BWT_OK);
+	wait_for_steps(THREADS);
+	while (atomic_load_explicit(&wal->parked, memory_order_seq_cst) < THREADS - 1)
+		sys_yield();
 	CU_ASSERT_EQUAL(wal_fail(wal, BWT_IO), BWT_IO);
+	while (atomic_load_explicit(&woken_by_failure, memory_order_seq_cst) < THREADS - 1)
+		sys_yield(); /* all but the one that sleeps at the hole */
+	hole_fill(wal, &hole);
+	for (unsigned i = 0; i < THREADS; i++)
+		sys_thread_join(threads[i]);
 	CU_ASSERT_EQUAL(wal_fail(wal, BWT_IO), BWT_IO);
 	CU_ASSERT_EQUAL(failed_count, 1);
-	CU_ASSERT_EQUAL(wal_wait(wal, end), BWT_IO);
+	CU_ASSERT_EQUAL(wal_room_take(wal, 64), BWT_IO);
+	CU_ASSERT_EQUAL(wal_flush(wal, false), BWT_IO);
+}
+
+static void a_forked_child_gives_the_descriptors_back_and_disturbs_nobody(void)
+{
+	pid_t child;
+	int status;
+
+	record_put_durable(wal, 0, FIXTURE_SIZE_BY_ID);
+	child = fork();
+	if (child == 0) {
+		int before = wal->current->fd;
+
+		wal_abandon(wal);
+		_exit(lseek(before, 0, SEEK_CUR) < 0 ? 7 : 1);
+	}
+	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+	CU_ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	record_put_durable(wal, 1, FIXTURE_SIZE_BY_ID);
+	expect_ids(0, 2);
 }
 
 int main(void)
@@ -518,6 +583,7 @@ int main(void)
 		TEST(a_failed_write_is_final_and_told_to_everybody_once),
 		TEST(a_failed_sync_of_values_fails_the_log),
 		TEST(every_sleeper_wakes_when_the_log_fails),
+		TEST(a_forked_child_gives_the_descriptors_back_and_disturbs_nobody),
 		CU_TEST_INFO_NULL,
 	};
 	return suite_run("wal", set_up, tear_down, tests);

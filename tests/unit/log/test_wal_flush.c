@@ -22,7 +22,10 @@
 #define IDS_MAX 20000u
 #define FAULTY_LIVES 20u
 
-enum fate { FREE_TO_GO = 0, ACKNOWLEDGED = 1 };
+enum fate {
+	FREE_TO_GO = 0,
+	ACKNOWLEDGED = 1
+};
 
 static char cut_dir[TMPSTORE_PATH_MAX];
 static struct rng rng;
@@ -62,7 +65,8 @@ static void tear_down(void)
 static void violation(const char *what, uint64_t id)
 {
 	if (getenv("VERBOSE") != NULL)
-		printf("    violation: %s (id %llu): %s\n", what, (unsigned long long)id, bwt_detail());
+		printf("    violation: %s (id %llu): %s\n", what, (unsigned long long)id,
+		       bwt_detail());
 	violations++;
 }
 

@@ -110,7 +110,8 @@ static void position_and_extent_tell_of_progress(void)
 	open_log();
 	record_put(wal, 0, 100);
 	end = record_put_durable(wal, 1, 100);
-	CU_ASSERT_EQUAL_FATAL(wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, WAL_BLOCK, true, &reader), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(
+		wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, WAL_BLOCK, true, &reader), BWT_OK);
 	CU_ASSERT_EQUAL(wal_reader_position(reader), WAL_BLOCK);
 	CU_ASSERT_EQUAL(wal_reader_extent(reader), WAL_SEGMENT_MIN - WAL_HEADER_SIZE);
 	CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_OK);
@@ -290,11 +291,14 @@ static void a_rejected_record_is_judged_like_a_bad_one(void)
 	for (uint64_t id = 0; id < 3; id++)
 		ends[id] = record_put_durable(wal, id, 100);
 	for (unsigned reject = 0; reject < 3; reject++) {
-		CU_ASSERT_EQUAL_FATAL(wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, WAL_BLOCK, false, &reader), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, WAL_BLOCK,
+		                                      false, &reader),
+		                      BWT_OK);
 		for (unsigned i = 0; i <= reject; i++)
 			CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_OK);
 		CU_ASSERT_EQUAL(wal_reader_reject(reader), reject == 2 ? BWT_NOT_FOUND : BWT_CORRUPT);
-		CU_ASSERT_EQUAL(wal_reader_next(reader, &record), reject == 2 ? BWT_NOT_FOUND : BWT_CORRUPT);
+		CU_ASSERT_EQUAL(wal_reader_next(reader, &record),
+		                reject == 2 ? BWT_NOT_FOUND : BWT_CORRUPT);
 		wal_reader_end(reader, &end_lsn, &incarnation, &last_seq);
 		CU_ASSERT_EQUAL(end_lsn, reject == 0 ? WAL_BLOCK : ends[reject - 1]);
 		CU_ASSERT_EQUAL(last_seq, 1);
@@ -325,7 +329,9 @@ static void files_of_another_store_are_refused(void)
 
 	open_log();
 	record_put_durable(wal, 0, 100);
-	CU_ASSERT_EQUAL(wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID + 1, WAL_BLOCK, true, &reader), BWT_CORRUPT);
+	CU_ASSERT_EQUAL(
+		wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID + 1, WAL_BLOCK, true, &reader),
+		BWT_CORRUPT);
 	CU_ASSERT_NOT_EQUAL(strstr(bwt_detail(), "another store"), NULL);
 }
 
@@ -469,9 +475,9 @@ static void write_head(int fd, const struct wal_segment_head *head)
 
 static uint64_t odd_number(struct rng *rng)
 {
-	static const uint64_t odd[] = {0,          1,           16,        4096,       8192,
-	                               UINT32_MAX, UINT64_MAX,  INT64_MAX, 253952,     1ull << 62,
-	                               1ull << 61, (1ull << 62) - 4096};
+	static const uint64_t odd[] = {0,      1,          16,         4096,
+	                               8192,   UINT32_MAX, UINT64_MAX, INT64_MAX,
+	                               253952, 1ull << 62, 1ull << 61, (1ull << 62) - 4096};
 
 	return rng_chance(rng, 70) ? odd[rng_below(rng, sizeof odd / sizeof odd[0])] : rng_u64(rng);
 }
@@ -508,7 +514,8 @@ static void no_stored_bytes_crash_the_reader(void)
 
 		CU_ASSERT_EQUAL(pread(fd, &head, sizeof head, 0), (ssize_t)sizeof head);
 		for (unsigned i = 0; i < 3 && round % 2 == 0; i++) {
-			uint64_t *fields[] = {&head.start_lsn, &head.capacity, &head.prev_end_lsn, &head.seq};
+			uint64_t *fields[] = {&head.start_lsn, &head.capacity, &head.prev_end_lsn,
+			                      &head.seq};
 
 			*fields[rng_below(&rng, 4)] = odd_number(&rng);
 			if (rng_chance(&rng, 20))
@@ -521,7 +528,8 @@ static void no_stored_bytes_crash_the_reader(void)
 		for (unsigned i = 0; i < 3 && round % 2 == 1; i++)
 			file_flip(fd, rng_below(&rng, 3 * WAL_HEADER_SIZE));
 		close(fd);
-		found = read_all(fixture_dir_fd, rng_chance(&rng, 80) ? 0 : odd_number(&rng) & ~15ull);
+		found = read_all(fixture_dir_fd,
+		                 rng_chance(&rng, 80) ? 0 : odd_number(&rng) & ~15ull);
 		check_outcome(found);
 		free(found);
 		if (round % 4 == 3)
