@@ -27,10 +27,12 @@
 
 /*
  * mdb_load maps 1 MiB unless the dump says more, and stops when that is full. LMDB gives a value of
- * half a page a page of its own and fills pages to two thirds or so; address space costs nothing.
+ * half a page a page of its own and fills the others to two thirds or so; address space costs it
+ * nothing. db_load stops at the line mapsize=, so a small store does without it.
  */
-#define MAPSIZE_FACTOR 8u
 #define MAPSIZE_DEFAULT ((uint64_t)1 << 20)
+#define MAPSIZE_FACTOR 8u
+#define OVERHEAD_BYTES ((uint64_t)192 << 10) /* live bytes of a store with next to nothing in it */
 
 enum {
 	OPTION_TREE = TOOL_LONG_ONLY + 1,
@@ -179,17 +181,19 @@ static int dump_named_trees(struct dump *dump)
 	return rc;
 }
 
+/* For the bar, and for mdb_load. */
 static void look_at_size(struct dump *dump)
 {
 	struct bwt_stats stats;
-	uint64_t live;
+	uint64_t data;
 
 	if (bwt_stat(dump->db, &stats) != BWT_OK)
 		return;
 	dump->total = stats.key_count;
-	live = (stats.arena_live_bytes + stats.vlog_live_bytes) * MAPSIZE_FACTOR;
-	if (!dump->berkeley && live > MAPSIZE_DEFAULT)
-		dump->mapsize = (live + MAPSIZE_DEFAULT - 1) & ~(MAPSIZE_DEFAULT - 1);
+	data = stats.arena_live_bytes + stats.vlog_live_bytes;
+	data = data > OVERHEAD_BYTES ? data - OVERHEAD_BYTES : 0;
+	if (!dump->berkeley && data * MAPSIZE_FACTOR > MAPSIZE_DEFAULT)
+		dump->mapsize = (data * MAPSIZE_FACTOR | (MAPSIZE_DEFAULT - 1)) + 1;
 }
 
 static void dump_store(struct dump *dump)

@@ -16,12 +16,12 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "db/db.h"
 #include "log/vlog.h"
 #include "log/wal_reader.h"
 #include "mem/superblock.h"
 #include "page/page_check.h"
 #include "page/page_print.h"
-#include "recovery/recover.h"
 #include "sys/file.h"
 
 #define SUPERBLOCK_SLOTS 2u
@@ -291,14 +291,6 @@ close_dir:
 
 /* ---- pages ---- */
 
-/* Replay into memory may split and consolidate there; any sane limits do. */
-static const struct tree_limits replay_limits = {
-	.leaf_bytes = 8192,
-	.inner_bytes = 8192,
-	.leaf_chain = 16,
-	.inner_chain = 8,
-};
-
 static void say_recovery(void *ctx, int level, const char *text)
 {
 	(void)ctx;
@@ -306,20 +298,14 @@ static void say_recovery(void *ctx, int level, const char *text)
 	fprintf(stderr, "bwt-dump: %s\n", text);
 }
 
-static int open_inside(const char *path, struct store *store)
+static int open_inside(const char *path, struct bwt_db **db)
 {
-	const struct recover_config config = {
-		.path = path,
-		.readonly = true,
-		.plain = true,
-		.catch_sigbus = true,
-		.limits = replay_limits,
+	const struct bwt_options options = {
+		.flags = BWT_RDONLY | BWT_CATCH_SIGBUS,
 		.log = say_recovery,
 	};
-	struct checkpointer *checkpointer = NULL;
 
-	memset(store, 0, sizeof *store);
-	return recover_open(store, &config, &checkpointer);
+	return bwt_open(path, &options, db);
 }
 
 /* The page's chain if its records hold together, else what is wrong with it. */
@@ -377,45 +363,49 @@ static void print_trees(const struct store *store)
 
 int inside_show_pages(const char *path, const char *tree_name)
 {
-	struct store store;
+	const struct store *store;
+	struct bwt_db *db;
 	uint32_t only = 0;
 	uint64_t end;
 	int rc;
 
-	rc = open_inside(path, &store);
+	rc = open_inside(path, &db);
 	if (rc < 0)
 		return rc;
+	store = &db->store;
 	if (tree_name != NULL)
-		rc = find_tree(&store, tree_name, &only);
+		rc = find_tree(store, tree_name, &only);
 	if (rc == BWT_OK) {
-		print_trees(&store);
-		end = atomic_load_explicit(&store.mapping.next_id, memory_order_relaxed);
+		print_trees(store);
+		end = atomic_load_explicit(&store->mapping.next_id, memory_order_relaxed);
 		for (page_id page = 1; page < end; page++) {
-			uint64_t word = mapping_load(&store.mapping, page);
+			uint64_t word = mapping_load(&store->mapping, page);
 
-			if (mapping_head(word) != 0 && (only == 0 || tree_of(&store, word) == only))
-				print_page(&store, page, word, false);
+			if (mapping_head(word) != 0 && (only == 0 || tree_of(store, word) == only))
+				print_page(store, page, word, false);
 		}
 	}
-	recover_close(&store, NULL);
+	bwt_close(db);
 	return rc;
 }
 
 int inside_show_page(const char *path, uint64_t page)
 {
-	struct store store;
+	const struct store *store;
+	struct bwt_db *db;
 	uint64_t word = 0;
 	int rc;
 
-	rc = open_inside(path, &store);
+	rc = open_inside(path, &db);
 	if (rc < 0)
 		return rc;
-	if (page < atomic_load_explicit(&store.mapping.next_id, memory_order_relaxed))
-		word = mapping_load(&store.mapping, page);
+	store = &db->store;
+	if (page < atomic_load_explicit(&store->mapping.next_id, memory_order_relaxed))
+		word = mapping_load(&store->mapping, page);
 	if (mapping_head(word) != 0)
-		print_page(&store, page, word, true);
+		print_page(store, page, word, true);
 	else
 		rc = error_set(BWT_NOT_FOUND, "page %" PRIu64 " is not in use", page);
-	recover_close(&store, NULL);
+	bwt_close(db);
 	return rc;
 }
