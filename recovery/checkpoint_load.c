@@ -88,6 +88,15 @@ void loaded_free(struct loaded *loaded)
 
 /* ---- restoring ---- */
 
+/* Pages are checked when somebody first comes to them (mapping.h M6). */
+static void mark_unseen(uint64_t *words)
+{
+	for (unsigned i = 0; i < COW_SEGMENT_WORDS; i++) {
+		if (words[i] != 0 && mapping_mark(words[i]) == MAPPING_PAGE)
+			words[i] |= (uint64_t)MAPPING_UNSEEN << 56;
+	}
+}
+
 static void restore_tables(struct store *store, const struct image *image)
 {
 	uint64_t words[COW_SEGMENT_WORDS];
@@ -99,6 +108,8 @@ static void restore_tables(struct store *store, const struct image *image)
 			if (blocks->segments[s] == 0)
 				continue;
 			image_segment_words(&store->arena, image, (enum image_table)t, s, words);
+			if (t == IMAGE_MAPPING)
+				mark_unseen(words);
 			cow_restore(image_cow_table(store, (enum image_table)t), s, words);
 		}
 	}

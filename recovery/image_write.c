@@ -103,6 +103,8 @@ static int segments_write(struct image_writer *writer, enum image_table table)
 				words[i] = cow_load(live, s * COW_SEGMENT_WORDS + i);
 			dirty = true;
 		}
+		for (unsigned i = 0; table == IMAGE_MAPPING && dirty && i < COW_SEGMENT_WORDS; i++)
+			words[i] = mapping_stored(words[i]);
 		if (dirty)
 			rc = words_write(writer, BLOCK_IMAGE_SEGMENT, image_block_name(table, s), words,
 			                 COW_SEGMENT_WORDS, &blocks->segments[s]);

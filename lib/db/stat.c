@@ -32,14 +32,14 @@ static uint64_t main_depth(struct bwt_db *db)
 {
 	struct epoch_slot *slot = epoch_slot(&db->store.epoch);
 	struct named_tree *tree = store_tree(&db->store, TREE_ID_MAIN);
-	uint64_t depth = 0, word;
+	struct place root;
+	uint64_t depth = 0;
 
 	if (slot == NULL || tree == NULL)
 		return 0;
 	epoch_pin(slot);
-	word = mapping_load(&db->store.mapping, tree->tree.root);
-	if (word != 0)
-		depth = chain_base(db->store.arena.base, mapping_head(word))->level + 1u;
+	if (page_look(&tree->tree, tree->tree.root, &root) == BWT_OK)
+		depth = root.base->level + 1u;
 	epoch_unpin(slot);
 	return depth;
 }

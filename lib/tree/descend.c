@@ -9,6 +9,7 @@
 #include "tree/descend.h"
 
 #include "base/error.h"
+#include "page/page_check.h"
 
 #define DESCEND_STEPS_MAX 1000000u /* pages of one descent: beyond it the links form a cycle */
 
@@ -18,13 +19,36 @@ static int wrong_block(const struct tree *tree, page_id page, arena_off off, con
 	                 (unsigned long long)page, tree->id, what);
 }
 
-/* The cheap part of page_check_block(): enough to walk on safely in a store that was sound when written. */
-static int look(const struct tree *tree, page_id page, struct place *place)
+/* The whole chain of a page that was there at opening. */
+static int check_unseen(const struct tree *tree, page_id page, uint64_t *word)
 {
-	uint64_t word = mapping_load(tree->env->mapping, page);
+	const struct tree_env *env = tree->env;
+	arena_off bad = mapping_head(*word);
+	const char *wrong =
+	        page_check_chain(env->arena->base, arena_size(env->arena), mapping_head(*word), page, false, &bad);
+
+	if (wrong == NULL && tree_block(env, mapping_head(*word))->chain != mapping_chain(*word))
+		wrong = "the chain has another length than its mapping word says";
+	if (wrong != NULL)
+		return wrong_block(tree, page, bad, wrong);
+	*word = mapping_seen(env->mapping, page, *word);
+	return BWT_OK;
+}
+
+/* What a word leads to was checked when it was first met; afterwards this is enough to walk on safely. */
+int page_look(const struct tree *tree, page_id page, struct place *place)
+{
+	const struct mapping *mapping = tree->env->mapping;
+	uint64_t word = page < mapping->table.capacity ? mapping_load(mapping, page) : 0;
 	arena_off head = mapping_head(word);
 	const struct base_page *base;
+	int rc;
 
+	if (mapping_mark(word) == MAPPING_UNSEEN) {
+		rc = check_unseen(tree, page, &word);
+		if (rc < 0)
+			return rc;
+	}
 	if (word == 0 || mapping_mark(word) != MAPPING_PAGE || head >= arena_size(tree->env->arena))
 		return wrong_block(tree, page, head, "no such page");
 	base = chain_base(tree->env->arena->base, head);
@@ -52,7 +76,7 @@ int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, uns
 	if (missing != NULL)
 		missing->found = false;
 	for (unsigned step = 0; step < DESCEND_STEPS_MAX; step++) {
-		int rc = look(tree, page, place);
+		int rc = page_look(tree, page, place);
 
 		if (rc < 0)
 			return rc;
@@ -78,7 +102,7 @@ int tree_descend_last(const struct tree *tree, struct place *place)
 	page_id page = tree->root;
 
 	for (unsigned step = 0; step < DESCEND_STEPS_MAX; step++) {
-		int rc = look(tree, page, place);
+		int rc = page_look(tree, page, place);
 
 		if (rc < 0)
 			return rc;
@@ -96,6 +120,6 @@ bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice
 {
 	unsigned level = place->base->level;
 
-	return look(tree, place->page, place) == BWT_OK && place->base->level == level &&
+	return page_look(tree, place->page, place) == BWT_OK && place->base->level == level &&
 	       !ends_before(place->base, key, false);
 }

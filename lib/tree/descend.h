@@ -14,6 +14,13 @@ struct place { /* a page as one load of its mapping word showed it; good under t
 };
 
 /**
+ * page_look - the page @page as its word shows it, checked if nobody looked at it since opening (mapping.h M6)
+ * Returns: BWT_OK; BWT_CORRUPT: no such page, or it is damaged
+ * Threads: pinned
+ */
+int page_look(const struct tree *tree, page_id page, struct place *place);
+
+/**
  * tree_descend - the page of @level that covers @key (@before: the keys just below @key, which is not empty)
  * @level:  0: the leaf
  * @missing: out, may be NULL: set when a page was reached by a right link only, because a split is not posted

@@ -60,6 +60,16 @@ bool mapping_swap(struct mapping *mapping, page_id page, uint64_t seen, uint64_t
 	                                               memory_order_release, memory_order_relaxed);
 }
 
+uint64_t mapping_seen(struct mapping *mapping, page_id page, uint64_t word)
+{
+	uint64_t seen = word;
+
+	/* RELAXED: the records were durable before this life. A loser lost to a writer, who had seen it, too. */
+	atomic_compare_exchange_strong_explicit(&mapping->table.words[page], &seen, mapping_stored(word),
+	                                        memory_order_relaxed, memory_order_relaxed);
+	return mapping_stored(word);
+}
+
 void mapping_set(struct mapping *mapping, page_id page, uint64_t word)
 {
 	atomic_store_explicit(&mapping->table.words[page], word, memory_order_release);

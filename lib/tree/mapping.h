@@ -14,6 +14,9 @@
  *   M4  Words are read, and their records followed, only by a pinned thread.
  *   M5  An id that was freed is handed out again only after every thread that was pinned then is gone,
  *       so a word seen under one pin means one page (no ABA).
+ *   M6  Who first comes to a page that was there at opening checks its whole chain and takes the mark
+ *       MAPPING_UNSEEN off the word, by mapping_seen(). That is no change in the sense of M1: with and
+ *       without it the word means the same, and an image holds it without.
  */
 #ifndef BWT_TREE_MAPPING_H
 #define BWT_TREE_MAPPING_H
@@ -26,6 +29,7 @@
 enum mapping_mark { /* stored in images */
 	MAPPING_PAGE = 0,
 	MAPPING_DROPPED = 1, /* an inner page of a dropped tree whose children are freed: offset 0 */
+	MAPPING_UNSEEN = 2,  /* never stored: a page that was there at opening and was not checked yet (M6) */
 };
 
 struct mapping {
@@ -62,6 +66,12 @@ static inline enum mapping_mark mapping_mark(uint64_t word)
 	return (enum mapping_mark)(word >> 56);
 }
 
+/** A word with MAPPING_UNSEEN as an image holds it; others as they are. */
+static inline uint64_t mapping_stored(uint64_t word)
+{
+	return mapping_mark(word) == MAPPING_UNSEEN ? word & ~((uint64_t)0xff << 56) : word;
+}
+
 /** ACQUIRE: the records that the word reaches are visible; pairs with the release in mapping_swap(). */
 static inline uint64_t mapping_load(const struct mapping *mapping, page_id page)
 {
@@ -76,6 +86,8 @@ static inline bool mapping_touch(struct mapping *mapping, page_id page)
 
 /** Make @next the word of @page if it is still @seen. mapping_touch() was called in this section. */
 bool mapping_swap(struct mapping *mapping, page_id page, uint64_t seen, uint64_t next);
+/** Take the mark MAPPING_UNSEEN off @word, if it is still the word of @page; returns the word without it. Any thread. */
+uint64_t mapping_seen(struct mapping *mapping, page_id page, uint64_t word);
 /** First word of an id that nobody else knows yet. */
 void mapping_set(struct mapping *mapping, page_id page, uint64_t word);
 

@@ -72,26 +72,39 @@ static const struct base_page *page_base(const struct tree *tree, uint64_t word)
 	return chain_base(tree->env->arena->base, mapping_head(word));
 }
 
-/* A child whose right neighbour the parent does not know; false: the list is complete. */
-static bool find_missing(const struct tree *tree, const struct base_page *parent, const struct child_list *list,
-                         struct missing_child *missing)
+/* An earlier attempt freed it, or all below it. */
+static bool was_dropped(const struct tree *tree, page_id page)
 {
+	uint64_t word = page < tree->env->mapping->table.capacity ? mapping_load(tree->env->mapping, page) : 0;
+
+	return word == 0 || mapping_mark(word) == MAPPING_DROPPED;
+}
+
+/* A child whose right neighbour the parent does not know; missing->found false: the list is complete. */
+static int find_missing(const struct tree *tree, const struct base_page *parent, const struct child_list *list,
+                        struct missing_child *missing)
+{
+	missing->found = false;
 	for (unsigned i = 0; i < list->count; i++) {
-		uint64_t word = mapping_load(tree->env->mapping, list->page[i]);
+		struct place child, beside;
 		const struct base_page *base;
 		bool last = i + 1 == list->count;
+		int rc;
 
-		if (mapping_mark(word) == MAPPING_DROPPED)
+		if (was_dropped(tree, list->page[i]))
 			continue; /* its list was complete before it was dropped */
-		base = page_base(tree, word);
+		rc = page_look(tree, list->page[i], &child);
+		if (rc < 0)
+			return rc;
+		base = child.base;
 		if (base->right == 0 || (!last && base->right == list->page[i + 1]))
 			continue;
 		if (last && parent->right != 0 && key_compare(base_high(base), base_high(parent)) == 0)
 			continue;
 		*missing = (struct missing_child){ true, base->right, base->level, base_high(base) };
-		return true;
+		return page_look(tree, base->right, &beside);
 	}
-	return false;
+	return BWT_OK;
 }
 
 /* All children of inner page @page, splits below it posted first. The caller frees list->page. */
@@ -118,9 +131,11 @@ static int list_children(struct tree *tree, struct epoch_slot *slot, page_id pag
 		for (unsigned i = 0; i < list->count; i++)
 			list->page[i] = entries[i].child;
 		free(entries);
-		if (!find_missing(tree, page_base(tree, word), list, &missing))
+		rc = find_missing(tree, page_base(tree, word), list, &missing);
+		if (rc == BWT_OK && !missing.found)
 			return BWT_OK;
-		rc = tree_post(tree, slot, &missing, URGENCY_CARE);
+		if (rc == BWT_OK)
+			rc = tree_post(tree, slot, &missing, URGENCY_CARE);
 	}
 	free(list->page);
 	list->page = NULL;
@@ -192,12 +207,15 @@ static int free_children(struct tree *tree, struct epoch_slot *slot, page_id pag
 /* Everything below @page goes, bottom up; the page itself is left as a leaf or marked dropped. */
 static int free_below(struct tree *tree, struct epoch_slot *slot, page_id page, unsigned depth)
 {
-	uint64_t word = mapping_load(tree->env->mapping, page);
 	struct child_list list;
+	struct place place;
 	int rc;
 
-	if (mapping_mark(word) == MAPPING_DROPPED || word == 0 || page_base(tree, word)->level == 0)
+	if (was_dropped(tree, page))
 		return BWT_OK;
+	rc = page_look(tree, page, &place);
+	if (rc < 0 || place.base->level == 0)
+		return rc;
 	if (depth >= TREE_DEPTH_MAX)
 		return error_set(BWT_CORRUPT, "tree %u is deeper than %u levels", tree->id, TREE_DEPTH_MAX);
 	rc = list_children(tree, slot, page, &list);

@@ -246,7 +246,8 @@ static int check_page(struct checker *checker, page_id page, const struct expect
                       const struct base_page **base)
 {
 	const struct tree_env *env = checker->tree->env;
-	uint64_t word = page < env->mapping->table.capacity ? mapping_load(env->mapping, page) : 0;
+	uint64_t word =
+	        page < env->mapping->table.capacity ? mapping_stored(mapping_load(env->mapping, page)) : 0;
 	arena_off head = mapping_head(word);
 	arena_off bad = 0;
 	const char *wrong;
@@ -289,7 +290,7 @@ static int check_page(struct checker *checker, page_id page, const struct expect
 static bool root_level(const struct tree *tree, unsigned *level)
 {
 	const struct tree_env *env = tree->env;
-	uint64_t word = mapping_load(env->mapping, tree->root);
+	uint64_t word = mapping_stored(mapping_load(env->mapping, tree->root));
 	arena_off bad;
 
 	*level = 0;

@@ -112,15 +112,27 @@ static struct tree *main_tree(struct fixture *fixture)
 	return &store_tree(&fixture->store, TREE_ID_MAIN)->tree;
 }
 
-void fixture_put(struct fixture *fixture, unsigned from, unsigned to, unsigned version)
+static int put_one(struct fixture *fixture, unsigned i, unsigned version)
 {
 	char key[32], value[4096];
+	struct commit_op op = {.kind = COMMIT_PUT, .key = key_of(i, key)};
 
+	op.value = value_of(i, version, value);
+	return commit_one(&fixture->store, main_tree(fixture), &op);
+}
+
+void fixture_put(struct fixture *fixture, unsigned from, unsigned to, unsigned version)
+{
+	for (unsigned i = from; i < to; i++)
+		CU_ASSERT_EQUAL_FATAL(put_one(fixture, i, version), BWT_OK);
+}
+
+void fixture_try_put(struct fixture *fixture, unsigned from, unsigned to, unsigned version)
+{
 	for (unsigned i = from; i < to; i++) {
-		struct commit_op op = {.kind = COMMIT_PUT, .key = key_of(i, key)};
+		int rc = put_one(fixture, i, version);
 
-		op.value = value_of(i, version, value);
-		CU_ASSERT_EQUAL_FATAL(commit_one(&fixture->store, main_tree(fixture), &op), BWT_OK);
+		CU_ASSERT_TRUE_FATAL(rc == BWT_OK || rc == BWT_CORRUPT);
 	}
 }
 
@@ -151,6 +163,19 @@ bool fixture_holds(struct fixture *fixture, unsigned from, unsigned to, unsigned
 	}
 	free(got.data);
 	return same;
+}
+
+bool fixture_right_or_corrupt(struct fixture *fixture, unsigned key, unsigned version)
+{
+	char name[32], value[4096];
+	struct bwt_slice want = value_of(key, version, value);
+	struct bwt_buf got = {0};
+	int rc = read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST, key_of(key, name), &got);
+	bool right = rc == BWT_CORRUPT ||
+	             (rc == BWT_OK && got.size == want.size && memcmp(got.data, want.data, want.size) == 0);
+
+	free(got.data);
+	return right;
 }
 
 bool fixture_lacks(struct fixture *fixture, unsigned from, unsigned to)

@@ -38,6 +38,10 @@ void fixture_put(struct fixture *fixture, unsigned from, unsigned to, unsigned v
 void fixture_delete(struct fixture *fixture, unsigned from, unsigned to);
 /** fixture_holds - keys [@from, @to) have the values of @version */
 bool fixture_holds(struct fixture *fixture, unsigned from, unsigned to, unsigned version);
+/** fixture_right_or_corrupt - @key has its value of @version, or reading it gives BWT_CORRUPT */
+bool fixture_right_or_corrupt(struct fixture *fixture, unsigned key, unsigned version);
+/** fixture_try_put - as fixture_put(), but BWT_CORRUPT is an answer, too */
+void fixture_try_put(struct fixture *fixture, unsigned from, unsigned to, unsigned version);
 bool fixture_lacks(struct fixture *fixture, unsigned from, unsigned to);
 uint64_t fixture_keys(struct fixture *fixture);
 /** fixture_sound - verify_store() finds nothing; prints what it finds */

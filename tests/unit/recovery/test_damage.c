@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "recovery/checkpointer.h"
+#include "recovery/verify.h"
 #include "tests/support/rng.h"
 #include "tests/unit/recovery/store_fixture.h"
 
@@ -304,6 +305,51 @@ static void random_damage_to_logs_and_images_never_changes_the_content(void)
 	}
 }
 
+/* Random bytes anywhere in the arena: opening, reading, writing and checking give codes or what was put. */
+static void damage_pages(bool clean)
+{
+	struct stat st;
+	struct rng rng;
+	unsigned rounds = suite_short() ? 5 : 40;
+	unsigned refused = 0, found = 0;
+
+	rng_init(&rng, rng_seed());
+	fixture_close(&fixture, clean);
+	CU_ASSERT_EQUAL_FATAL(stat(fixture_file(fixture.path, "arena"), &st), 0);
+	for (unsigned round = 0; round < rounds; round++) {
+		struct verify_report report = {0};
+
+		tmpstore_copy(fixture.path, fixture.copy);
+		for (uint64_t hits = rng_range(&rng, 1, 300); hits > 0; hits--)
+			fixture_damage(fixture.copy, "arena", 65536 + rng_below(&rng, (uint64_t)st.st_size - 65536), 1);
+		if (fixture_open(&fixture, fixture.copy) != BWT_OK) {
+			refused++;
+			continue;
+		}
+		for (unsigned key = 0; key < KEYS; key++)
+			CU_ASSERT_TRUE(fixture_right_or_corrupt(&fixture, key, key < KEYS / 3 ? 3 : key < KEYS / 2 ? 2 : 1));
+		fixture_try_put(&fixture, 0, KEYS, 4);
+		for (unsigned key = 0; key < KEYS; key++)
+			CU_ASSERT_TRUE(fixture_right_or_corrupt(&fixture, key, 4) ||
+			               fixture_right_or_corrupt(&fixture, key, key < KEYS / 3 ? 3 : key < KEYS / 2 ? 2 : 1));
+		CU_ASSERT_EQUAL(verify_store(&fixture.store, fixture.slot, &report), BWT_OK);
+		found += report.damages > 0;
+		fixture_close(&fixture, false);
+	}
+	printf("         %u refused, damage found in %u of %u\n", refused, found, rounds);
+	CU_ASSERT_TRUE(found + refused > 0);
+}
+
+static void random_damage_to_pages_is_told_and_never_believed(void)
+{
+	damage_pages(true);
+}
+
+static void replay_over_damaged_pages_is_refused(void)
+{
+	damage_pages(false);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -316,6 +362,8 @@ int main(void)
 		TEST(a_large_value_that_was_durable_and_is_damaged_is_told),
 		TEST(every_length_of_the_arena_gets_a_code),
 		TEST(random_damage_to_logs_and_images_never_changes_the_content),
+		TEST(random_damage_to_pages_is_told_and_never_believed),
+		TEST(replay_over_damaged_pages_is_refused),
 		CU_TEST_INFO_NULL,
 	};
 	return suite_run("damage", set_up, tear_down, tests);
