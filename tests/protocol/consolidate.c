@@ -8,8 +8,9 @@
  *   WALK      load the word of each delta; PENDING: back off (HEAD), or abort it while the budget lasts
  *   INSTALL   CAS the mapping word from the examined head to the new base page; a failure drops it (C1)
  *
- * Kept of each key: all versions with lsn >= horizon, and the newest one below it. Aborted ones go.
- * Without pruning the horizon stays 0.
+ * Kept of each key: all versions with lsn >= horizon, and the newest one below it. With op->between, as in
+ * the library: those that some snapshot found in a slot sees, or that one at or above the clock may see.
+ * Aborted ones go. Without pruning the horizon stays 0.
  *
  * As an operation of its own it makes op->rounds pages and ends early when there is nothing to do.
  * A put calls it in its own thread when the chain is full, from pc CONSOLIDATE_FIRST up.
@@ -60,7 +61,9 @@ static void round_again(struct context *context)
 
 static uint8_t clock_of(const struct context *context)
 {
-	return has_flaw(context, FLAW_PRUNE_NEWEST) ? context->state->tail : context->state->durable;
+	return has_flaw(context, FLAW_PRUNE_NEWEST) || context->scenario->clock_is_tail
+	               ? context->state->tail
+	               : context->state->durable;
 }
 
 /* Past the last slot that the scenario has: go on. */
@@ -89,17 +92,28 @@ static bool step_clock(struct context *context)
 	return true;
 }
 
+/* Slot @index holds @slot: what follows for the horizon. */
+static void slot_look(struct context *context, unsigned index, uint8_t slot)
+{
+	struct thread *thread = context->thread;
+
+	if (slot == SLOT_ACQUIRING && !has_flaw(context, FLAW_PRUNE_PAST_ACQUIRING)) {
+		thread->lsn = 0;
+	} else if (slot < SLOT_ACQUIRING && slot < thread->lsn) {
+		if (context->op->between)
+			thread->live[index] = slot;
+		else
+			thread->lsn = slot;
+	}
+}
+
 static bool step_slot(struct context *context)
 {
 	struct thread *thread = context->thread;
 	const unsigned index = thread->pc - (unsigned)PC_SLOT;
-	const uint8_t slot = context->state->slot[index];
 
 	say(context, "consolidate: loads slot %u", index);
-	if (slot == SLOT_ACQUIRING && !has_flaw(context, FLAW_PRUNE_PAST_ACQUIRING))
-		thread->lsn = 0;
-	else if (slot < SLOT_ACQUIRING && slot < thread->lsn)
-		thread->lsn = slot;
+	slot_look(context, index, context->state->slot[index]);
 	thread->pc++;
 	slots_end(context);
 	return true;
@@ -140,10 +154,7 @@ static void walk_go(struct context *context, unsigned node)
 static bool step_head(struct context *context)
 {
 	struct thread *thread = context->thread;
-	const uint8_t horizon = thread->lsn;
 
-	op_restart(context, PC_HEAD);
-	thread->lsn = horizon;
 	thread->head = context->state->mapping;
 	say(context, "consolidate: loads the mapping word -> n%u", thread->head);
 	if (node_is_base(context->state, thread->head))
@@ -199,6 +210,38 @@ static bool step_abort(struct context *context)
 	return true;
 }
 
+/* Does a snapshot S with @older < S <= @newer exist, or may one come? As seen_between() of the library. */
+static bool seen_between(const struct context *context, unsigned older, unsigned newer)
+{
+	const struct thread *thread = context->thread;
+
+	if (newer >= thread->lsn)
+		return true;
+	for (unsigned i = 0; i < MODEL_SLOT_MAX; i++) {
+		const unsigned snapshot = thread->live[i];
+
+		if (snapshot != 0 && older < snapshot && snapshot <= newer &&
+		    !(has_flaw(context, FLAW_PRUNE_BETWEEN_ANY) && i > 0))
+			return true;
+	}
+	return false;
+}
+
+static unsigned prune_between(const struct context *context, unsigned mask)
+{
+	unsigned kept = mask == 0 ? 0 : 1U << mask_top(mask);
+	unsigned newer = mask_top(mask);
+
+	for (unsigned left = mask & ~kept; left != 0; left &= ~(1U << mask_top(left))) {
+		const unsigned lsn = mask_top(left);
+
+		if (seen_between(context, lsn, newer))
+			kept |= 1U << lsn;
+		newer = lsn;
+	}
+	return kept;
+}
+
 /* Of the versions in @mask, those of one key that stay. */
 static unsigned prune(const struct context *context, unsigned mask)
 {
@@ -208,6 +251,8 @@ static unsigned prune(const struct context *context, unsigned mask)
 
 	if (horizon == 0)
 		return mask;
+	if (context->op->between)
+		return prune_between(context, mask);
 	if (has_flaw(context, FLAW_PRUNE_KEEPS_NEWER))
 		return mask & ~below;
 	if (has_flaw(context, FLAW_PRUNE_OFF_BY_ONE))

@@ -52,6 +52,7 @@ static void forget_locals(struct context *context)
 	thread->head = thread->at = thread->own = 0;
 	thread->word = thread->lsn = 0;
 	thread->mask_low = thread->mask_high = 0;
+	memset(thread->live, 0, sizeof thread->live);
 	thread->budget &= 0xf0;
 }
 
@@ -313,7 +314,8 @@ static const char *check_page(const struct scenario *scenario, const struct stat
 			return RULE_I1;
 		if (!holds(mask, newest_below(scenario, state, key, MODEL_LSN_MAX)))
 			return RULE_KEPT_NEWEST;
-		if (!holds(mask, newest_below(scenario, state, key, state->durable)))
+		if (!scenario->clock_is_tail &&
+		    !holds(mask, newest_below(scenario, state, key, state->durable)))
 			return RULE_KEPT_DURABLE;
 		for (unsigned slot = 0; slot < MODEL_SLOT_MAX; slot++) {
 			const unsigned snapshot = state->slot[slot];

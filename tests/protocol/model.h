@@ -84,8 +84,9 @@ struct thread {
 	uint8_t word;     /* the word last seen there */
 	uint8_t lsn;      /* put: reserved; snapshot: S; consolidation: horizon */
 	uint8_t mask_low; /* consolidation: LSNs found so far; snapshot: result of the first read */
-	uint8_t mask_high;           /* snapshot: result of the second read */
-	uint8_t budget;              /* aborts left << 4 | pushes met by this put */
+	uint8_t mask_high;            /* snapshot: result of the second read */
+	uint8_t budget;               /* aborts left << 4 | pushes met by this put */
+	uint8_t live[MODEL_SLOT_MAX]; /* consolidation: snapshots found in the slots, 0: none */
 	uint8_t seen[MODEL_KEY_MAX]; /* newest LSN that this thread has read or committed, by key; or
 	                              * SEEN_PENDING | put: it was shown a version that was pending */
 };
@@ -122,6 +123,7 @@ struct op {
 	bool sync;        /* OP_PUT: wait for durability; OP_SNAPSHOT: stand at durable_lsn */
 	bool conditional; /* OP_PUT: based on the version that it found (insert, update, cas) */
 	bool prune;       /* OP_CONSOLIDATE: drop what nobody can see; else keep every version */
+	bool between;     /* OP_CONSOLIDATE: drop what lies between two snapshots, too */
 	uint8_t rounds;   /* OP_CONSOLIDATE: pages to install */
 };
 
@@ -154,6 +156,7 @@ enum flaw {
 	FLAW_PRUNE_PAST_ACQUIRING, /* prune: a slot that is being acquired does not count */
 	FLAW_PRUNE_OFF_BY_ONE,     /* prune: keeps the newest version with lsn <= horizon */
 	FLAW_PRUNE_KEEPS_NEWER,    /* prune: keeps only versions at or above the horizon */
+	FLAW_PRUNE_BETWEEN_ANY,    /* prune: forgets the second of two snapshots */
 	FLAW_COPY_PENDING, /* consolidate: a PENDING word is copied into the new page's chain */
 	FLAW_DROP_PENDING, /* consolidate: a PENDING version is taken for aborted */
 	FLAW_INSTALL_NEWER_HEAD, /* consolidate: the CAS expects a newer head than the one examined */
@@ -171,6 +174,8 @@ struct scenario {
 	uint8_t chain_max; /* deltas at which nobody prepends before consolidating (C1); 0: no limit */
 	bool long_only;    /* too large for make check */
 	uint8_t slot_count; /* snapshot slots that the programs use */
+	bool clock_is_tail; /* a store without sync durability: nobody stands at durable_lsn, and pruning
+	                     * loads log_tail as its clock */
 	bool unreduced; /* take every load of a word as a step of its own: see word_is_settled() */
 	bool outside_only; /* judge only by what callers and recovery see, not by what the page holds */
 	enum flaw flaw;
