@@ -43,7 +43,7 @@ tidy() { # CHECKS FILE...
 
 	shift
 	[ $# -eq 0 ] && return
-	printf '%s\0' "$@" | CHECKS=$checks FLAGS="${flags[*]} -DBWT_TEST" xargs -0 -n 4 -P 2 \
+	printf '%s\0' "$@" | CHECKS=$checks FLAGS="${flags[*]} -DBWT_TEST" xargs -0 -n 1 -P 2 \
 		sh -c 'clang-tidy --quiet --checks="$CHECKS" "$@" -- $FLAGS 2>/dev/null' sh
 }
 

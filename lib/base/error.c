@@ -17,7 +17,7 @@
 
 static _Thread_local char detail[ERROR_DETAIL_MAX];
 
-int error_set(int rc, const char *format, ...)
+void error_words(const char *format, ...)
 {
 	const int saved = errno;
 	char text[ERROR_DETAIL_MAX]; /* an argument may be the current detail */
@@ -29,7 +29,6 @@ int error_set(int rc, const char *format, ...)
 	va_end(args);
 	memcpy(detail, text, strlen(text) + 1);
 	errno = saved;
-	return rc;
 }
 
 int error_from_errno(int error)

@@ -15,13 +15,23 @@
 /**
  * error_set - store the words that bwt_detail() gives this thread, and hand on the code
  * @rc:     the code to return
- * @format: printf format of one sentence without a full stop: what failed, file, offset, page
- * Returns: @rc, so that "return error_set(BWT_CORRUPT, ...);" is one line
+ * @...:    printf format of one sentence without a full stop, and its arguments: what failed,
+ *          file, offset, page
+ * Returns: @rc, so that "return error_set(BWT_CORRUPT, ...);" is one line. A macro, so that
+ *          compilers and analysers see which code that is
  * Owner:   the text is copied; arguments may point into the current bwt_detail()
  * Threads: any; each has its own text. errno is kept
  * Blocks:  never
  */
-int error_set(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define error_set(rc, ...) error_pass((error_words(__VA_ARGS__), (rc)))
+
+/** error_words - the part of error_set() that stores the words */
+void error_words(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static inline int error_pass(int rc)
+{
+	return rc;
+}
 
 /**
  * error_from_errno - the code of a failed system call

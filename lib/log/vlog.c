@@ -358,7 +358,7 @@ int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slic
 		.hash = hash,
 		.store_id = vlog->config.store_id,
 	};
-	uint64_t off, len = vlog_round_up(sizeof head + value.size);
+	uint64_t off = 0, len = vlog_round_up(sizeof head + value.size);
 	struct vlog_file *file;
 	int rc = failed(vlog);
 
