@@ -11,7 +11,10 @@
 #include <stdint.h>
 #include <time.h>
 
+/** Rounds of MICRO_TIME, unless the program has chosen another number before including this. */
+#ifndef MICRO_ROUNDS
 #define MICRO_ROUNDS 7
+#endif
 
 /** What a measured function hands back, so that no call can be left out. */
 extern volatile uint64_t micro_sink;
@@ -28,7 +31,7 @@ static inline uint64_t micro_now_ns(void)
  * MICRO_TIME - nanoseconds of one evaluation of @expression, the best of MICRO_ROUNDS rounds
  * @result: out, a double
  * @i:      name of a uint64_t that counts 0..@count-1 in @expression, which may use the sum of the
- *          round's results so far, micro_sum, to wait for them
+ *          round's results so far, micro_sum, to wait for them, and the round's number, micro_round
  */
 #define MICRO_TIME(result, i, count, expression)                                                   \
 	do {                                                                                       \

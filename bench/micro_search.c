@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MICRO_ROUNDS 64 /* each shorter than a time slice, so that one of them is left in peace */
+
 #include "bench_random.h"
 #include "micro.h"
 #include "page/base_page.h"
@@ -18,8 +20,9 @@
 
 #define COLD_BYTES (256u << 20)
 #define PROBE_COUNT 4096u /* a power of two */
-#define HOT_CALLS (1u << 19)
-#define COLD_CALLS (1u << 17)
+#define HOT_CALLS (1u << 14)
+#define COLD_CALLS (1u << 11)
+#define COLD_PROBES (MICRO_ROUNDS * COLD_CALLS) /* no round asks again what one before has asked */
 #define KEY_SIZE_MAX 24
 #define ENTRIES_MAX 512
 #define VALUE_SIZE 100
@@ -203,15 +206,17 @@ static uint64_t search(const struct probe *probe)
 
 static double time_search(const struct page_set *set, bool leaf, bool hot)
 {
-	const size_t count = hot ? PROBE_COUNT : COLD_CALLS;
+	const size_t count = hot ? PROBE_COUNT : COLD_PROBES;
 	const uint64_t calls = hot ? HOT_CALLS : COLD_CALLS;
 	struct probe *probes = make_probes(set, hot, count);
 	double each_ns;
 
 	if (leaf)
-		MICRO_TIME(each_ns, i, calls, find(after(probes, count - 1, i, micro_sum)));
+		MICRO_TIME(each_ns, i, calls,
+		           find(after(probes, count - 1, micro_round * calls + i, micro_sum)));
 	else
-		MICRO_TIME(each_ns, i, calls, search(after(probes, count - 1, i, micro_sum)));
+		MICRO_TIME(each_ns, i, calls,
+		           search(after(probes, count - 1, micro_round * calls + i, micro_sum)));
 	free_probes(probes);
 	return each_ns;
 }
