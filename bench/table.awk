@@ -185,7 +185,7 @@ END {
 	row("on disk per live byte, random puts", "put:2", "space_amp", 1)
 	row("memory of its own, MiB, load", "load:1", "anon_mib", 1)
 
-	print "\nfloor (issue 2, for 10M records)"
+	print "\nfloor (issue 2 asks this of 10M records; here are " records ")"
 	floor_line("point reads, 2 threads, against LMDB", get("bwt", "read:2", "ops_per_s"), \
 		get("lmdb", "read:2", "ops_per_s"), 1)
 	floor_line("random puts without sync, 2 threads, against RocksDB", get("bwt", "put:2", "ops_per_s"), \
