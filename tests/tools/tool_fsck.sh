@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# tool_fsck.sh - bwt-fsck: exit statuses of fsck(8), findings, JSON
+. "$(dirname "$0")/common.sh"
+
+for i in $(seq 1 2000); do printf 'key %05d\nvalue %d\n' "$i" "$i"; done >pairs.txt
+{
+	printf 'large\n'
+	head -c 50000 /dev/zero | tr '\0' L
+	printf '\n'
+} >>pairs.txt
+bwt-load -T -f pairs.txt store
+cp -r store before
+
+expect 0 bwt-fsck store
+says "store: clean"
+expect 0 bwt-fsck --json store
+cp out clean.json
+diff -r store before || fail "bwt-fsck changed the store"
+
+# Needing recovery is nothing wrong; it is told, and done in memory only.
+hold crashed 300 crash
+cp -r crashed before2
+expect 0 bwt-fsck crashed
+says "note:"
+says "clean"
+diff -r crashed before2 || fail "bwt-fsck changed a store that needs recovery"
+
+# One superblock of two: a finding, and the older checkpoint in use.
+cp -r store one
+printf 'XXXX' | dd of=one/arena bs=1 seek=100 conv=notrunc status=none
+expect 4 bwt-fsck one
+says "arena, offset 0"
+says "warning"
+
+# Both: nothing can be opened.
+printf 'XXXX' | dd of=one/arena bs=1 seek=$((32768 + 100)) conv=notrunc status=none
+expect 4 bwt-fsck one
+says "damage"
+
+# A page. Its bytes are found by their text.
+cp -r store page
+at=$(grep -abo 'value 1000' page/arena | head -n 1 | cut -d: -f1)
+printf 'X' | dd of=page/arena bs=1 seek="$at" conv=notrunc status=none
+expect 4 bwt-fsck page
+says "damage: arena, offset"
+says "page "
+expect 4 bwt-fsck --json page
+cp out page.json
+
+# A large value.
+cp -r store value
+printf 'XXXX' | dd of="$(ls value/vlog/*.vlog | head -n 1)" bs=1 seek=20000 conv=notrunc status=none
+expect 4 bwt-fsck value
+says "vlog/"
+
+# Files cut short or gone.
+cp -r store short
+truncate -s 100000 short/arena
+expect 4 bwt-fsck short
+cp -r store gone
+rm gone/vlog/*
+expect 4 bwt-fsck gone
+
+# What this version does not do is said, as wrong usage.
+expect 16 bwt-fsck --repair store
+complains "--repair is not in version"
+expect 16 bwt-fsck --rebuild store
+complains "--rebuild is not in version"
+
+# JSON is JSON.
+if command -v python3 >/dev/null; then
+	python3 - clean.json page.json <<'PYTHON' || fail "the JSON is not as documented"
+import json, sys
+clean, page = (json.load(open(name)) for name in sys.argv[1:])
+assert clean["findings"] == [] and clean["status"] == 0 and clean["result"] == "clean", clean
+assert page["status"] == 4 and page["findings"], page
+for finding in page["findings"]:
+    assert set(finding) == {"severity", "file", "offset", "page", "low_key_hex", "high_key_hex", "text"}, finding
+PYTHON
+fi

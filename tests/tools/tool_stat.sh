@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# tool_stat.sh - bwt-stat: a closed store, one that another process has open, JSON, watching
+. "$(dirname "$0")/common.sh"
+
+for i in $(seq 1 500); do printf 'key %05d\nvalue %d\n' "$i" "$i"; done >pairs.txt
+bwt-load -T -f pairs.txt store
+printf 'x\ny\n' | bwt-load -T --tree one store
+
+expect 0 bwt-stat store
+says "not open elsewhere"
+grep -Eq 'keys +501$' out || fail "the count of keys"
+grep -Eq 'named trees +1$' out || fail "the count of trees"
+
+# Every number of struct bwt_stats has its name in the JSON and in the manual page.
+expect 0 bwt-stat --json store
+cp out closed.json
+sed -n '/^struct bwt_stats {/,/^};/p' "$root/lib/bwt.h" | grep -o '[a-z_][a-z_]*\(\[16\]\)\?;' | tr -d '[16];' |
+	while read -r name; do
+		grep -q "\"$name\": " closed.json || fail "the JSON lacks $name"
+		grep -q "$name" "$root/man/bwt_stat.3" || fail "bwt_stat.3 lacks $name"
+	done
+
+# Open elsewhere: its counters, without its lock.
+hold held 700
+sleep 2
+expect 0 bwt-stat held
+says "open in process $hold_pid"
+grep -Eq 'keys +700$' out || fail "the keys of an open store"
+grep -Eq 'commits +[1-9]' out || fail "the commits of an open store"
+expect 0 bwt-stat --json held
+says "\"owner_pid\": $hold_pid"
+
+# Watching prints until it is ended.
+timeout 4 bwt-stat --watch 1 held >watched || [ $? -eq 124 ] || fail "watching ended by itself"
+grep -q 'commits/s' watched || fail "no rates"
+[ "$(grep -c '%' watched)" -ge 1 ] || fail "no line of rates"
+timeout 3 bwt-stat --watch 1 --json held >watched.json || [ $? -eq 124 ] || fail "watching ended by itself"
+[ "$(grep -c '^{.*}$' watched.json)" -ge 2 ] || fail "one JSON object a line"
+kill "$hold_pid"
+wait "$hold_pid" || true
+
+# The file that a dead owner left is not believed: the store is opened.
+expect 0 bwt-stat held
+says "not open elsewhere"
+grep -Eq 'keys +700$' out || fail "the keys after the owner died"
+printf 'garbage' >held/stats
+expect 0 bwt-stat held
+
+expect 2 bwt-stat --watch 0 store
+expect 2 bwt-stat --watch x store
+if command -v python3 >/dev/null; then
+	python3 -c 'import json, sys; [json.loads(line) for line in open(sys.argv[1])]' watched.json || fail "no JSON"
+fi
