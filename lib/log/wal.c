@@ -264,7 +264,7 @@ static int room_attempt(struct wal *wal, uint64_t bytes, bool soft, bool *taken)
 	}
 	if (wal_flusher_try(wal)) {
 		rc = wal_flush_step(wal, &step);
-		wal_flusher_leave(wal, step.progress);
+		wal_flusher_leave(wal);
 		if (rc < 0 || step.progress)
 			return rc;
 	}
@@ -407,7 +407,7 @@ static int flush_for(struct wal *wal, uint64_t lsn)
 		wal_flusher_gather(wal);
 		rc = wal_flush_step(wal, &step);
 	}
-	wal_flusher_leave(wal, step.progress);
+	wal_flusher_leave(wal);
 	return rc;
 }
 
@@ -461,9 +461,8 @@ int wal_flush(struct wal *wal, bool durable)
 			wal_park(wal, seen);
 			continue;
 		}
-		step.progress = false;
 		rc = wal_flush_step(wal, &step);
-		wal_flusher_leave(wal, step.progress);
+		wal_flusher_leave(wal);
 		if (rc < 0 || step.hole)
 			return rc;
 	}

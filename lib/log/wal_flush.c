@@ -60,12 +60,13 @@ bool wal_flusher_try(struct wal *wal)
 	}
 }
 
-void wal_flusher_leave(struct wal *wal, bool progress)
+void wal_flusher_leave(struct wal *wal)
 {
-	uint32_t role = atomic_exchange_explicit(&wal->role, WAL_ROLE_FREE, memory_order_seq_cst);
-
-	/* Without either, waiters for room that find nothing to do would wake each other for ever. */
-	if (progress || role == WAL_ROLE_WANTED)
+	/* Who parks has wanted the role since somebody had it, so nobody else sleeps on this. Waking
+	 * in other cases too would let waiters for room that find nothing to do wake each other
+	 * for ever. */
+	if (atomic_exchange_explicit(&wal->role, WAL_ROLE_FREE, memory_order_seq_cst) ==
+	    WAL_ROLE_WANTED)
 		wal_moved(wal);
 }
 

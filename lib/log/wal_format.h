@@ -20,8 +20,7 @@
 
 #define WAL_BLOCK 4096u
 #define WAL_HEADER_SIZE 8192u /* two copies of struct wal_segment_head, at 0 and at 4096 (I11) */
-#define WAL_SEGMENT_MIN                                                                            \
-	((uint64_t)256 << 10) /* file bytes of a store's first segment; then fourfold each */
+#define WAL_SEGMENT_MIN ((uint64_t)128 << 10) /* file bytes of the first segment; then fourfold */
 #define WAL_PAYLOAD_MAX ((uint32_t)512 << 10) /* bytes of one frame's payload */
 #define WAL_MAGIC 0x31474f4c54574221ull
 

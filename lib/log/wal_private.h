@@ -15,9 +15,9 @@
  *       those of all whose credits came from there. So both counters are read and written in order.
  *
  * Waiting. There is one event count, `moves`: whoever waits for anything but a hole notes its value,
- * tries, and parks on that value. It is counted up by a flusher that leaves after having done
- * something or while somebody wanted its place, and, while somebody waits for room, by every fill
- * and by every return of credits.
+ * tries, and parks on that value. It is counted up by a flusher that leaves while somebody wants its
+ * place, by a failure, and, while somebody waits for room, by every fill, by every return of credits and
+ * by every collection.
  */
 #ifndef BWT_LOG_WAL_PRIVATE_H
 #define BWT_LOG_WAL_PRIVATE_H
@@ -164,7 +164,7 @@ void wal_park(struct wal *wal, uint32_t seen);
 
 /** wal_flusher_try - become the flusher; if not, the one there is will count an event when it leaves */
 bool wal_flusher_try(struct wal *wal);
-void wal_flusher_leave(struct wal *wal, bool progress);
+void wal_flusher_leave(struct wal *wal);
 
 /**
  * wal_flusher_gather - give those whom the last flush satisfied a moment to come with their next record

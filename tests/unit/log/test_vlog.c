@@ -313,6 +313,28 @@ static void files_are_closed_once_full_and_synced_or_when_there_are_too_many(voi
 	CU_ASSERT_TRUE(open_files() <= VLOG_UNSYNCED_MAX);
 }
 
+static void a_file_whose_sync_may_still_run_is_not_closed(void)
+{
+	struct sys_io ops[8];
+	unsigned kept = 0;
+
+	append_ok(1, 100);
+	CU_ASSERT_EQUAL(vlog_value_syncs(vlog, ops, 8), 1); /* runs from here on */
+	append_ok(2, 100);                                  /* dirty again, then full */
+	append_ok(3, SEGMENT - 200);
+	for (uint64_t id = 0; id < 3 * VLOG_UNSYNCED_MAX; id++)
+		append_ok(id, 2 * SEGMENT);
+	CU_ASSERT_TRUE(open_files() <= VLOG_UNSYNCED_MAX);
+	for (const struct vlog_file *file = vlog->files; file != NULL; file = file->next)
+		kept += file->number == 1 && file->fd == ops[0].fd;
+	CU_ASSERT_EQUAL(kept, 1);
+	while (vlog_value_syncs(vlog, ops, 8) > 0)
+		;
+	append_ok(4, 100);
+	vlog_value_syncs(vlog, ops, 8);
+	CU_ASSERT_EQUAL(open_files(), 1);
+}
+
 static unsigned value_syncs(void *ctx, struct sys_io *ops, unsigned room)
 {
 	return vlog_value_syncs(ctx, ops, room);
@@ -416,6 +438,7 @@ int main(void)
 		TEST(each_file_with_unsynced_values_is_synced_once),
 		TEST(more_files_than_there_is_room_for_are_synced_at_once),
 		TEST(files_are_closed_once_full_and_synced_or_when_there_are_too_many),
+		TEST(a_file_whose_sync_may_still_run_is_not_closed),
 		TEST(values_are_durable_before_their_records_count),
 		TEST(a_value_sync_left_out_is_noticed),
 		TEST(a_full_disk_leaves_a_gap_and_passes),

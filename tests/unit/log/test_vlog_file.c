@@ -233,6 +233,29 @@ static void walking_meets_every_record_and_steps_over_gaps(void)
 	close(fd);
 }
 
+static int unlink_while_reading(void *ctx, uint64_t offset, const struct vlog_record *record)
+{
+	struct value_ref *ref = ctx;
+	char letter;
+
+	(void)record;
+	if (offset == 0)
+		CU_ASSERT_EQUAL(vlog_unlink(vlog, ref->segment), BWT_OK);
+	CU_ASSERT_EQUAL(read_letter(ref, &letter), BWT_CORRUPT);
+	return BWT_OK;
+}
+
+static void the_last_reader_closes_a_removed_file(void)
+{
+	struct value_ref ref = append('a', 100);
+	const struct vlog_slot *slot = &vlog->slots[ref.segment % VLOG_OPEN_MAX];
+
+	append('b', 100);
+	CU_ASSERT_EQUAL(vlog_walk(vlog, ref.segment, unlink_while_reading, &ref), BWT_OK);
+	CU_ASSERT_EQUAL(atomic_load_explicit(&slot->word, memory_order_relaxed), 0);
+	CU_ASSERT_EQUAL(slot->fd, -1);
+}
+
 static uint64_t listed_bytes;
 static unsigned listed;
 
@@ -288,6 +311,7 @@ int main(void)
 		TEST(references_to_nowhere_are_corrupt),
 		TEST(a_file_cut_short_is_corrupt),
 		TEST(walking_meets_every_record_and_steps_over_gaps),
+		TEST(the_last_reader_closes_a_removed_file),
 		TEST(files_are_listed_and_unlinked),
 		TEST(all_files_can_be_synced),
 		CU_TEST_INFO_NULL,

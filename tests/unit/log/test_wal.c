@@ -150,6 +150,27 @@ static void a_flush_without_sync_moves_written_only(void)
 	expect_ids(1, 1);
 }
 
+static void the_rest_of_the_last_block_is_zero(void)
+{
+	uint64_t end = record_put_durable(wal, 0, 2000);
+	uint8_t block[WAL_BLOCK];
+	int fd = segment_file(1);
+
+	end = record_put_durable(wal, 1, 2500); /* over the border of the block */
+	CU_ASSERT_EQUAL(pread(fd, block, sizeof block, WAL_HEADER_SIZE + WAL_BLOCK),
+	                (ssize_t)sizeof block);
+	for (uint64_t off = end % WAL_BLOCK; off < WAL_BLOCK; off++)
+		CU_ASSERT_EQUAL(block[off], 0);
+	end = record_put_durable(wal, 2, 10000);
+	end = record_put_durable(wal, 3, 10);
+	CU_ASSERT_EQUAL(pread(fd, block, sizeof block,
+	                      WAL_HEADER_SIZE + (off_t)(end & ~(WAL_BLOCK - 1ull)) - WAL_BLOCK),
+	                (ssize_t)sizeof block);
+	for (uint64_t off = end % WAL_BLOCK; off < WAL_BLOCK; off++)
+		CU_ASSERT_EQUAL(block[off], 0);
+	close(fd);
+}
+
 static void a_flush_of_nothing_is_fine(void)
 {
 	CU_ASSERT_EQUAL(wal_flush(wal, true), BWT_OK);
@@ -234,27 +255,35 @@ static void a_waiter_for_room_wakes_when_credits_come_back(void)
 	}
 }
 
+static void take_some(void *ctx)
+{
+	(void)ctx;
+	atomic_fetch_add_explicit(&steps, 1, memory_order_seq_cst);
+	CU_ASSERT_EQUAL(wal_room_take(wal, 300000), BWT_OK);
+	wal_room_return(wal, 300000);
+}
+
+/* All else is held and stays held: only the fill can help, and only the waiter flushes. */
 static void a_waiter_for_room_wakes_when_credits_become_a_record(void)
 {
 	for (uint64_t round = 0; round < 20; round++) {
 		struct sys_thread *thread;
 		struct hole hole;
+		uint64_t rest;
 
 		atomic_store_explicit(&steps, 0, memory_order_seq_cst);
-		CU_ASSERT_EQUAL_FATAL(wal_room_take(wal, 3 << 20), BWT_OK);
 		hole_make(wal, round, 400000, &hole);
-		CU_ASSERT_EQUAL_FATAL(wal_room_take(wal, (1 << 20) - hole.payload.frame_len), BWT_OK);
-		CU_ASSERT_EQUAL_FATAL(sys_thread_start(take_half, NULL, "taker", &thread), 0);
+		rest = (4 << 20) - hole.payload.frame_len;
+		CU_ASSERT_EQUAL_FATAL(wal_room_take(wal, rest), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(sys_thread_start(take_some, NULL, "taker", &thread), 0);
 		wait_for_steps(1);
-		hole_fill(wal, &hole);
-		wal_room_return(wal, (1 << 20) - hole.payload.frame_len);
-		/* 3 MiB stay held until the record was flushed away by the taker. */
-		while (wal_written_lsn(wal) < wal_tail(wal))
+		while (round % 2 == 0 && atomic_load_explicit(&wal->parked, memory_order_seq_cst) == 0)
 			sys_yield();
-		CU_ASSERT_EQUAL(atomic_load_explicit(&steps, memory_order_seq_cst), 1);
-		wal_room_return(wal, 3 << 20);
+		hole_fill(wal, &hole);
 		sys_thread_join(thread);
+		wal_room_return(wal, rest);
 	}
+	CU_ASSERT_EQUAL(wal_durable_lsn(wal), wal_tail(wal));
 	expect_ids(0, 20);
 }
 
@@ -569,6 +598,7 @@ int main(void)
 		TEST(pads_are_skipped_by_the_reader),
 		TEST(waiting_beyond_the_tail_is_invalid),
 		TEST(a_flush_without_sync_moves_written_only),
+		TEST(the_rest_of_the_last_block_is_zero),
 		TEST(a_flush_of_nothing_is_fine),
 		TEST(a_flush_stops_at_a_hole_and_does_not_wait_for_it),
 		TEST(more_than_the_ring_is_too_big),

@@ -69,6 +69,19 @@ static void expect(struct expected want)
 	free(found);
 }
 
+static void seal_head(struct wal_segment_head *head)
+{
+	size_t from = offsetof(struct wal_segment_head, version);
+
+	head->crc = crc32c(0, (const uint8_t *)head + from, sizeof *head - from);
+}
+
+static void write_head(int fd, const struct wal_segment_head *head)
+{
+	for (uint64_t off = 0; off < WAL_HEADER_SIZE; off += WAL_BLOCK)
+		CU_ASSERT_EQUAL(pwrite(fd, head, sizeof *head, (off_t)off), (ssize_t)sizeof *head);
+}
+
 /* --- Plain use --- */
 
 static void an_empty_folder_is_an_empty_log(void)
@@ -399,6 +412,29 @@ static void the_log_of_a_life_whose_predecessor_is_missing_is_damage(void)
 	free(found);
 }
 
+static void a_record_across_the_named_end_of_its_life_is_damage(void)
+{
+	struct wal_segment_head head;
+	uint64_t ends[2];
+	int fd;
+
+	open_log();
+	ends[0] = record_put_durable(wal, 0, 100);
+	ends[1] = record_put_durable(wal, 1, 100);
+	close_log();
+	wal = fixture_reopen(fixture_config(), 0);
+	record_put_durable(wal, 2, 100);
+	close_log();
+	fd = segment_file(2);
+	CU_ASSERT_EQUAL(pread(fd, &head, sizeof head, 0), (ssize_t)sizeof head);
+	CU_ASSERT_EQUAL(head.prev_end_lsn, ends[1]);
+	head.prev_end_lsn = ends[1] - 16;
+	seal_head(&head);
+	write_head(fd, &head);
+	close(fd);
+	expect((struct expected){BWT_CORRUPT, 1, ends[0]});
+}
+
 /* The frames of one store's first life, pasted under the header of another's. */
 static void paste_other_incarnation(void)
 {
@@ -459,19 +495,6 @@ static void without_the_crc_wrong_bytes_would_be_read(void)
 }
 
 /* --- Hostile bytes --- */
-
-static void seal_head(struct wal_segment_head *head)
-{
-	size_t from = offsetof(struct wal_segment_head, version);
-
-	head->crc = crc32c(0, (const uint8_t *)head + from, sizeof *head - from);
-}
-
-static void write_head(int fd, const struct wal_segment_head *head)
-{
-	for (uint64_t off = 0; off < WAL_HEADER_SIZE; off += WAL_BLOCK)
-		CU_ASSERT_EQUAL(pwrite(fd, head, sizeof *head, (off_t)off), (ssize_t)sizeof *head);
-}
 
 static uint64_t odd_number(struct rng *rng)
 {
@@ -585,6 +608,7 @@ int main(void)
 		TEST(each_life_continues_the_log),
 		TEST(records_beyond_the_end_of_their_life_never_come_back),
 		TEST(the_log_of_a_life_whose_predecessor_is_missing_is_damage),
+		TEST(a_record_across_the_named_end_of_its_life_is_damage),
 		TEST(frames_of_another_incarnation_do_not_count),
 		TEST(without_the_incarnation_old_frames_would_come_back),
 		TEST(without_the_crc_wrong_bytes_would_be_read),

@@ -205,6 +205,24 @@ static void nothing_that_is_not_durable_is_released(void)
 	expect_ids(0, 0, 20);
 }
 
+static void a_full_segment_that_is_written_to_is_not_released(void)
+{
+	uint64_t border = WAL_BLOCK + SMALL_CAPACITY, id = 0;
+
+	open_log(WAL_SEGMENT_MIN);
+	while (wal_tail(wal) + 4096 < border)
+		record_put(wal, id++, 1000);
+	record_put_durable(wal, id++, (uint32_t)(border - wal_tail(wal) - sizeof(struct wal_frame)));
+	CU_ASSERT_EQUAL(wal_durable_lsn(wal), border);
+	CU_ASSERT_EQUAL(wal_release(wal, border), BWT_OK);
+	CU_ASSERT_EQUAL(file_size("0000000000000001.wal"), WAL_SEGMENT_MIN);
+	record_put_durable(wal, id++, 100);
+	expect_ids(0, 0, id);
+	CU_ASSERT_EQUAL(wal_release(wal, border), BWT_OK);
+	CU_ASSERT_EQUAL(file_size("0000000000000001.wal"), 0);
+	expect_ids(border, id - 1, 1);
+}
+
 static void spares_of_an_earlier_life_are_used_and_half_made_ones_removed(void)
 {
 	struct found *found;
@@ -547,6 +565,7 @@ int main(void)
 		TEST(released_segments_are_used_again_with_old_frames_inside),
 		TEST(at_most_four_spares_are_kept_and_the_largest_ones),
 		TEST(nothing_that_is_not_durable_is_released),
+		TEST(a_full_segment_that_is_written_to_is_not_released),
 		TEST(spares_of_an_earlier_life_are_used_and_half_made_ones_removed),
 		TEST(segments_of_dead_lives_go_with_the_end_of_their_life),
 		TEST(one_damaged_copy_of_any_header_costs_nothing),
