@@ -30,7 +30,8 @@
 #include "recovery/checkpointer.h"
 
 #define GATE_TIMEOUT_NS ((uint64_t)10 * 1000 * 1000)
-#define SPARSE_FACTOR 3u              /* extents of the newest image over its bytes, before all of it is rewritten */
+#define SPARSE_FACTOR                                                                              \
+	3u /* extents of the newest image over its bytes, before all of it is rewritten */
 #define SPARSE_SLACK (2 * EXTENT_SIZE) /* and this much more */
 
 static uint64_t divide_up(uint64_t value, uint64_t unit)
@@ -45,7 +46,8 @@ struct checkpointer *checkpointer_new(void)
 	if (checkpointer == NULL)
 		return NULL;
 	/* Never written to but for the slots there are: the rest is address space. */
-	checkpointer->chunks = malloc((size_t)EPOCH_SLOTS_MAX * CHUNK_KINDS * sizeof *checkpointer->chunks);
+	checkpointer->chunks =
+		malloc((size_t)EPOCH_SLOTS_MAX * CHUNK_KINDS * sizeof *checkpointer->chunks);
 	if (checkpointer->chunks != NULL)
 		return checkpointer;
 	free(checkpointer);
@@ -65,16 +67,20 @@ void checkpointer_free(struct checkpointer *checkpointer)
 
 void checkpointer_note(struct checkpointer *checkpointer, uint64_t allocated)
 {
-	atomic_store_explicit(&checkpointer->number, checkpointer->newest.number, memory_order_relaxed);
-	atomic_store_explicit(&checkpointer->start_lsn, checkpointer->newest.state.start_lsn, memory_order_relaxed);
+	atomic_store_explicit(&checkpointer->number, checkpointer->newest.number,
+	                      memory_order_relaxed);
+	atomic_store_explicit(&checkpointer->start_lsn, checkpointer->newest.state.start_lsn,
+	                      memory_order_relaxed);
 	atomic_store_explicit(&checkpointer->allocated, allocated, memory_order_relaxed);
 	atomic_store_explicit(&checkpointer->taken_ns, sys_now_ns(), memory_order_relaxed);
 }
 
-void checkpoint_state(const struct store *store, const struct checkpointer *checkpointer, struct checkpoint_state *state)
+void checkpoint_state(const struct store *store, const struct checkpointer *checkpointer,
+                      struct checkpoint_state *state)
 {
 	uint64_t tail = store_clock((struct store *)(uintptr_t)store);
-	uint64_t allocated = atomic_load_explicit(&store->extents.allocated_bytes, memory_order_relaxed);
+	uint64_t allocated =
+		atomic_load_explicit(&store->extents.allocated_bytes, memory_order_relaxed);
 	uint64_t at_cut = atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed);
 
 	state->number = atomic_load_explicit(&checkpointer->number, memory_order_relaxed);
@@ -150,7 +156,8 @@ static uint32_t note_chunks(struct store *store, struct image_chunk *chunks)
 		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
 
 		for (unsigned kind = 0; slot != NULL && kind < CHUNK_KINDS; kind++) {
-			uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_acquire);
+			uint64_t next =
+				atomic_load_explicit(&slot->chunk[kind].next, memory_order_acquire);
 
 			if (next != 0 && next != slot->chunk[kind].end)
 				chunks[count++] = (struct image_chunk){next, slot->chunk[kind].end};
@@ -172,7 +179,8 @@ static void note_state(struct store *store, struct checkpointer *checkpointer, s
 	state->value_file = vlog_next_segment(store->vlog);
 	segment_counts(store, state->segment_count);
 	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
-		state->open[kind] = atomic_load_explicit(&store->extents.open[kind], memory_order_acquire);
+		state->open[kind] =
+			atomic_load_explicit(&store->extents.open[kind], memory_order_acquire);
 	state->chunk_count = note_chunks(store, checkpointer->chunks);
 	for (struct named_tree *tree = store->trees; tree != NULL; tree = tree->next)
 		next->trees[i++].tree.keys = tree_keys(&tree->tree);
@@ -196,7 +204,8 @@ static int cut_take(struct store *store, struct checkpointer *checkpointer, stru
 	pthread_mutex_lock(store->trees_lock);
 	rc = note_trees(store, next);
 	if (rc == BWT_OK && !gate_close(&store->epoch, GATE_TIMEOUT_NS))
-		rc = error_set(BWT_BUSY, "checkpoint: a thread did not leave the writer gate in time");
+		rc = error_set(BWT_BUSY,
+		               "checkpoint: a thread did not leave the writer gate in time");
 	if (rc < 0) {
 		pthread_mutex_unlock(store->trees_lock);
 		return rc;
@@ -230,7 +239,8 @@ static int wait_durable(struct store *store, uint64_t lsn)
 	return rc;
 }
 
-static int lay_down(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot, struct image *next)
+static int lay_down(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
+                    struct image *next)
 {
 	struct image_writer writer = {
 		.store = store,
@@ -258,13 +268,14 @@ void checkpointer_fail(struct store *store, int rc)
 {
 	int healthy = 0;
 
-	if (atomic_compare_exchange_strong_explicit(&store->failure, &healthy, rc, memory_order_acq_rel,
-	                                            memory_order_relaxed))
+	if (atomic_compare_exchange_strong_explicit(&store->failure, &healthy, rc,
+	                                            memory_order_acq_rel, memory_order_relaxed))
 		store_say(store, LOG_CRIT, "the store is read-only from here on: %s", bwt_detail());
 }
 
 /* CP2. A failure here is final: what is on the disk is not known. */
-static int publish(struct store *store, struct checkpointer *checkpointer, const struct image *next, bool clean)
+static int publish(struct store *store, struct checkpointer *checkpointer, const struct image *next,
+                   bool clean)
 {
 	struct superblock super = {
 		.store_id = store->store_id,
@@ -318,13 +329,16 @@ static void release(struct store *store, struct checkpointer *checkpointer, stru
 	int rc;
 
 	if (checkpointer->older.number != 0) {
-		atomic_store_explicit(&store->extents.retained, checkpointer->older.interval, memory_order_release);
-		image_pool_release(&checkpointer->pool, &store->extents, slot, checkpointer->older.number);
+		atomic_store_explicit(&store->extents.retained, checkpointer->older.interval,
+		                      memory_order_release);
+		image_pool_release(&checkpointer->pool, &store->extents, slot,
+		                   checkpointer->older.number);
 		if (TEST_FAULT("checkpoint_release_early"))
 			lsn = checkpointer->newest.state.start_lsn;
 		rc = wal_release(store->wal, lsn);
 		if (rc < 0)
-			store_say(store, LOG_WARNING, "log files that are not needed any more stay: %s", bwt_detail());
+			store_say(store, LOG_WARNING,
+			          "log files that are not needed any more stay: %s", bwt_detail());
 		value_files_unlink(&checkpointer->values, store, checkpointer->older.number);
 	}
 	value_files_notice(&checkpointer->values, store, checkpointer->newest.number);
@@ -333,7 +347,8 @@ static void release(struct store *store, struct checkpointer *checkpointer, stru
 	TEST_YIELD("checkpoint_released");
 }
 
-int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot, bool clean)
+int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
+                    bool clean)
 {
 	struct image_pool_mark mark = image_pool_mark(&checkpointer->pool);
 	struct image next = {.number = checkpointer->last_number + 1};
@@ -359,7 +374,8 @@ int checkpoint_take(struct store *store, struct checkpointer *checkpointer, stru
 	rc = image_pool_use_all(&checkpointer->pool, NULL, &next);
 	BWT_CHECK(rc == BWT_OK);
 	advance(checkpointer, &next);
-	checkpointer_note(checkpointer, atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed));
+	checkpointer_note(checkpointer,
+	                  atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed));
 	atomic_fetch_add_explicit(&checkpointer->count, 1, memory_order_relaxed);
 	stats_add(&store->stats, slot->index, STAT_CHECKPOINT_COUNT, 1);
 	release(store, checkpointer, slot);

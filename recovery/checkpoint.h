@@ -23,7 +23,8 @@ struct checkpointer; /* knows the last two images; one per writable store */
  *          the next one; BWT_IO is final for the store)
  * Blocks:  on the disk
  */
-int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot, bool clean);
+int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
+                    bool clean);
 /** Log and arena bytes since the newest cut, its LSN, the number of checkpoints since open: for triggers and bwt_stat. */
 struct checkpoint_state {
 	uint64_t number;
@@ -33,7 +34,8 @@ struct checkpoint_state {
 	uint64_t allocated_bytes;
 	uint64_t taken_ns;
 };
-void checkpoint_state(const struct store *store, const struct checkpointer *checkpointer, struct checkpoint_state *state);
+void checkpoint_state(const struct store *store, const struct checkpointer *checkpointer,
+                      struct checkpoint_state *state);
 void checkpointer_free(struct checkpointer *checkpointer);
 
 #endif

@@ -24,18 +24,18 @@
 #include "mem/cow_table.h"
 #include "mem/epoch.h"
 
-enum image_table { /* stored: number of a table in an image */
+enum image_table {         /* stored: number of a table in an image */
 	IMAGE_MAPPING = 0, /* page id -> mapping word */
 	IMAGE_EXTENTS = 1, /* extent -> kind and live bytes; those of kind EXTENT_IMAGE mean nothing */
-	IMAGE_VALUES = 2,  /* value-log file -> live bytes */
+	IMAGE_VALUES = 2, /* value-log file -> live bytes */
 	IMAGE_TABLES = 3,
 };
 
-#define IMAGE_DIRECTORY_SEGMENTS 1024u     /* segments that one directory block lists */
-#define IMAGE_ROOT_BYTES_MAX (32u << 10)   /* payload bytes of one root part */
-#define IMAGE_ROOT_PARTS_MAX 65536u        /* 2 GiB of root: a million trees with the longest names */
+#define IMAGE_DIRECTORY_SEGMENTS 1024u   /* segments that one directory block lists */
+#define IMAGE_ROOT_BYTES_MAX (32u << 10) /* payload bytes of one root part */
+#define IMAGE_ROOT_PARTS_MAX 65536u      /* 2 GiB of root: a million trees with the longest names */
 #define IMAGE_TREES_MAX (1u << 20)
-#define IMAGE_VALUE_FILES_MAX (1u << 26)   /* numbers of value-log files: 4 EiB of 64 MiB each */
+#define IMAGE_VALUE_FILES_MAX (1u << 26) /* numbers of value-log files: 4 EiB of 64 MiB each */
 
 /** head.page of segments and directories: which table, which one of it. */
 static inline page_id image_block_name(enum image_table table, uint64_t number)
@@ -55,7 +55,7 @@ struct image_segment {          /* BLOCK_IMAGE_SEGMENT; size says how many words
 
 struct image_directory {        /* BLOCK_IMAGE_DIRECTORY; size says how many: the rest are 0 */
 	struct block_head head; /* 0x00 */
-	arena_off segments[];   /* 0x20  an even number, 2 to 1024; 0: all words of that segment are 0 */
+	arena_off segments[]; /* 0x20  an even number, 2 to 1024; 0: all words of that segment are 0 */
 };
 
 struct image_root {             /* BLOCK_IMAGE_ROOT; head.page: number of the part, from 0 */
@@ -67,17 +67,17 @@ struct image_root {             /* BLOCK_IMAGE_ROOT; head.page: number of the pa
 	uint8_t bytes[];        /* 0x38  zeroes up to head.size */
 };
 
-struct image_state {                     /* the store at the cut */
-	uint64_t start_lsn;              /* 0x00  the cut */
-	uint64_t next_page;              /* 0x08  page ids at or above were never used */
-	uint64_t extent_count;           /* 0x10  of the file */
-	uint64_t value_file;             /* 0x18  value-log files with larger numbers did not exist */
-	uint64_t open[CHUNK_KINDS];      /* 0x20  struct extents.open: extent << 32 | bytes handed out */
+struct image_state {                /* the store at the cut */
+	uint64_t start_lsn;         /* 0x00  the cut */
+	uint64_t next_page;         /* 0x08  page ids at or above were never used */
+	uint64_t extent_count;      /* 0x10  of the file */
+	uint64_t value_file;        /* 0x18  value-log files with larger numbers did not exist */
+	uint64_t open[CHUNK_KINDS]; /* 0x20  struct extents.open: extent << 32 | bytes handed out */
 	uint64_t segment_count[IMAGE_TABLES]; /* 0x38 */
-	uint32_t next_tree;              /* 0x50  tree ids at or above were never used */
-	uint32_t tree_count;             /* 0x54 */
-	uint32_t chunk_count;            /* 0x58 */
-	uint32_t reserved;               /* 0x5c  zero */
+	uint32_t next_tree;                   /* 0x50  tree ids at or above were never used */
+	uint32_t tree_count;                  /* 0x54 */
+	uint32_t chunk_count;                 /* 0x58 */
+	uint32_t reserved;                    /* 0x5c  zero */
 };
 
 struct image_chunk {    /* a chunk that was open at the cut: what lies in it is not in the image */

@@ -48,7 +48,8 @@ static bool other_usable(const struct superblocks *supers)
 {
 	int other = 1 - supers->newer;
 
-	return supers->rc[other] == BWT_OK && supers->super[other].store_id == supers->super[supers->newer].store_id &&
+	return supers->rc[other] == BWT_OK &&
+	       supers->super[other].store_id == supers->super[supers->newer].store_id &&
 	       supers->super[other].checkpoint != supers->super[supers->newer].checkpoint;
 }
 
@@ -60,7 +61,8 @@ int checkpoint_choose(struct store *store, struct loaded *loaded)
 	int rc;
 
 	if (!other_usable(supers))
-		store_say(store, LOG_WARNING, "one of the two superblocks cannot be used; the other one can");
+		store_say(store, LOG_WARNING,
+		          "one of the two superblocks cannot be used; the other one can");
 	rc = image_read(&store->arena, &supers->super[newer], &loaded->newest);
 	if (rc == BWT_OK) {
 		loaded->slot = (unsigned)newer;
@@ -68,7 +70,8 @@ int checkpoint_choose(struct store *store, struct loaded *loaded)
 			return BWT_OK;
 		rc = image_read(&store->arena, &supers->super[other], &loaded->older);
 		if (rc == BWT_CORRUPT)
-			store_say(store, LOG_WARNING, "the older checkpoint is damaged, the newer one is not: %s",
+			store_say(store, LOG_WARNING,
+			          "the older checkpoint is damaged, the newer one is not: %s",
 			          bwt_detail());
 		return rc == BWT_CORRUPT ? BWT_OK : rc;
 	}
@@ -122,7 +125,8 @@ static uint64_t extent_word(const struct store *store, extent_id id)
 
 static bool holds_data(uint64_t word)
 {
-	return extent_live(word) != 0 && extent_kind_of(word) >= EXTENT_DELTA && extent_kind_of(word) <= EXTENT_INNER;
+	return extent_live(word) != 0 && extent_kind_of(word) >= EXTENT_DELTA &&
+	       extent_kind_of(word) <= EXTENT_INNER;
 }
 
 static int contradiction(const struct image *image, const char *what, uint64_t off)
@@ -151,7 +155,8 @@ static int restore_chunks(struct store *store, const struct image *image)
 
 		if (state->open[kind] == 0)
 			continue;
-		if (rest > 0 && (extent_live(word) < rest || extent_kind_of(word) != (enum extent_kind)(kind + 1)))
+		if (rest > 0 && (extent_live(word) < rest ||
+		                 extent_kind_of(word) != (enum extent_kind)(kind + 1)))
 			return contradiction(image, "an open extent", extent_start(id));
 		extents_resume(&store->extents, (enum chunk_kind)kind, state->open[kind]);
 	}
@@ -186,7 +191,8 @@ static int restore_pool(struct store *store, const struct loaded *loaded, struct
 		extent_id id = pool->extents[i].id;
 
 		if (holds_data(extent_word(store, id)))
-			return contradiction(&loaded->newest, "an image beside data", extent_start(id));
+			return contradiction(&loaded->newest, "an image beside data",
+			                     extent_start(id));
 		extents_mark_image(&store->extents, id);
 	}
 	image_pool_fill(pool, loaded->newest.roots[0]);
@@ -205,7 +211,8 @@ static int restore_trees(struct store *store, const struct image *image)
 		if (tree == NULL)
 			return -ENOMEM;
 		memset(tree, 0, sizeof *tree);
-		tree_attach(&tree->tree, &store->env, named->tree.id, named->tree.root, named->tree.keys);
+		tree_attach(&tree->tree, &store->env, named->tree.id, named->tree.root,
+		            named->tree.keys);
 		tree->state = named->tree.state;
 		memcpy(tree->name, named->name, named->tree.name_size);
 		live += tree->state == CATALOG_LIVE && named->tree.id >= TREE_ID_FIRST;
@@ -220,14 +227,12 @@ static int restore_trees(struct store *store, const struct image *image)
 int checkpoint_restore(struct store *store, const struct loaded *loaded, struct image_pool *pool)
 {
 	const struct image *image = &loaded->newest;
-	struct image_pool scratch = {0};
 	int rc;
 
 	restore_tables(store, image);
 	rc = restore_chunks(store, image);
 	if (rc == BWT_OK)
-		rc = restore_pool(store, loaded, pool == NULL ? &scratch : pool);
-	image_pool_free(&scratch);
+		rc = restore_pool(store, loaded, pool);
 	if (rc < 0)
 		return rc;
 	if (loaded->older.number != 0)

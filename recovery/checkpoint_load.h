@@ -9,8 +9,8 @@
 
 struct superblocks { /* both slots as they were read */
 	struct superblock super[2];
-	int rc[2];            /* of superblock_read() */
-	int newer;            /* slot of the valid one with the larger number; -1: neither is valid */
+	int rc[2]; /* of superblock_read() */
+	int newer; /* slot of the valid one with the larger number; -1: neither is valid */
 	uint64_t last_number; /* largest number seen */
 };
 
@@ -18,7 +18,7 @@ struct loaded {
 	struct superblocks supers;
 	unsigned slot;       /* of the superblock whose image is used */
 	struct image newest; /* that image */
-	struct image older;  /* the other one; number 0: there is none that checks out, or nobody asked */
+	struct image older; /* the other one; number 0: there is none that checks out, or nobody asked */
 };
 
 /**
@@ -34,7 +34,7 @@ int superblocks_read(int fd, struct superblocks *supers);
 int checkpoint_choose(struct store *store, struct loaded *loaded);
 /**
  * checkpoint_restore - tables, extents and trees as of the chosen image's cut
- * @pool:   out: the extents of both images; NULL in a read-only store
+ * @pool:   out: the extents of both images
  * Returns: BWT_OK; BWT_CORRUPT: the image contradicts itself; -ENOMEM
  * Threads: alone
  */

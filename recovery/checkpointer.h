@@ -28,26 +28,26 @@ struct log_hooks { /* ctx of the log's callbacks */
 };
 
 struct checkpointer {
-	struct image newest;             /* the newest durable image; number 0: none yet */
-	struct {                         /* the one before; number 0: none */
+	struct image newest; /* the newest durable image; number 0: none yet */
+	struct {             /* the one before; number 0: none */
 		uint64_t number;
 		uint64_t start_lsn;
 		uint64_t interval;
 	} older;
-	unsigned super_slot;             /* where the newest superblock is */
-	uint64_t last_number;            /* largest checkpoint number ever seen (K2) */
+	unsigned super_slot;  /* where the newest superblock is */
+	uint64_t last_number; /* largest checkpoint number ever seen (K2) */
 	uint64_t created_ns;
 	struct image_pool pool;
 	uint64_t collected[IMAGE_TABLES]; /* segments [0, this) were collected since the newest cut (T3) */
-	bool whole[IMAGE_TABLES];        /* opening changed the table without touching it: share nothing */
-	struct image_chunk *chunks;      /* room for the chunks of all slots */
+	bool whole[IMAGE_TABLES]; /* opening changed the table without touching it: share nothing */
+	struct image_chunk *chunks; /* room for the chunks of all slots */
 	struct value_files values;
 	struct log_hooks hooks;
 	/* For checkpoint_state(): written by the checkpointer, read by anybody, relaxed. */
 	_Atomic(uint64_t) number;
 	_Atomic(uint64_t) count;
 	_Atomic(uint64_t) start_lsn;
-	_Atomic(uint64_t) allocated;     /* extents.allocated_bytes at the newest cut */
+	_Atomic(uint64_t) allocated; /* extents.allocated_bytes at the newest cut */
 	_Atomic(uint64_t) taken_ns;
 };
 

@@ -22,15 +22,15 @@ struct image_named { /* a tree at the cut */
 	char name[BWT_TREE_NAME_MAX + 1];
 };
 
-struct image { /* zeroed: no image, number 0 */
-	uint64_t number;   /* of the checkpoint */
+struct image {           /* zeroed: no image, number 0 */
+	uint64_t number; /* of the checkpoint */
 	uint64_t interval; /* that began with its cut; 0 and 1: it was there when the store was opened */
 	struct image_state state;
 	struct image_chunk *chunks; /* state.chunk_count */
 	struct image_named *trees;  /* state.tree_count */
 	struct image_blocks table[IMAGE_TABLES];
-	arena_off *roots;           /* one per part of the root */
-	uint32_t *root_sizes;       /* bytes of each */
+	arena_off *roots;     /* one per part of the root */
+	uint32_t *root_sizes; /* bytes of each */
 	unsigned root_count;
 };
 
@@ -62,8 +62,8 @@ int image_pool_use_all(struct image_pool *pool, const struct arena *arena, const
 /** image_pool_fill - go on filling the extent that @off lies in */
 void image_pool_fill(struct image_pool *pool, arena_off off);
 /** image_pool_take - @size bytes for a block of image @number. BWT_FULL, BWT_IO, -ENOMEM. Enters the gate. */
-int image_pool_take(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot, uint64_t size,
-                    uint64_t number, arena_off *off);
+int image_pool_take(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                    uint64_t size, uint64_t number, arena_off *off);
 struct image_pool_mark { /* the pool before an attempt */
 	unsigned count;
 	unsigned tail;
@@ -74,7 +74,8 @@ struct image_pool_mark image_pool_mark(const struct image_pool *pool);
 void image_pool_rewind(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
                        struct image_pool_mark mark);
 /** image_pool_release - give back the extents that only images older than @number need */
-void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot, uint64_t number);
+void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                        uint64_t number);
 /** image_pool_bytes - of the extents that image @number or newer ones use */
 uint64_t image_pool_bytes(const struct image_pool *pool, uint64_t number);
 
@@ -85,7 +86,7 @@ struct image_writer {
 	struct epoch_slot *slot;
 	struct image_pool *pool;
 	const struct image *base; /* the newest durable image, whose blocks may be shared */
-	struct image *next;       /* number, interval, state, chunks and trees are set: what the cut noted */
+	struct image *next; /* number, interval, state, chunks and trees are set: what the cut noted */
 	bool whole[IMAGE_TABLES]; /* share nothing of this table */
 	uint64_t *collected;      /* per table: segments [0, this) were collected since the cut */
 };
@@ -110,7 +111,7 @@ struct cow_table *image_cow_table(struct store *store, enum image_table table);
  */
 int image_read(const struct arena *arena, const struct superblock *super, struct image *image);
 /** image_segment_words - copy segment @segment to COW_SEGMENT_WORDS @words. @image was read by image_read() */
-void image_segment_words(const struct arena *arena, const struct image *image, enum image_table table,
-                         uint64_t segment, uint64_t *words);
+void image_segment_words(const struct arena *arena, const struct image *image,
+                         enum image_table table, uint64_t segment, uint64_t *words);
 
 #endif

@@ -86,7 +86,7 @@ static int pool_room(struct image_pool *pool)
 	unsigned capacity = pool->capacity == 0 ? 8 : pool->capacity * 2;
 	struct image_extent *fresh;
 
-	if (pool->count < pool->capacity)
+	if (pool->extents != NULL && pool->count < pool->capacity)
 		return 0;
 	fresh = realloc(pool->extents, capacity * sizeof *fresh);
 	if (fresh == NULL)
@@ -116,8 +116,8 @@ int image_pool_use(struct image_pool *pool, arena_off off, uint64_t size, uint64
 	return 0;
 }
 
-static int use_blocks(struct image_pool *pool, const struct arena *arena, const arena_off *offs, uint64_t count,
-                      uint64_t number)
+static int use_blocks(struct image_pool *pool, const struct arena *arena, const arena_off *offs,
+                      uint64_t count, uint64_t number)
 {
 	int rc = 0;
 
@@ -139,8 +139,8 @@ int image_pool_use_all(struct image_pool *pool, const struct arena *arena, const
 
 		rc = use_blocks(pool, arena, blocks->segments, blocks->segment_count, image->number);
 		if (rc == 0)
-			rc = use_blocks(pool, arena, blocks->directories, image_directories(blocks->segment_count),
-			                image->number);
+			rc = use_blocks(pool, arena, blocks->directories,
+			                image_directories(blocks->segment_count), image->number);
 	}
 	return rc;
 }
@@ -153,7 +153,8 @@ void image_pool_fill(struct image_pool *pool, arena_off off)
 }
 
 /* A fresh extent becomes the tail. */
-static int pool_extend(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot, uint64_t size)
+static int pool_extend(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                       uint64_t size, struct image_extent **tail)
 {
 	extent_id id;
 	int rc = pool_room(pool);
@@ -163,23 +164,23 @@ static int pool_extend(struct image_pool *pool, struct extents *extents, struct 
 	rc = extents_take_image(extents, slot, size, &id, 1);
 	if (rc < 0)
 		return rc;
-	pool->extents[pool->count++] = (struct image_extent){.id = id};
+	*tail = &pool->extents[pool->count++];
+	**tail = (struct image_extent){.id = id};
 	pool->tail = pool->count;
 	return 0;
 }
 
-int image_pool_take(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot, uint64_t size,
-                    uint64_t number, arena_off *off)
+int image_pool_take(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                    uint64_t size, uint64_t number, arena_off *off)
 {
 	struct image_extent *tail = pool->tail == 0 ? NULL : &pool->extents[pool->tail - 1];
-	int rc;
 
 	BWT_ASSERT(size <= EXTENT_SMALL_SIZE);
 	if (tail == NULL || extent_size(tail->id) - tail->end < size) {
-		rc = pool_extend(pool, extents, slot, size);
+		int rc = pool_extend(pool, extents, slot, size, &tail);
+
 		if (rc < 0)
 			return rc;
-		tail = &pool->extents[pool->tail - 1];
 	}
 	*off = extent_start(tail->id) + tail->end;
 	tail->end += size;
@@ -212,7 +213,8 @@ void image_pool_rewind(struct image_pool *pool, struct extents *extents, struct 
 		pool->extents[mark.tail - 1].end = mark.end;
 }
 
-void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot, uint64_t number)
+void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                        uint64_t number)
 {
 	unsigned kept = 0;
 	unsigned tail = 0;

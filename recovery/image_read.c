@@ -31,17 +31,20 @@ static uint64_t divide_up(uint64_t value, uint64_t unit)
 static int damaged(const struct image_reader *reader, arena_off off, const char *what)
 {
 	return error_set(BWT_CORRUPT, "arena: checkpoint %llu, offset %llu: %s",
-	                 (unsigned long long)reader->super->checkpoint, (unsigned long long)off, what);
+	                 (unsigned long long)reader->super->checkpoint, (unsigned long long)off,
+	                 what);
 }
 
 /* The block at @off, if it is one, whole, and the one that was asked for; else NULL. */
-static const struct block_head *block_find(const struct arena *arena, arena_off off, enum block_tag tag, uint64_t name)
+static const struct block_head *block_find(const struct arena *arena, arena_off off,
+                                           enum block_tag tag, uint64_t name)
 {
 	uint64_t size = arena_size(arena);
 	const struct block_head *block;
 	uint64_t room;
 
-	if (off % BLOCK_ALIGN != 0 || off < EXTENT_SMALL_SIZE || off >= size || size - off < sizeof *block)
+	if (off % BLOCK_ALIGN != 0 || off < EXTENT_SMALL_SIZE || off >= size ||
+	    size - off < sizeof *block)
 		return NULL;
 	room = extent_start(extent_of(off)) + extent_size(extent_of(off)) - off; /* B1 */
 	if (room > size - off)
@@ -53,14 +56,15 @@ static const struct block_head *block_find(const struct arena *arena, arena_off 
 /* ---- the root ---- */
 
 /* Part @part at @off to @root; NULL: it is not there. */
-static const struct image_root *root_part(const struct image_reader *reader, arena_off off, uint32_t size,
-                                          unsigned part)
+static const struct image_root *root_part(const struct image_reader *reader, arena_off off,
+                                          uint32_t size, unsigned part)
 {
 	const struct block_head *block = block_find(reader->arena, off, BLOCK_IMAGE_ROOT, part);
 	const struct image_root *root = (const struct image_root *)block;
 
-	if (block == NULL || block->size != size || size < sizeof *root || root->bytes_size > size - sizeof *root ||
-	    root->bytes_size > IMAGE_ROOT_BYTES_MAX || root->checkpoint != reader->super->checkpoint)
+	if (block == NULL || block->size != size || size < sizeof *root ||
+	    root->bytes_size > size - sizeof *root || root->bytes_size > IMAGE_ROOT_BYTES_MAX ||
+	    root->checkpoint != reader->super->checkpoint)
 		return NULL;
 	return root;
 }
@@ -138,9 +142,9 @@ static int state_check(const struct image_reader *reader)
 
 	if (state->start_lsn != reader->super->start_lsn || state->start_lsn % 16 != 0)
 		return damaged(reader, reader->super->root, "its cut is not that of the superblock");
-	if (state->next_page == 0 || state->next_page > pages_max(reader->arena) || state->extent_count > extents ||
-	    state->value_file >= IMAGE_VALUE_FILES_MAX || state->tree_count > IMAGE_TREES_MAX ||
-	    state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS)
+	if (state->next_page == 0 || state->next_page > pages_max(reader->arena) ||
+	    state->extent_count > extents || state->value_file >= IMAGE_VALUE_FILES_MAX ||
+	    state->tree_count > IMAGE_TREES_MAX || state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS)
 		return damaged(reader, reader->super->root, "a count in its root is out of range");
 	if (state->segment_count[IMAGE_MAPPING] != divide_up(state->next_page, COW_SEGMENT_WORDS) ||
 	    state->segment_count[IMAGE_EXTENTS] != divide_up(state->extent_count, COW_SEGMENT_WORDS) ||
@@ -157,7 +161,7 @@ static int chunks_decode(struct image_reader *reader, struct bytes_reader *bytes
 
 	if (from == NULL)
 		return damaged(reader, reader->super->root, "its root is too short");
-	image->chunks = malloc(size + 1);
+	image->chunks = calloc(1, size + 1);
 	if (image->chunks == NULL)
 		return -ENOMEM;
 	memcpy(image->chunks, from, size);
@@ -169,7 +173,8 @@ static int chunks_decode(struct image_reader *reader, struct bytes_reader *bytes
 		    chunk->next >= arena_size(reader->arena) || id >= image->state.extent_count ||
 		    chunk->end < chunk->next + sizeof(struct block_head) ||
 		    chunk->end > extent_start(id) + extent_size(id))
-			return damaged(reader, reader->super->root, "a chunk in its root is out of range");
+			return damaged(reader, reader->super->root,
+			               "a chunk in its root is out of range");
 	}
 	return BWT_OK;
 }
@@ -191,13 +196,15 @@ static int trees_decode(struct image_reader *reader, struct bytes_reader *bytes)
 			return damaged(reader, reader->super->root, "its root is too short");
 		memcpy(&named->tree, from, sizeof named->tree);
 		name = named->tree.name_size > BWT_TREE_NAME_MAX
-		           ? NULL
-		           : bytes_take(bytes, divide_up(named->tree.name_size, 8) * 8);
+		               ? NULL
+		               : bytes_take(bytes, divide_up(named->tree.name_size, 8) * 8);
 		if (name == NULL || memchr(name, '\0', named->tree.name_size) != NULL)
-			return damaged(reader, reader->super->root, "a tree's name in its root is wrong");
+			return damaged(reader, reader->super->root,
+			               "a tree's name in its root is wrong");
 		memcpy(named->name, name, named->tree.name_size);
-		if (named->tree.id == 0 || named->tree.id >= state->next_tree || named->tree.root == 0 ||
-		    named->tree.root >= state->next_page || named->tree.keys > INT64_MAX ||
+		if (named->tree.id == 0 || named->tree.id >= state->next_tree ||
+		    named->tree.root == 0 || named->tree.root >= state->next_page ||
+		    named->tree.keys > INT64_MAX ||
 		    (named->tree.state != CATALOG_LIVE && named->tree.state != CATALOG_DROPPING))
 			return damaged(reader, reader->super->root, "a tree in its root is wrong");
 	}
@@ -248,16 +255,19 @@ static bool mapping_word_ok(const struct image_reader *reader, uint64_t word)
 	if (mapping_mark(word) == MAPPING_DROPPED)
 		return head == 0;
 	return mapping_mark(word) == MAPPING_PAGE && mapping_chain(word) <= DELTA_CHAIN_MAX &&
-	       head >= EXTENT_SMALL_SIZE && head <= arena_size(reader->arena) - sizeof(struct block_head);
+	       head >= EXTENT_SMALL_SIZE &&
+	       head <= arena_size(reader->arena) - sizeof(struct block_head);
 }
 
 static bool extent_word_ok(extent_id id, uint64_t word)
 {
 	return extent_live(word) <= extent_size(id) && extent_live(word) % BLOCK_ALIGN == 0 &&
-	       extent_kind_of(word) <= EXTENT_SUPER && (id == 0) == (extent_kind_of(word) == EXTENT_SUPER);
+	       extent_kind_of(word) <= EXTENT_SUPER &&
+	       (id == 0) == (extent_kind_of(word) == EXTENT_SUPER);
 }
 
-static int words_check(const struct image_reader *reader, enum image_table table, uint64_t segment, arena_off off)
+static int words_check(const struct image_reader *reader, enum image_table table, uint64_t segment,
+                       arena_off off)
 {
 	const struct block_head *block = arena_at(reader->arena, off);
 	const uint64_t *words = (const uint64_t *)(block + 1);
@@ -313,15 +323,16 @@ static int table_read(const struct image_reader *reader, enum image_table table)
 
 		if (off == 0)
 			continue;
-		if (block_find(reader->arena, off, BLOCK_IMAGE_SEGMENT, image_block_name(table, s)) == NULL)
+		if (block_find(reader->arena, off, BLOCK_IMAGE_SEGMENT,
+		               image_block_name(table, s)) == NULL)
 			return damaged(reader, off, "not its segment");
 		rc = words_check(reader, table, s, off);
 	}
 	return rc;
 }
 
-void image_segment_words(const struct arena *arena, const struct image *image, enum image_table table,
-                         uint64_t segment, uint64_t *words)
+void image_segment_words(const struct arena *arena, const struct image *image,
+                         enum image_table table, uint64_t segment, uint64_t *words)
 {
 	const struct image_blocks *blocks = &image->table[table];
 	arena_off off = segment < blocks->segment_count ? blocks->segments[segment] : 0;
@@ -347,7 +358,7 @@ static int whole_check(const struct image_reader *reader)
 {
 	const struct image *image = reader->image;
 	const struct image_state *state = &image->state;
-	unsigned fixed = 0;
+	unsigned main_trees = 0, catalogues = 0;
 
 	if (extent_kind_of(image_word(reader, IMAGE_EXTENTS, 0)) != EXTENT_SUPER)
 		return damaged(reader, reader->super->root, "the superblocks' extent is not marked");
@@ -355,18 +366,24 @@ static int whole_check(const struct image_reader *reader)
 		uint64_t id = state->open[kind] >> 32;
 		uint64_t used = (uint32_t)state->open[kind];
 
-		if (state->open[kind] != 0 && (id == 0 || id >= state->extent_count ||
-		                               used > extent_size((extent_id)id) || used % BLOCK_ALIGN != 0))
-			return damaged(reader, reader->super->root, "an open extent in its root is wrong");
+		if (state->open[kind] != 0 &&
+		    (id == 0 || id >= state->extent_count || used > extent_size((extent_id)id) ||
+		     used % BLOCK_ALIGN != 0))
+			return damaged(reader, reader->super->root,
+			               "an open extent in its root is wrong");
 	}
 	for (uint32_t i = 0; i < state->tree_count; i++) {
 		const struct image_tree *tree = &image->trees[i].tree;
 
-		fixed += tree->id == TREE_ID_CATALOG || tree->id == TREE_ID_MAIN;
+		main_trees += tree->id == TREE_ID_MAIN && tree->state == CATALOG_LIVE;
+		catalogues += tree->id == TREE_ID_CATALOG && tree->state == CATALOG_LIVE;
 		if (tree->state == CATALOG_LIVE && image_word(reader, IMAGE_MAPPING, tree->root) == 0)
 			return damaged(reader, reader->super->root, "a tree has no root page");
 	}
-	return fixed == 2 ? BWT_OK : damaged(reader, reader->super->root, "the main tree or the catalogue is missing");
+	if (main_trees != 1 || catalogues != 1)
+		return damaged(reader, reader->super->root,
+		               "the main tree or the catalogue is missing");
+	return BWT_OK;
 }
 
 int image_read(const struct arena *arena, const struct superblock *super, struct image *image)
@@ -379,7 +396,8 @@ int image_read(const struct arena *arena, const struct superblock *super, struct
 
 	if (super->checkpoint == 0 || super->arena_size > arena_size(arena))
 		return error_set(BWT_CORRUPT, "arena: %llu bytes long, checkpoint %llu needs %llu",
-		                 (unsigned long long)arena_size(arena), (unsigned long long)super->checkpoint,
+		                 (unsigned long long)arena_size(arena),
+		                 (unsigned long long)super->checkpoint,
 		                 (unsigned long long)super->arena_size);
 	rc = root_gather(&reader, &bytes, &size);
 	if (rc == BWT_OK)

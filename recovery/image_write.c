@@ -35,10 +35,11 @@ struct cow_table *image_cow_table(struct store *store, enum image_table table)
 /* ---- blocks ---- */
 
 /* A block of @size bytes in the image, its head filled in; to be finished by block_finish(). */
-static int block_begin(struct image_writer *writer, enum block_tag tag, uint64_t name, uint64_t size,
-                       struct block_head **block, arena_off *off)
+static int block_begin(struct image_writer *writer, enum block_tag tag, uint64_t name,
+                       uint64_t size, struct block_head **block, arena_off *off)
 {
-	int rc = image_pool_take(writer->pool, &writer->store->extents, writer->slot, size, writer->next->number, off);
+	int rc = image_pool_take(writer->pool, &writer->store->extents, writer->slot, size,
+	                         writer->next->number, off);
 
 	if (rc < 0)
 		return rc;
@@ -58,8 +59,8 @@ static void block_finish(struct image_writer *writer, struct block_head *block)
 }
 
 /* A block of 64-bit words, trailing zero pairs left out; none at all when every word is 0. */
-static int words_write(struct image_writer *writer, enum block_tag tag, uint64_t name, const uint64_t *words,
-                       uint64_t count, arena_off *off)
+static int words_write(struct image_writer *writer, enum block_tag tag, uint64_t name,
+                       const uint64_t *words, uint64_t count, arena_off *off)
 {
 	struct block_head *block;
 	int rc;
@@ -69,7 +70,8 @@ static int words_write(struct image_writer *writer, enum block_tag tag, uint64_t
 	*off = 0;
 	if (count == 0)
 		return 0;
-	rc = block_begin(writer, tag, name, sizeof *block + round_up(count, 2) * sizeof *words, &block, off);
+	rc = block_begin(writer, tag, name, sizeof *block + round_up(count, 2) * sizeof *words,
+	                 &block, off);
 	if (rc < 0)
 		return rc;
 	memcpy(block + 1, words, count * sizeof *words);
@@ -106,17 +108,19 @@ static int segments_write(struct image_writer *writer, enum image_table table)
 		for (unsigned i = 0; table == IMAGE_MAPPING && dirty && i < COW_SEGMENT_WORDS; i++)
 			words[i] = mapping_stored(words[i]);
 		if (dirty)
-			rc = words_write(writer, BLOCK_IMAGE_SEGMENT, image_block_name(table, s), words,
-			                 COW_SEGMENT_WORDS, &blocks->segments[s]);
+			rc = words_write(writer, BLOCK_IMAGE_SEGMENT, image_block_name(table, s),
+			                 words, COW_SEGMENT_WORDS, &blocks->segments[s]);
 		else
-			blocks->segments[s] =
-			    s < base->table[table].segment_count ? base->table[table].segments[s] : 0;
+			blocks->segments[s] = s < base->table[table].segment_count
+			                              ? base->table[table].segments[s]
+			                              : 0;
 	}
 	return rc;
 }
 
 /* Does the base image have directory @d as it is to be? */
-static bool directory_same(const struct image_blocks *base, const struct image_blocks *next, uint64_t d)
+static bool directory_same(const struct image_blocks *base, const struct image_blocks *next,
+                           uint64_t d)
 {
 	uint64_t from = d * IMAGE_DIRECTORY_SEGMENTS;
 
@@ -146,8 +150,8 @@ static int directories_write(struct image_writer *writer, enum image_table table
 		}
 		if (count > IMAGE_DIRECTORY_SEGMENTS)
 			count = IMAGE_DIRECTORY_SEGMENTS;
-		rc = words_write(writer, BLOCK_IMAGE_DIRECTORY, image_block_name(table, d), blocks->segments + from,
-		                 count, &blocks->directories[d]);
+		rc = words_write(writer, BLOCK_IMAGE_DIRECTORY, image_block_name(table, d),
+		                 blocks->segments + from, count, &blocks->directories[d]);
 	}
 	return rc;
 }
@@ -195,7 +199,8 @@ static void root_encode(const struct image *image, uint8_t *to)
 }
 
 /* One part; the next one is there already. */
-static int root_part_write(struct image_writer *writer, unsigned part, const uint8_t *bytes, size_t size)
+static int root_part_write(struct image_writer *writer, unsigned part, const uint8_t *bytes,
+                           size_t size)
 {
 	struct image *next = writer->next;
 	size_t block_size = round_up(sizeof(struct image_root) + size, BLOCK_ALIGN);
@@ -270,7 +275,9 @@ uint64_t image_bytes(const struct image *image)
 		const struct image_blocks *blocks = &image->table[t];
 
 		for (uint64_t s = 0; s < blocks->segment_count; s++)
-			bytes += blocks->segments[s] == 0 ? 0 : sizeof(struct image_segment) + COW_SEGMENT_WORDS * 8;
+			bytes += blocks->segments[s] == 0
+			                 ? 0
+			                 : sizeof(struct image_segment) + COW_SEGMENT_WORDS * 8;
 		bytes += image_directories(blocks->segment_count) *
 		         (sizeof(struct image_directory) + IMAGE_DIRECTORY_SEGMENTS * 8);
 	}

@@ -26,7 +26,7 @@
 #include "sys/file.h"
 #include "txn/commit.h"
 
-#define PAGE_BYTES_LEAST 512u          /* ids for pages of this average size, if the whole arena is used */
+#define PAGE_BYTES_LEAST 512u /* ids for pages of this average size, if the whole arena is used */
 #define PAGES_LEAST ((uint64_t)1 << 20)
 
 struct opening { /* what the steps hand on */
@@ -35,7 +35,7 @@ struct opening { /* what the steps hand on */
 	struct epoch_slot *slot;
 	struct loaded loaded;
 	struct replayed replayed;
-	struct checkpointer *checkpointer; /* NULL: read-only */
+	struct checkpointer *checkpointer; /* read-only: not handed out */
 };
 
 /* ---- wiring ---- */
@@ -84,7 +84,8 @@ static uint64_t page_capacity(const struct store *store, uint64_t next_page)
 static int map_arena(struct opening *opening)
 {
 	struct store *store = opening->store;
-	int rc = arena_open(&store->arena, store->arena_fd, opening->config->max_size, store->readonly);
+	int rc = arena_open(&store->arena, store->arena_fd, opening->config->max_size,
+	                    store->readonly);
 
 	if (rc == BWT_OK && opening->config->catch_sigbus)
 		rc = sys_map_catch_faults(&store->arena.map, &store->faulted);
@@ -100,7 +101,8 @@ static int wire(struct opening *opening, uint64_t next_page)
 	if (rc == BWT_OK)
 		rc = extents_init(&store->extents, &store->arena, &store->epoch, &store->interval);
 	if (rc == BWT_OK)
-		rc = mapping_init(&store->mapping, &store->epoch, page_capacity(store, next_page), &store->interval);
+		rc = mapping_init(&store->mapping, &store->epoch, page_capacity(store, next_page),
+		                  &store->interval);
 	if (rc == BWT_OK)
 		rc = cow_init(&store->vlog_live, IMAGE_VALUE_FILES_MAX, &store->interval);
 	if (rc < 0)
@@ -162,7 +164,8 @@ static int open_log(struct opening *opening)
 		.ctx = &checkpointer->hooks,
 	};
 
-	checkpointer->hooks = (struct log_hooks){store, config->durable_moved, config->want_flush, config->wal_ctx};
+	checkpointer->hooks = (struct log_hooks){store, config->durable_moved, config->want_flush,
+	                                         config->wal_ctx};
 	return wal_open(&wal, &store->wal);
 }
 
@@ -238,7 +241,6 @@ static int load(struct opening *opening)
 {
 	struct store *store = opening->store;
 	struct loaded *loaded = &opening->loaded;
-	struct checkpointer *checkpointer = opening->checkpointer;
 	int rc = BWT_OK;
 
 	if (!store->readonly)
@@ -254,7 +256,7 @@ static int load(struct opening *opening)
 	if (rc == BWT_OK)
 		rc = wire(opening, loaded->newest.state.next_page);
 	if (rc == BWT_OK)
-		rc = checkpoint_restore(store, loaded, checkpointer == NULL ? NULL : &checkpointer->pool);
+		rc = checkpoint_restore(store, loaded, &opening->checkpointer->pool);
 	TEST_YIELD("recover_loaded");
 	return rc;
 }
@@ -290,14 +292,16 @@ static int finish_drops(struct opening *opening)
 	pthread_mutex_unlock(store->trees_lock);
 	if (rc == BWT_OK || rc == BWT_CORRUPT || rc == BWT_IO)
 		return rc;
-	store_say(store, LOG_NOTICE, "a dropped tree keeps its space until the next opening: %s", bwt_strerror(rc));
+	store_say(store, LOG_NOTICE, "a dropped tree keeps its space until the next opening: %s",
+	          bwt_strerror(rc));
 	return BWT_OK;
 }
 
 /* RC3: the next opening need not do it all again, and both images are whole again. */
 static int last_checkpoint(struct opening *opening, bool needed)
 {
-	int rc = needed ? checkpoint_take(opening->store, opening->checkpointer, opening->slot, false) : BWT_OK;
+	int rc = needed ? checkpoint_take(opening->store, opening->checkpointer, opening->slot, false)
+	                : BWT_OK;
 
 	if (rc != BWT_FULL && rc != BWT_BUSY && rc != -ENOMEM)
 		return rc;
@@ -343,7 +347,8 @@ static void store_init(struct store *store, const struct recover_config *config)
 
 	memset(store, 0, sizeof *store);
 	store->trees_lock = trees_lock;
-	store->dir_fd = store->wal_dir_fd = store->vlog_dir_fd = store->lock_fd = store->arena_fd = -1;
+	store->dir_fd = store->wal_dir_fd = store->vlog_dir_fd = store->lock_fd = store->arena_fd =
+		-1;
 	atomic_init(&store->interval, 1);
 	store->readonly = config->readonly;
 	store->durability = config->durability;
@@ -354,25 +359,28 @@ static void store_init(struct store *store, const struct recover_config *config)
 	store->ctx = config->ctx;
 }
 
-int recover_open(struct store *store, const struct recover_config *config, struct checkpointer **checkpointer)
+int recover_open(struct store *store, const struct recover_config *config,
+                 struct checkpointer **checkpointer)
 {
 	struct opening opening = {.store = store, .config = config};
 	bool is_new = false;
 	int rc;
 
 	store_init(store, config);
+	opening.checkpointer = checkpointer_new();
+	if (opening.checkpointer == NULL)
+		return -ENOMEM;
 	rc = store_files_open(store, config, &is_new);
-	if (rc == BWT_OK && !config->readonly) {
-		opening.checkpointer = checkpointer_new();
-		if (opening.checkpointer == NULL)
-			rc = -ENOMEM;
-	}
 	if (rc == BWT_OK)
 		rc = is_new ? create(&opening) : recover(&opening);
 	loaded_free(&opening.loaded);
 	if (rc < 0) {
 		recover_close(store, opening.checkpointer);
 		return rc;
+	}
+	if (config->readonly) {
+		checkpointer_free(opening.checkpointer);
+		opening.checkpointer = NULL;
 	}
 	*checkpointer = opening.checkpointer;
 	return BWT_OK;

@@ -15,10 +15,10 @@
 
 struct recover_config {
 	const char *path;
-	bool create;           /* make it if the directory is absent, empty, or holds only a creation cut off */
-	bool exclusive;        /* with create: BWT_EXISTS if it is a store already */
-	bool readonly;         /* write nothing: recover in a private mapping */
-	bool plain;            /* no io_uring */
+	bool create; /* make it if the directory is absent, empty, or holds only a creation cut off */
+	bool exclusive; /* with create: BWT_EXISTS if it is a store already */
+	bool readonly;  /* write nothing: recover in a private mapping */
+	bool plain;     /* no io_uring */
 	bool catch_sigbus;
 	int durability;
 	uint64_t max_size;
@@ -40,7 +40,8 @@ struct recover_config {
  * @checkpointer: out; NULL in a read-only store
  * Returns: BWT_OK; the codes of bwt_open() (api.md "Open"); on failure everything is undone and closed
  */
-int recover_open(struct store *store, const struct recover_config *config, struct checkpointer **checkpointer);
+int recover_open(struct store *store, const struct recover_config *config,
+                 struct checkpointer **checkpointer);
 /** Undo of recover_open(): no thread is inside; takes no checkpoint. */
 void recover_close(struct store *store, struct checkpointer *checkpointer);
 

@@ -20,7 +20,7 @@
 #include "log/wal_reader.h"
 #include "txn/commit.h"
 
-#define REPORT_RECORDS 4096u  /* records between looks at the clock of the progress bar */
+#define REPORT_RECORDS 4096u   /* records between looks at the clock of the progress bar */
 #define RECLAIM_RECORDS 65536u /* between rounds of taking back what died on the way */
 
 struct replay {
@@ -34,7 +34,8 @@ struct replay {
 
 static int nonsense(const struct wal_record *record, const char *what)
 {
-	return error_set(BWT_CORRUPT, "wal: record at LSN %llu: %s", (unsigned long long)record->lsn, what);
+	return error_set(BWT_CORRUPT, "wal: record at LSN %llu: %s",
+	                 (unsigned long long)record->lsn, what);
 }
 
 static struct named_tree *find_tree(struct replay *replay, uint32_t id)
@@ -57,7 +58,9 @@ static int check_value(struct replay *replay, const void *value)
 		replay->values_synced = true;
 	}
 	memcpy(&ref, value, sizeof ref);
-	rc = ref.segment >= replay->store->vlog_live.capacity ? BWT_CORRUPT : vlog_check(replay->store->vlog, &ref);
+	rc = ref.segment >= replay->store->vlog_live.capacity
+	             ? BWT_CORRUPT
+	             : vlog_check(replay->store->vlog, &ref);
 	return rc == BWT_CORRUPT ? wal_reader_reject(replay->reader) : rc;
 }
 
@@ -78,7 +81,8 @@ static int apply_op(struct replay *replay, const struct wal_record *record)
 	key = bytes_take(&bytes, op.key_size);
 	value = bytes_take(&bytes, op.value_size);
 	if (key == NULL || value == NULL || (op.flags & ~(VERSION_TOMBSTONE | VERSION_VLOG)) != 0 ||
-	    ((op.flags & VERSION_TOMBSTONE) != 0 && (op.value_size != 0 || (op.flags & VERSION_VLOG) != 0)))
+	    ((op.flags & VERSION_TOMBSTONE) != 0 &&
+	     (op.value_size != 0 || (op.flags & VERSION_VLOG) != 0)))
 		return nonsense(record, "not an operation");
 	tree = find_tree(replay, op.tree);
 	if (tree == NULL || tree->state != CATALOG_LIVE || op.tree == TREE_ID_CATALOG)
@@ -89,8 +93,8 @@ static int apply_op(struct replay *replay, const struct wal_record *record)
 		rc = check_value(replay, value);
 	if (rc < 0)
 		return rc;
-	return commit_replay(replay->store, &tree->tree, (struct bwt_slice){key, op.key_size}, op.flags, value,
-	                     op.value_size, record->lsn);
+	return commit_replay(replay->store, &tree->tree, (struct bwt_slice){key, op.key_size},
+	                     op.flags, value, op.value_size, record->lsn);
 }
 
 /* WAL_TREE_CREATE, WAL_TREE_DROP: u32 id, then the name, then zeroes. */
@@ -177,11 +181,13 @@ int replay_log(struct store *store, uint64_t start_lsn, struct replayed *replaye
 	int rc;
 
 	store->readonly_tail = start_lsn;
-	rc = wal_reader_open(store->wal_dir_fd, store->store_id, start_lsn, store->readonly, &replay.reader);
+	rc = wal_reader_open(store->wal_dir_fd, store->store_id, start_lsn, store->readonly,
+	                     &replay.reader);
 	if (rc < 0)
 		return rc;
 	rc = replay_all(&replay);
-	wal_reader_end(replay.reader, &replayed->end_lsn, &replayed->incarnation, &replayed->last_seq);
+	wal_reader_end(replay.reader, &replayed->end_lsn, &replayed->incarnation,
+	               &replayed->last_seq);
 	wal_reader_close(replay.reader);
 	if (rc == BWT_OK && replayed->last_seq == 0)
 		rc = error_set(BWT_CORRUPT, "wal: there is no log segment, so LSN %llu is not there",

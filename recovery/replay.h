@@ -8,8 +8,8 @@
 #include "txn/store.h"
 
 struct replayed {
-	uint64_t records;     /* operations done again */
-	uint64_t end_lsn;     /* where the log ends, for wal_config */
+	uint64_t records; /* operations done again */
+	uint64_t end_lsn; /* where the log ends, for wal_config */
 	uint32_t incarnation;
 	uint64_t last_seq;
 };

@@ -60,7 +60,8 @@ static int survey(int dir_fd, const struct recover_config *config, struct conten
 	if (contents->arena)
 		return BWT_OK;
 	if (!config->create)
-		return error_set(BWT_INVALID, "%s is not a store: it has no file \"" ARENA_NAME "\"", config->path);
+		return error_set(BWT_INVALID, "%s is not a store: it has no file \"" ARENA_NAME "\"",
+		                 config->path);
 	if (contents->other || (contents->logs && !contents->arena_new))
 		return error_set(BWT_INVALID, "%s is neither a store nor empty", config->path);
 	return BWT_OK;
@@ -110,7 +111,7 @@ static int open_log_dir(int dir_fd, const char *name, int *out)
 
 int store_files_open(struct store *store, const struct recover_config *config, bool *create)
 {
-	struct contents contents;
+	struct contents contents = {0};
 	int rc;
 
 	if (config->readonly && config->create)
@@ -128,7 +129,8 @@ int store_files_open(struct store *store, const struct recover_config *config, b
 	*create = !contents.arena;
 	if (!contents.arena)
 		return BWT_OK;
-	rc = sys_file_open(store->dir_fd, ARENA_NAME, store->readonly ? SYS_RDONLY : 0, &store->arena_fd);
+	rc = sys_file_open(store->dir_fd, ARENA_NAME, store->readonly ? SYS_RDONLY : 0,
+	                   &store->arena_fd);
 	if (rc == BWT_OK)
 		rc = open_log_dir(store->dir_fd, WAL_NAME, &store->wal_dir_fd);
 	if (rc == BWT_OK)
@@ -186,7 +188,8 @@ void store_files_undo(struct store *store)
 void store_files_close(struct store *store)
 {
 	/* The lock goes last. */
-	int *fds[] = {&store->arena_fd, &store->wal_dir_fd, &store->vlog_dir_fd, &store->dir_fd, &store->lock_fd};
+	int *fds[] = {&store->arena_fd, &store->wal_dir_fd, &store->vlog_dir_fd, &store->dir_fd,
+	              &store->lock_fd};
 
 	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
 		sys_file_close(*fds[i]);

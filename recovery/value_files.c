@@ -27,7 +27,9 @@ static uint64_t lowest_hold(struct store *store)
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
-		uint64_t hold = slot == NULL ? 0 : atomic_load_explicit(&slot->value_hold, memory_order_seq_cst);
+		uint64_t hold =
+			slot == NULL ? 0
+				     : atomic_load_explicit(&slot->value_hold, memory_order_seq_cst);
 
 		if (hold != 0 && hold < lowest)
 			lowest = hold;
@@ -105,7 +107,8 @@ void value_files_unlink(struct value_files *values, struct store *store, uint64_
 		}
 		rc = vlog_unlink(store->vlog, dead.file);
 		if (rc < 0)
-			store_say(store, LOG_WARNING, "a value-log file that is not needed any more stays: %s",
+			store_say(store, LOG_WARNING,
+			          "a value-log file that is not needed any more stays: %s",
 			          bwt_detail());
 	}
 	values->count = kept;

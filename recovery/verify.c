@@ -34,9 +34,9 @@ struct verifier {
 	uint64_t page_count;   /* ids below it were used */
 	uint64_t *extent_live; /* bytes reached, per extent */
 	uint64_t extent_count;
-	uint64_t *value_live;  /* bytes referred to, per value-log file */
+	uint64_t *value_live; /* bytes referred to, per value-log file */
 	uint64_t value_count;
-	uint64_t pages;        /* reached so far, for progress */
+	uint64_t pages;                /* reached so far, for progress */
 	const struct named_tree *tree; /* that is being walked */
 };
 
@@ -50,13 +50,15 @@ static void add(struct verify_report *report, struct bwt_finding finding)
 		report->report(report->ctx, &finding);
 }
 
-static void say(struct verify_report *report, enum bwt_severity severity, const char *file, uint64_t off, uint64_t page,
-                const char *format, ...) __attribute__((format(printf, 6, 7)));
+static void say(struct verify_report *report, enum bwt_severity severity, const char *file,
+                uint64_t off, uint64_t page, const char *format, ...)
+	__attribute__((format(printf, 6, 7)));
 
-static void say(struct verify_report *report, enum bwt_severity severity, const char *file, uint64_t off, uint64_t page,
-                const char *format, ...)
+static void say(struct verify_report *report, enum bwt_severity severity, const char *file,
+                uint64_t off, uint64_t page, const char *format, ...)
 {
-	struct bwt_finding finding = {.severity = (int)severity, .file = file, .offset = off, .page = page};
+	struct bwt_finding finding = {
+		.severity = (int)severity, .file = file, .offset = off, .page = page};
 	char text[512];
 	va_list arguments;
 
@@ -103,8 +105,9 @@ static bool reach(void *ctx, page_id page)
 		return false;
 	verifier->reached[page / 8] |= bit;
 	if (++verifier->pages % REPORT_PAGES == 0 && verifier->store->progress != NULL)
-		verifier->store->progress(verifier->store->ctx, "verify", verifier->pages,
-		                          atomic_load_explicit(&verifier->store->mapping.used, memory_order_relaxed));
+		verifier->store->progress(
+			verifier->store->ctx, "verify", verifier->pages,
+			atomic_load_explicit(&verifier->store->mapping.used, memory_order_relaxed));
 	return true;
 }
 
@@ -161,9 +164,11 @@ static int verify_tree(struct verifier *verifier, const struct named_tree *tree)
 	if (rc < 0)
 		return rc;
 	/* Behind damage the count says nothing. */
-	if (!check.dropping && verifier->report->damages == damages && check.keys != tree_keys(&tree->tree))
-		say(verifier->report, BWT_DAMAGE, "arena", 0, tree->tree.root, "%s: %llu keys are there, %llu are counted",
-		    tree_name(tree), (unsigned long long)check.keys, (unsigned long long)tree_keys(&tree->tree));
+	if (!check.dropping && verifier->report->damages == damages &&
+	    check.keys != tree_keys(&tree->tree))
+		say(verifier->report, BWT_DAMAGE, "arena", 0, tree->tree.root,
+		    "%s: %llu keys are there, %llu are counted", tree_name(tree),
+		    (unsigned long long)check.keys, (unsigned long long)tree_keys(&tree->tree));
 	return BWT_OK;
 }
 
@@ -191,14 +196,15 @@ static void verify_name(struct verifier *verifier, const struct scan_entry *entr
 		memcpy(&found, entry->value, sizeof found);
 	tree = tree_named(verifier->store, name);
 	if (tree == NULL || tree->tree.id != found.tree || found.state != CATALOG_LIVE)
-		say(verifier->report, BWT_DAMAGE, "arena", 0, 0, "the catalogue names a tree \"%s\", number %u, that is not there",
-		    name, found.tree);
+		say(verifier->report, BWT_DAMAGE, "arena", 0, 0,
+		    "the catalogue names a tree \"%s\", number %u, that is not there", name,
+		    found.tree);
 }
 
 static int verify_catalog(struct verifier *verifier)
 {
 	struct store *store = verifier->store;
-	const struct named_tree *catalog = store->trees;
+	const struct named_tree *catalog = store_tree(store, TREE_ID_CATALOG);
 	struct reader reader = {.store = store, .snapshot = READ_NEWEST};
 	struct leaf_copy leaf = {0};
 	uint8_t next[BWT_KEY_MAX];
@@ -206,10 +212,11 @@ static int verify_catalog(struct verifier *verifier)
 	uint32_t names = 0, live = atomic_load_explicit(&store->tree_count, memory_order_relaxed);
 	int rc;
 
-	while (catalog->tree.id != TREE_ID_CATALOG)
-		catalog = catalog->next;
+	if (catalog == NULL)
+		return error_set(BWT_CORRUPT, "the store has no catalogue");
 	do {
-		rc = tree_copy_leaf(&catalog->tree, verifier->slot, from, false, reader_choose, &reader, &leaf);
+		rc = tree_copy_leaf(&catalog->tree, verifier->slot, from, false, reader_choose,
+		                    &reader, &leaf);
 		for (unsigned i = 0; rc == BWT_OK && i < leaf.count; i++, names++)
 			verify_name(verifier, &leaf.entries[i]);
 		if (rc == BWT_OK && leaf.high.data != NULL) {
@@ -219,8 +226,8 @@ static int verify_catalog(struct verifier *verifier)
 	} while (rc == BWT_OK && leaf.high.data != NULL);
 	leaf_copy_free(&leaf);
 	if (rc == BWT_OK && names != live)
-		say(verifier->report, BWT_DAMAGE, "arena", 0, 0, "the catalogue has %u names, %u named trees are there", names,
-		    live);
+		say(verifier->report, BWT_DAMAGE, "arena", 0, 0,
+		    "the catalogue has %u names, %u named trees are there", names, live);
 	return rc;
 }
 
@@ -238,7 +245,8 @@ static void verify_mapping(struct verifier *verifier)
 			first = page;
 	}
 	if (unreached > 0)
-		say(verifier->report, BWT_WARNING, "arena", 0, first, "no tree reaches %llu pages that are in use, the first is %llu",
+		say(verifier->report, BWT_WARNING, "arena", 0, first,
+		    "no tree reaches %llu pages that are in use, the first is %llu",
 		    (unsigned long long)unreached, (unsigned long long)first);
 }
 
@@ -252,14 +260,17 @@ static void add_open(struct verifier *verifier)
 		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
 
 		for (unsigned kind = 0; slot != NULL && kind < CHUNK_KINDS; kind++) {
-			uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
+			uint64_t next =
+				atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
 
 			if (next != 0)
-				verifier->extent_live[extent_of(next)] += slot->chunk[kind].end - next;
+				verifier->extent_live[extent_of(next)] +=
+					slot->chunk[kind].end - next;
 		}
 	}
 	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++) {
-		uint64_t open = atomic_load_explicit(&store->extents.open[kind], memory_order_relaxed);
+		uint64_t open =
+			atomic_load_explicit(&store->extents.open[kind], memory_order_relaxed);
 		extent_id id = (extent_id)(open >> 32);
 
 		if (open != 0)
@@ -280,15 +291,16 @@ static void verify_extents(struct verifier *verifier)
 		uint64_t live = data ? extent_live(word) : 0;
 
 		if (found > live)
-			say(verifier->report, BWT_DAMAGE, "arena", extent_start(id), 0,
-			    "%llu bytes of this extent are in use, the extent table says %llu (kind %d)",
+			say(verifier->report, BWT_DAMAGE, "arena", extent_start(id),
+			    0, "%llu bytes of this extent are in use, the extent table says %llu (kind %d)",
 			    (unsigned long long)found, (unsigned long long)live, kind);
 		else
 			lost += live - found;
 	}
 	/* Behind damage pages are missing from what was found. */
 	if (lost > 0 && verifier->report->damages == 0)
-		say(verifier->report, BWT_WARNING, "arena", 0, 0, "%llu bytes count as in use and are not", (unsigned long long)lost);
+		say(verifier->report, BWT_WARNING, "arena", 0, 0,
+		    "%llu bytes count as in use and are not", (unsigned long long)lost);
 }
 
 static void verify_values(struct verifier *verifier)
@@ -302,9 +314,9 @@ static void verify_values(struct verifier *verifier)
 			continue;
 		snprintf(name, sizeof name, "vlog/%016llx.vlog", (unsigned long long)file);
 		if (found > counted || verifier->report->damages == 0)
-			say(verifier->report, found > counted ? BWT_DAMAGE : BWT_WARNING, name, 0, 0,
-			    "%llu bytes of values are in use, %llu are counted", (unsigned long long)found,
-			    (unsigned long long)counted);
+			say(verifier->report, found > counted ? BWT_DAMAGE : BWT_WARNING, name, 0,
+			    0, "%llu bytes of values are in use, %llu are counted",
+			    (unsigned long long)found, (unsigned long long)counted);
 	}
 }
 
@@ -330,7 +342,8 @@ int verify_store(struct store *store, struct epoch_slot *slot, struct verify_rep
 	int rc = verifier_init(&verifier);
 
 	epoch_pin(slot);
-	for (const struct named_tree *tree = store->trees; tree != NULL && rc == BWT_OK; tree = tree->next)
+	for (const struct named_tree *tree = store->trees; tree != NULL && rc == BWT_OK;
+	     tree = tree->next)
 		rc = verify_tree(&verifier, tree);
 	/* Only sound trees are read by the ordinary ways. */
 	if (rc == BWT_OK && report->damages == damages)

@@ -10,15 +10,17 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "log/wal_reader.h"
 #include "recovery/checkpoint_load.h"
 #include "recovery/store_files.h"
 #include "recovery/verify.h"
-#include "log/wal_reader.h"
 #include "sys/file.h"
 
-static void say(struct verify_report *report, enum bwt_severity severity, const char *file, uint64_t off, const char *text)
+static void say(struct verify_report *report, enum bwt_severity severity, const char *file,
+                uint64_t off, const char *text)
 {
-	struct bwt_finding finding = {.severity = (int)severity, .file = file, .offset = off, .text = text};
+	struct bwt_finding finding = {
+		.severity = (int)severity, .file = file, .offset = off, .text = text};
 
 	if (severity == BWT_DAMAGE)
 		report->damages++;
@@ -56,7 +58,8 @@ static int verify_images(struct store *store, struct verify_report *report)
 	}
 	for (unsigned slot = 0; slot < 2 && rc == BWT_OK; slot++) {
 		if (!good[slot])
-			say(report, good[1 - slot] ? BWT_WARNING : BWT_DAMAGE, "arena", SUPERBLOCK_OFF(slot), text[slot]);
+			say(report, good[1 - slot] ? BWT_WARNING : BWT_DAMAGE, "arena",
+			    SUPERBLOCK_OFF(slot), text[slot]);
 	}
 	arena_close(&store->arena);
 	return rc;
@@ -75,14 +78,16 @@ static int verify_segment(void *ctx, const char *name, const struct wal_segment_
 	segments->count++;
 	snprintf(file, sizeof file, "wal/%s", name);
 	if (head == NULL)
-		say(segments->report, BWT_WARNING, file, 0, "neither copy of the log segment's header can be used");
+		say(segments->report, BWT_WARNING, file, 0,
+		    "neither copy of the log segment's header can be used");
 	return 0;
 }
 
 int verify_files(const char *path, struct verify_report *report)
 {
 	struct recover_config config = {.path = path, .readonly = true};
-	struct store store = {.dir_fd = -1, .wal_dir_fd = -1, .vlog_dir_fd = -1, .lock_fd = -1, .arena_fd = -1};
+	struct store store = {
+		.dir_fd = -1, .wal_dir_fd = -1, .vlog_dir_fd = -1, .lock_fd = -1, .arena_fd = -1};
 	struct segments segments = {.report = report};
 	bool create = false;
 	int rc;

@@ -38,7 +38,8 @@ struct expected { /* of a page, by what led to it */
 static int check_page(struct checker *checker, page_id page, const struct expected *expected,
                       const struct base_page **base);
 
-static void report(struct checker *checker, page_id page, arena_off off, const struct base_page *base, const char *text)
+static void report(struct checker *checker, page_id page, arena_off off,
+                   const struct base_page *base, const char *text)
 {
 	struct tree_fault fault = {.page = page, .off = off, .text = text};
 
@@ -52,8 +53,8 @@ static void report(struct checker *checker, page_id page, arena_off off, const s
 }
 
 /* The page cannot be followed: its keys are those that its parent promised. */
-static void report_lost(struct checker *checker, page_id page, arena_off off, const struct expected *expected,
-                        const char *text)
+static void report_lost(struct checker *checker, page_id page, arena_off off,
+                        const struct expected *expected, const char *text)
 {
 	struct tree_fault fault = {.page = page, .off = off, .text = text};
 	size_t low_size = key_ref_size(&expected->low);
@@ -136,7 +137,8 @@ static unsigned check_key(struct checker *checker, page_id page, const struct ba
 	return i;
 }
 
-static int check_leaf(struct checker *checker, page_id page, arena_off head, const struct base_page *base)
+static int check_leaf(struct checker *checker, page_id page, arena_off head,
+                      const struct base_page *base)
 {
 	const uint8_t *arena = checker->tree->env->arena->base;
 	unsigned room = chain_version_count(arena, head);
@@ -159,7 +161,8 @@ static int check_leaf(struct checker *checker, page_id page, arena_off head, con
 
 		if (key_ref_compare_slice(&entry->key, low) < 0 ||
 		    (high.data != NULL && key_ref_compare_slice(&entry->key, high) >= 0))
-			report(checker, page, head, base, "a key lies outside the fences of its page");
+			report(checker, page, head, base,
+			       "a key lies outside the fences of its page");
 		if (i > 0 && key_ref_compare(&checker->entries[i - 1].key, &entry->key) >= 0)
 			report(checker, page, head, base, "keys are not in order");
 		i += check_key(checker, page, base, entry, count - i);
@@ -182,9 +185,11 @@ static int check_range(struct checker *checker, page_id page, struct expected *e
 		if (base->right == 0)
 			order = expected->endless ? 0 : 1;
 		else
-			order = expected->endless ? -1 : -key_ref_compare_slice(&expected->high, high);
+			order = expected->endless ? -1
+			                          : -key_ref_compare_slice(&expected->high, high);
 		if (order > 0)
-			report(checker, page, 0, base, "the page covers keys that are its neighbour's");
+			report(checker, page, 0, base,
+			       "the page covers keys that are its neighbour's");
 		if (order >= 0)
 			break;
 		expected->low = key_ref_of(high);
@@ -194,7 +199,8 @@ static int check_range(struct checker *checker, page_id page, struct expected *e
 	return rc;
 }
 
-static int check_children(struct checker *checker, page_id page, arena_off head, const struct base_page *base)
+static int check_children(struct checker *checker, page_id page, arena_off head,
+                          const struct base_page *base)
 {
 	const uint8_t *arena = checker->tree->env->arena->base;
 	unsigned room = index_child_count(arena, head);
@@ -217,7 +223,8 @@ static int check_children(struct checker *checker, page_id page, arena_off head,
 		if (!expected.endless)
 			expected.high = last ? key_ref_of(high) : children[i + 1].key;
 		if (!expected.endless && key_ref_compare(&expected.low, &expected.high) >= 0) {
-			report(checker, page, head, base, "the keys of an inner page are not in order");
+			report(checker, page, head, base,
+			       "the keys of an inner page are not in order");
 			continue;
 		}
 		rc = check_range(checker, children[i].child, &expected);
@@ -235,7 +242,8 @@ static void check_place(struct checker *checker, page_id page, const struct base
 	if (base->head.tree != checker->tree->id)
 		report(checker, page, 0, base, "the page belongs to another tree");
 	if (key_ref_compare_slice(&expected->low, base_low(base)) != 0)
-		report(checker, page, 0, base, "the page does not begin where its parent and its left neighbour say");
+		report(checker, page, 0, base,
+		       "the page does not begin where its parent and its left neighbour say");
 	if (end->known && end->right != page)
 		report(checker, page, 0, base, "the page to the left links to another page");
 	*end = (struct level_end){true, base->right};
@@ -246,8 +254,9 @@ static int check_page(struct checker *checker, page_id page, const struct expect
                       const struct base_page **base)
 {
 	const struct tree_env *env = checker->tree->env;
-	uint64_t word =
-	        page < env->mapping->table.capacity ? mapping_stored(mapping_load(env->mapping, page)) : 0;
+	uint64_t word = page < env->mapping->table.capacity
+	                        ? mapping_stored(mapping_load(env->mapping, page))
+	                        : 0;
 	arena_off head = mapping_head(word);
 	arena_off bad = 0;
 	const char *wrong;
@@ -295,8 +304,8 @@ static bool root_level(const struct tree *tree, unsigned *level)
 
 	*level = 0;
 	if (word == 0 || mapping_mark(word) != MAPPING_PAGE ||
-	    page_check_chain(env->arena->base, arena_size(env->arena), mapping_head(word), tree->root, true, &bad) !=
-	            NULL)
+	    page_check_chain(env->arena->base, arena_size(env->arena), mapping_head(word),
+	                     tree->root, true, &bad) != NULL)
 		return true; /* the walk finds it, and says so */
 	*level = chain_base(env->arena->base, mapping_head(word))->level;
 	return *level < TREE_DEPTH_MAX;
@@ -323,7 +332,8 @@ int tree_check(const struct tree *tree, struct tree_check *check)
 	rc = check_range(&checker, tree->root, &expected);
 	for (unsigned i = 0; i <= level && rc == 0; i++) {
 		if (checker.ends[i].known && checker.ends[i].right != 0)
-			report(&checker, checker.ends[i].right, 0, NULL, "the last page of a level links to a further one");
+			report(&checker, checker.ends[i].right, 0, NULL,
+			       "the last page of a level links to a further one");
 	}
 	free(checker.entries);
 	return rc;

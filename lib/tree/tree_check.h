@@ -32,7 +32,8 @@ struct tree_check {
 	/** A block of a sound chain is reached. */
 	void (*block)(void *ctx, arena_off off, uint32_t size);
 	/** A committed version whose value lies in the value log. */
-	void (*large)(void *ctx, page_id page, const struct page_entry *entry, const struct value_ref *ref);
+	void (*large)(void *ctx, page_id page, const struct page_entry *entry,
+	              const struct value_ref *ref);
 	void *ctx;
 	uint64_t keys;  /* out: keys whose newest version is no tombstone */
 	uint64_t pages; /* out */

@@ -76,7 +76,9 @@ int fixture_checkpoint(struct fixture *fixture)
 void fixture_close(struct fixture *fixture, bool clean)
 {
 	if (clean)
-		CU_ASSERT_EQUAL(checkpoint_take(&fixture->store, fixture->checkpointer, fixture->slot, true), BWT_OK);
+		CU_ASSERT_EQUAL(checkpoint_take(&fixture->store, fixture->checkpointer,
+		                                fixture->slot, true),
+		                BWT_OK);
 	recover_close(&fixture->store, fixture->checkpointer);
 	fixture->open = false;
 }
@@ -155,11 +157,14 @@ bool fixture_holds(struct fixture *fixture, unsigned from, unsigned to, unsigned
 
 	for (unsigned i = from; i < to && same; i++) {
 		struct bwt_slice want = value_of(i, version, value);
-		int rc = read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST, key_of(i, key), &got);
+		int rc = read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST,
+		                    key_of(i, key), &got);
 
-		same = rc == BWT_OK && got.size == want.size && memcmp(got.data, want.data, want.size) == 0;
+		same = rc == BWT_OK && got.size == want.size &&
+		       memcmp(got.data, want.data, want.size) == 0;
 		if (!same)
-			printf("key %u, version %u: %s, %s\n", i, version, bwt_strerror(rc), bwt_detail());
+			printf("key %u, version %u: %s, %s\n", i, version, bwt_strerror(rc),
+			       bwt_detail());
 	}
 	free(got.data);
 	return same;
@@ -170,9 +175,10 @@ bool fixture_right_or_corrupt(struct fixture *fixture, unsigned key, unsigned ve
 	char name[32], value[4096];
 	struct bwt_slice want = value_of(key, version, value);
 	struct bwt_buf got = {0};
-	int rc = read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST, key_of(key, name), &got);
-	bool right = rc == BWT_CORRUPT ||
-	             (rc == BWT_OK && got.size == want.size && memcmp(got.data, want.data, want.size) == 0);
+	int rc = read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST,
+	                    key_of(key, name), &got);
+	bool right = rc == BWT_CORRUPT || (rc == BWT_OK && got.size == want.size &&
+	                                   memcmp(got.data, want.data, want.size) == 0);
 
 	free(got.data);
 	return right;
@@ -183,8 +189,8 @@ bool fixture_lacks(struct fixture *fixture, unsigned from, unsigned to)
 	char key[32];
 
 	for (unsigned i = from; i < to; i++) {
-		if (read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST, key_of(i, key), NULL) !=
-		    BWT_NOT_FOUND)
+		if (read_value(&fixture->store, main_tree(fixture), fixture->slot, READ_NEWEST,
+		               key_of(i, key), NULL) != BWT_NOT_FOUND)
 			return false;
 	}
 	return true;
@@ -206,8 +212,8 @@ bool fixture_sound(struct fixture *fixture)
 {
 	struct verify_report report = {.report = print_finding};
 
-	return verify_store(&fixture->store, fixture->slot, &report) == BWT_OK && report.warnings == 0 &&
-	       report.damages == 0;
+	return verify_store(&fixture->store, fixture->slot, &report) == BWT_OK &&
+	       report.warnings == 0 && report.damages == 0;
 }
 
 void fixture_findings(const char *path, uint64_t *warnings, uint64_t *damages)

@@ -153,8 +153,8 @@ static void dead_extents_are_used_again(void)
 			early = arena_size(&fixture.store.arena);
 	}
 	late = arena_size(&fixture.store.arena);
-	printf("         %llu KiB after 20 rounds, %llu KiB after 60\n", (unsigned long long)early / 1024,
-	       (unsigned long long)late / 1024);
+	printf("         %llu KiB after 20 rounds, %llu KiB after 60\n",
+	       (unsigned long long)early / 1024, (unsigned long long)late / 1024);
 	CU_ASSERT_TRUE(late <= early + early / 2);
 	reopen(fixture.path, false);
 	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 1500, 59));
@@ -205,7 +205,9 @@ static void a_held_value_file_stays(void)
 		char big[60000] = "";
 
 		/* Unreferenced values fill files; the hold is renewed, as puts let go of it. */
-		CU_ASSERT_EQUAL(vlog_append(fixture.store.vlog, 0, 0, (struct bwt_slice){big, sizeof big}, &ref), BWT_OK);
+		CU_ASSERT_EQUAL(vlog_append(fixture.store.vlog, 0, 0,
+		                            (struct bwt_slice){big, sizeof big}, &ref),
+		                BWT_OK);
 		checkpoint();
 	}
 	CU_ASSERT_TRUE(value_files() >= before + 5);
@@ -227,8 +229,9 @@ static bool copy_here(void *ctx, const char *name, uint64_t hit)
 	return false;
 }
 
-static const char *const steps[] = {"checkpoint_cut",    "checkpoint_waited",    "checkpoint_collected",
-				    "checkpoint_synced", "checkpoint_published", "checkpoint_released"};
+static const char *const steps[] = {"checkpoint_cut",       "checkpoint_waited",
+                                    "checkpoint_collected", "checkpoint_synced",
+                                    "checkpoint_published", "checkpoint_released"};
 
 static void a_crash_after_any_step_loses_nothing(void)
 {
@@ -251,9 +254,10 @@ static void a_crash_after_any_step_loses_nothing(void)
 
 static void a_crash_while_recovering_ends_in_the_same_state(void)
 {
-	static const char *const points[] = {"recover_loaded",    "recover_replayed",    "recover_log_open",
-					     "checkpoint_cut",    "checkpoint_waited",   "checkpoint_collected",
-					     "checkpoint_synced", "checkpoint_published", "checkpoint_released"};
+	static const char *const points[] = {
+		"recover_loaded",    "recover_replayed",     "recover_log_open",
+		"checkpoint_cut",    "checkpoint_waited",    "checkpoint_collected",
+		"checkpoint_synced", "checkpoint_published", "checkpoint_released"};
 	char again[TMPSTORE_PATH_MAX];
 
 	fixture_put(&fixture, 0, 2000, 1);
@@ -275,14 +279,16 @@ static void a_crash_while_recovering_ends_in_the_same_state(void)
 		testpoint_reset();
 		CU_ASSERT_TRUE(fixture_sound(&fixture));
 		fixture_close(&fixture, false);
-		CU_ASSERT_EQUAL_FATAL(fixture_open(&fixture, met ? fixture.copy : fixture.path), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(fixture_open(&fixture, met ? fixture.copy : fixture.path),
+		                      BWT_OK);
 		CU_ASSERT_TRUE(fixture_sound(&fixture));
 		CU_ASSERT_EQUAL(fixture_keys(&fixture), 2900);
 		CU_ASSERT_TRUE(fixture_lacks(&fixture, 0, 100));
 		CU_ASSERT_TRUE(fixture_holds(&fixture, 100, 1000, 1));
 		CU_ASSERT_TRUE(fixture_holds(&fixture, 1000, 3000, 2));
 		fixture_close(&fixture, false);
-		tmpstore_copy(round < sizeof points / sizeof points[0] ? again : fixture.copy, fixture.path);
+		tmpstore_copy(round < sizeof points / sizeof points[0] ? again : fixture.copy,
+		              fixture.path);
 	}
 	tmpstore_free(again);
 }
@@ -306,7 +312,8 @@ static void without_the_log_of_the_older_checkpoint_a_damaged_newer_one_is_fatal
 		fixture_close(&fixture, false);
 		tmpstore_copy(fixture.path, fixture.copy);
 		fixture_damage(fixture.copy, "arena", SUPERBLOCK_OFF(slot) + 100, 8);
-		CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.copy), early != 0 ? BWT_CORRUPT : BWT_OK);
+		CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.copy),
+		                early != 0 ? BWT_CORRUPT : BWT_OK);
 		if (fixture.open) {
 			CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 20000, 2));
 			fixture_close(&fixture, false);

@@ -36,7 +36,8 @@ static void tear_down(void)
 static bool content_right(void)
 {
 	return fixture_keys(&fixture) == KEYS && fixture_holds(&fixture, 0, KEYS / 3, 3) &&
-	       fixture_holds(&fixture, KEYS / 3, KEYS / 2, 2) && fixture_holds(&fixture, KEYS / 2, KEYS, 1);
+	       fixture_holds(&fixture, KEYS / 3, KEYS / 2, 2) &&
+	       fixture_holds(&fixture, KEYS / 2, KEYS, 1);
 }
 
 /* The copy opens with a warning, holds everything, and is whole again afterwards. */
@@ -95,7 +96,8 @@ static void a_newer_format_is_refused(void)
 
 	fixture_close(&fixture, true);
 	fd = open(fixture_file(fixture.path, "arena"), O_RDWR | O_CLOEXEC);
-	CU_ASSERT_EQUAL(pwrite(fd, &major, sizeof major, (off_t)offsetof(struct superblock, major)), 2);
+	CU_ASSERT_EQUAL(pwrite(fd, &major, sizeof major, (off_t)offsetof(struct superblock, major)),
+	                2);
 	close(fd);
 	CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.path), BWT_VERSION);
 }
@@ -142,7 +144,8 @@ static void any_block_of_the_newer_image_may_be_damaged(void)
 	for (unsigned i = 0; i < where.count; i++) {
 		for (unsigned at = 0; at < 3; at++) {
 			tmpstore_copy(fixture.path, fixture.copy);
-			fixture_damage(fixture.copy, "arena", where.off[i] + (where.size[i] - 1) * at / 2, 1);
+			fixture_damage(fixture.copy, "arena",
+			               where.off[i] + (where.size[i] - 1) * at / 2, 1);
 			fixture_findings(fixture.copy, &warnings, &damages);
 			CU_ASSERT_EQUAL(warnings, 1);
 			CU_ASSERT_EQUAL(damages, 0);
@@ -280,14 +283,18 @@ static void random_damage_to_logs_and_images_never_changes_the_content(void)
 			switch (rng_below(&rng, 4)) {
 			case 0:
 				fixture_damage(fixture.copy, "arena",
-				               where.off[block] + rng_below(&rng, where.size[block]), 1);
+				               where.off[block] + rng_below(&rng, where.size[block]),
+				               1);
 				break;
 			case 1:
 				fixture_damage(fixture.copy, "arena",
-				               SUPERBLOCK_OFF(rng_below(&rng, 2)) + rng_below(&rng, 4096), 1);
+				               SUPERBLOCK_OFF(rng_below(&rng, 2)) +
+				                       rng_below(&rng, 4096),
+				               1);
 				break;
 			default:
-				fixture_damage(fixture.copy, wal, rng_below(&rng, (uint64_t)200 << 10), 1);
+				fixture_damage(fixture.copy, wal,
+				               rng_below(&rng, (uint64_t)200 << 10), 1);
 			}
 		}
 		rc = fixture_open(&fixture, fixture.copy);
@@ -321,17 +328,24 @@ static void damage_pages(bool clean)
 
 		tmpstore_copy(fixture.path, fixture.copy);
 		for (uint64_t hits = rng_range(&rng, 1, 300); hits > 0; hits--)
-			fixture_damage(fixture.copy, "arena", 65536 + rng_below(&rng, (uint64_t)st.st_size - 65536), 1);
+			fixture_damage(fixture.copy, "arena",
+			               65536 + rng_below(&rng, (uint64_t)st.st_size - 65536), 1);
 		if (fixture_open(&fixture, fixture.copy) != BWT_OK) {
 			refused++;
 			continue;
 		}
 		for (unsigned key = 0; key < KEYS; key++)
-			CU_ASSERT_TRUE(fixture_right_or_corrupt(&fixture, key, key < KEYS / 3 ? 3 : key < KEYS / 2 ? 2 : 1));
+			CU_ASSERT_TRUE(fixture_right_or_corrupt(&fixture, key,
+			                                        key < KEYS / 3   ? 3
+			                                        : key < KEYS / 2 ? 2
+			                                                         : 1));
 		fixture_try_put(&fixture, 0, KEYS, 4);
 		for (unsigned key = 0; key < KEYS; key++)
 			CU_ASSERT_TRUE(fixture_right_or_corrupt(&fixture, key, 4) ||
-			               fixture_right_or_corrupt(&fixture, key, key < KEYS / 3 ? 3 : key < KEYS / 2 ? 2 : 1));
+			               fixture_right_or_corrupt(&fixture, key,
+			                                        key < KEYS / 3   ? 3
+			                                        : key < KEYS / 2 ? 2
+			                                                         : 1));
 		CU_ASSERT_EQUAL(verify_store(&fixture.store, fixture.slot, &report), BWT_OK);
 		found += report.damages > 0;
 		fixture_close(&fixture, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_recover.c - create, close, crash, open again; the rules of the directory */
-#include <fcntl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +90,8 @@ static void many_lives_with_and_without_a_clean_close_lose_nothing(void)
 		flush();
 		reopen(life % 2 == 0);
 		for (unsigned before = 0; before < life; before++)
-			CU_ASSERT_TRUE(fixture_holds(&fixture, before * 100, before * 100 + 100, before));
+			CU_ASSERT_TRUE(
+				fixture_holds(&fixture, before * 100, before * 100 + 100, before));
 		CU_ASSERT_TRUE(fixture_holds(&fixture, life * 100, life * 100 + 1000, life));
 		CU_ASSERT_EQUAL(fixture_keys(&fixture), life * 100 + 1000);
 	}
@@ -108,21 +109,25 @@ static void named_trees_are_created_and_dropped_across_crashes(void)
 
 			snprintf(name, sizeof name, "tree-%u-%u", life, i);
 			pthread_mutex_lock(fixture.store.trees_lock);
-			CU_ASSERT_EQUAL_FATAL(catalog_create(&fixture.store, name, id, 0, &tree), BWT_OK);
+			CU_ASSERT_EQUAL_FATAL(catalog_create(&fixture.store, name, id, 0, &tree),
+			                      BWT_OK);
 			pthread_mutex_unlock(fixture.store.trees_lock);
 			for (unsigned k = 0; k < 300; k++) {
 				struct commit_op op = {.kind = COMMIT_INSERT};
 
-				op.key = (struct bwt_slice){key, (size_t)snprintf(key, sizeof key, "%u", k)};
+				op.key = (struct bwt_slice){
+					key, (size_t)snprintf(key, sizeof key, "%u", k)};
 				op.value = op.key;
-				CU_ASSERT_EQUAL_FATAL(commit_one(&fixture.store, &tree->tree, &op), BWT_OK);
+				CU_ASSERT_EQUAL_FATAL(commit_one(&fixture.store, &tree->tree, &op),
+				                      BWT_OK);
 			}
 			if (life == 2 && i == 1)
 				CU_ASSERT_EQUAL(fixture_checkpoint(&fixture), BWT_OK);
 		}
 		snprintf(name, sizeof name, "tree-%u-1", life);
 		pthread_mutex_lock(fixture.store.trees_lock);
-		CU_ASSERT_EQUAL(catalog_drop(&fixture.store, fixture_tree(&fixture, name), 0), BWT_OK);
+		CU_ASSERT_EQUAL(catalog_drop(&fixture.store, fixture_tree(&fixture, name), 0),
+		                BWT_OK);
 		pthread_mutex_unlock(fixture.store.trees_lock);
 		flush();
 		reopen(life % 2 == 1);
@@ -144,11 +149,13 @@ static void a_small_store_is_a_small_folder(void)
 	begin();
 	fixture_put(&fixture, 8, 100, 1);
 	reopen(true);
-	printf("         %llu KiB on disk\n", (unsigned long long)tmpstore_bytes(fixture.path) / 1024);
+	printf("         %llu KiB on disk\n",
+	       (unsigned long long)tmpstore_bytes(fixture.path) / 1024);
 	CU_ASSERT_TRUE(tmpstore_bytes(fixture.path) < (uint64_t)800 * 1024);
 	for (unsigned i = 0; i < 20; i++)
 		reopen(true);
-	printf("         %llu KiB after 20 more lives\n", (unsigned long long)tmpstore_bytes(fixture.path) / 1024);
+	printf("         %llu KiB after 20 more lives\n",
+	       (unsigned long long)tmpstore_bytes(fixture.path) / 1024);
 	CU_ASSERT_TRUE(tmpstore_bytes(fixture.path) < (uint64_t)1024 * 1024);
 }
 
@@ -253,7 +260,8 @@ static bool copy_here(void *ctx, const char *name, uint64_t hit)
 
 static void a_creation_that_was_cut_off_is_done_again(void)
 {
-	static const char *const points[] = {"create_log", "checkpoint_cut", "checkpoint_published", "create_rename"};
+	static const char *const points[] = {"create_log", "checkpoint_cut", "checkpoint_published",
+	                                     "create_rename"};
 
 	for (unsigned i = 0; i < sizeof points / sizeof points[0]; i++) {
 		testpoint_set(points[i], 1, copy_here, NULL);

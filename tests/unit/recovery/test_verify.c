@@ -65,7 +65,8 @@ static struct place leaf_of(const char *key)
 	struct place place;
 
 	epoch_pin(fixture.slot);
-	CU_ASSERT_EQUAL_FATAL(tree_descend(main_tree(), (struct bwt_slice){key, strlen(key)}, false, 0, &place, NULL),
+	CU_ASSERT_EQUAL_FATAL(tree_descend(main_tree(), (struct bwt_slice){key, strlen(key)}, false,
+	                                   0, &place, NULL),
 	                      BWT_OK);
 	epoch_unpin(fixture.slot);
 	return place;
@@ -157,8 +158,9 @@ static void a_chain_of_another_length_is_found(void)
 /* Reseal a base page after @change, so that only the rule itself is broken. */
 static struct base_page *writable(struct place *place)
 {
-	return (struct base_page *)arena_at(&fixture.store.arena,
-	                                    (arena_off)((const uint8_t *)place->base - fixture.store.arena.base));
+	return (struct base_page *)arena_at(
+		&fixture.store.arena,
+		(arena_off)((const uint8_t *)place->base - fixture.store.arena.base));
 }
 
 static void a_link_past_the_neighbour_is_found(void)
