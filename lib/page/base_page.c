@@ -73,13 +73,12 @@ void base_bounds(const struct base_page *page, struct page_bounds *bounds)
 bool base_covers(const struct base_page *page, struct bwt_slice key)
 {
 	size_t prefix_size = page->prefix_size;
-	const uint8_t *bytes = key.data;
 
 	if (page->right == 0)
 		return true;
 	/* P4: the fence lies at the far end of the page, a cache miss that most lookups can do without. */
-	if (key.size >= prefix_size && bytes_equal(bytes, page->bytes, prefix_size) &&
-	    head_of(bytes + prefix_size, key.size - prefix_size) < page->high_head)
+	if (key.size >= prefix_size && bytes_equal(key.data, page->bytes, prefix_size) &&
+	    head_of(key_rest(key, prefix_size), key.size - prefix_size) < page->high_head)
 		return true;
 	return key_compare(key, base_high(page)) < 0;
 }

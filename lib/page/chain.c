@@ -165,14 +165,17 @@ static void merge_sort(const uint8_t *arena, const struct leaf_delta *top, unsig
 	}
 }
 
-static unsigned copy_entries(const struct base_page *base, unsigned from, unsigned to,
-                             struct page_entry *entries)
+/* Entries [from, to) of the base page, behind @before (NULL: nothing) in key order. */
+static void merge_base(const struct base_page *base, unsigned from, unsigned to,
+                       const struct leaf_delta *before, struct page_entry *entries)
 {
 	const uint32_t *slots = page_slots(base);
 
 	for (unsigned i = from; i < to; i++)
-		entry_read(base, slots[i], entries++);
-	return to - from;
+		entry_read(base, slots[i], &entries[i - from]);
+	if (from < to && before != NULL &&
+	    key_ref_compare_slice(&entries[0].key, leaf_delta_key(before)) == 0)
+		entries[0].flags |= VERSION_OLDER;
 }
 
 unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *entries)
@@ -188,11 +191,16 @@ unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *en
 		/* Deltas are newer than the base page: they go before its entries of the same key. */
 		unsigned to = leaf_lower_bound(base, leaf_delta_key(sorted[i].delta));
 
-		count += copy_entries(base, from, to, entries + count);
-		delta_entry(sorted[i].delta, &entries[count++]);
+		merge_base(base, from, to, i == 0 ? NULL : sorted[i - 1].delta, entries + count);
+		count += to - from;
+		delta_entry(sorted[i].delta, &entries[count]);
+		if (from == to && i > 0 && !merge_after(&sorted[i], &sorted[i - 1]))
+			entries[count].flags |= VERSION_OLDER;
+		count++;
 		from = to;
 	}
-	return count + copy_entries(base, from, base->count, entries + count);
+	merge_base(base, from, base->count, chain == 0 ? NULL : sorted[chain - 1].delta, entries + count);
+	return count + base->count - from;
 }
 
 /* ---- children of an inner page ---- */

@@ -32,7 +32,8 @@ bool version_walk_next(struct version_walk *walk, struct page_entry *entry);
 /**
  * chain_merge - every version of a leaf in key order, newest first within a key
  * @entries: room for chain_version_count() of them; pointers into the arena
- * Returns: their number. Aborted and pending versions are included, with their words.
+ * Returns: their number. Aborted and pending versions are included, with their words. VERSION_OLDER is
+ *          set in each that has the key of the one before it.
  */
 unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *entries);
 unsigned chain_version_count(const uint8_t *arena, arena_off head);

@@ -130,7 +130,7 @@ unsigned inner_search(const struct base_page *page, struct bwt_slice key, bool b
 
 	if (order != 0)
 		return order < 0 ? 0 : count - 1;
-	suffix = (const uint8_t *)key.data + page->prefix_size;
+	suffix = key_rest(key, page->prefix_size);
 	suffix_size = key.size - page->prefix_size;
 	head = head_of(suffix, suffix_size);
 	from = 1 + ops->lower_bound(heads + 1, count - 1, head); /* P3: child 0 has no head */

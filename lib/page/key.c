@@ -32,12 +32,21 @@ static const uint8_t *piece(const struct key_ref *key, uint32_t at, uint32_t *si
 	return *size != 0 ? key->suffix + at : NULL;
 }
 
+static struct bwt_slice suffix_slice(const struct key_ref *key)
+{
+	return (struct bwt_slice){key->suffix, key->suffix_size};
+}
+
 int key_ref_compare(const struct key_ref *a, const struct key_ref *b)
 {
 	uint32_t at = 0;
 
 	if (same_prefix(a, b))
 		return bytes_order(a->suffix, a->suffix_size, b->suffix, b->suffix_size);
+	if (b->prefix_size == 0)
+		return key_ref_compare_slice(a, suffix_slice(b));
+	if (a->prefix_size == 0)
+		return -key_ref_compare_slice(b, suffix_slice(a));
 	for (;;) {
 		uint32_t a_size, b_size, size;
 		const uint8_t *a_piece = piece(a, at, &a_size);
@@ -66,7 +75,7 @@ int key_ref_compare_slice(const struct key_ref *a, struct bwt_slice b)
 	order = bytes_compare(a->prefix, bytes, a->prefix_size);
 	if (order != 0)
 		return order;
-	return bytes_order(a->suffix, a->suffix_size, bytes + a->prefix_size,
+	return bytes_order(a->suffix, a->suffix_size, key_rest(b, a->prefix_size),
 	                   b.size - a->prefix_size);
 }
 

@@ -14,6 +14,7 @@
 #ifndef BWT_PAGE_PAGE_BYTES_H
 #define BWT_PAGE_PAGE_BYTES_H
 
+#include "base/atomic.h"
 #include "base/bytes.h"
 #include "page/base_page.h"
 
@@ -50,14 +51,17 @@ static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t size)
 	return size == 0 || a[0] == b[0];
 }
 
-/** As memcmp(), and NULL is fine where @size is 0. */
+/** -1, 0 or 1 as memcmp() says; NULL is fine where @size is 0. */
 static inline int bytes_compare(const uint8_t *a, const uint8_t *b, size_t size)
 {
 	uint64_t x, y;
 
 	if (size >= 8) {
-		if (size > WORDS_MAX)
-			return memcmp(a, b, size);
+		if (size > WORDS_MAX) {
+			int order = memcmp(a, b, size);
+
+			return (order > 0) - (order < 0);
+		}
 		for (size_t at = 0; at + 8 < size; at += 8) {
 			x = get_be64(a + at);
 			y = get_be64(b + at);
@@ -78,6 +82,12 @@ static inline int bytes_compare(const uint8_t *a, const uint8_t *b, size_t size)
 		if (a[at] != b[at])
 			return a[at] < b[at] ? -1 : 1;
 	return 0;
+}
+
+/** @key from byte @from on. An empty key may have NULL data, to which C adds nothing, not even 0. */
+static inline const uint8_t *key_rest(struct bwt_slice key, size_t from)
+{
+	return from != 0 ? (const uint8_t *)key.data + from : key.data;
 }
 
 static inline int bytes_order(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
@@ -102,6 +112,18 @@ static inline uint32_t head_of(const uint8_t *bytes, size_t size)
 	default:
 		return 0;
 	}
+}
+
+/*
+ * Ask for the lines that a search of @page will read before the header says where they are: header,
+ * prefix and the arrays follow each other, so one miss is waited for and not three in a row.
+ */
+static inline void page_prefetch(const struct base_page *page, size_t size)
+{
+	const char *line = (const char *)page;
+
+	for (size_t at = CACHE_LINE_SIZE; at < size; at += CACHE_LINE_SIZE)
+		__builtin_prefetch(line + at);
 }
 
 static inline const uint8_t *page_at(const struct base_page *page, size_t off)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/crc32c.h"
 #include "tests/support/suite.h"
 
 #define SIZE 96u
@@ -78,6 +79,17 @@ static void sizes_that_no_block_has_are_refused(void)
 	}
 }
 
+/* A right checksum does not help. */
+static void a_size_that_is_no_multiple_of_16_is_refused(void)
+{
+	block->size = SIZE - 8;
+	block->crc = crc32c(0, (uint8_t *)block + sizeof block->crc, SIZE - 8 - sizeof block->crc);
+	CU_ASSERT_FALSE(block_valid(block, SIZE));
+	block->size = SIZE - 16;
+	block->crc = crc32c(0, (uint8_t *)block + sizeof block->crc, SIZE - 16 - sizeof block->crc);
+	CU_ASSERT_TRUE(block_valid(block, SIZE));
+}
+
 static void unknown_tags_are_refused_and_known_ones_are_not(void)
 {
 	static const uint8_t known[] = {1, 2, 3, 4, 5, 6, 16, 17, 18};
@@ -140,6 +152,7 @@ int main(void)
 		TEST(the_largest_block_is_valid_and_a_larger_one_is_not),
 		TEST(too_little_room_is_refused),
 		TEST(sizes_that_no_block_has_are_refused),
+		TEST(a_size_that_is_no_multiple_of_16_is_refused),
 		TEST(unknown_tags_are_refused_and_known_ones_are_not),
 		TEST(every_flipped_bit_is_noticed),
 		TEST(only_the_lsn_word_of_a_delta_may_change),

@@ -56,6 +56,22 @@ arena_off sample_index_chain(struct test_arena *arena, arena_off offs[3])
 	return offs[0];
 }
 
+arena_off sample_block(struct test_arena *arena, unsigned kind)
+{
+	arena_off offs[4];
+
+	switch (kind) {
+	case SAMPLE_LEAF:
+		return sample_leaf(arena);
+	case SAMPLE_INNER:
+		return sample_inner(arena);
+	case SAMPLE_PUT:
+		return sample_chain(arena, offs);
+	default:
+		return sample_index_chain(arena, offs);
+	}
+}
+
 void sample_seal(struct block_head *block)
 {
 	block_seal(block,

@@ -24,6 +24,16 @@ arena_off sample_chain(struct test_arena *arena, arena_off offs[4]);
 /** Two deltas over sample_inner(). */
 arena_off sample_index_chain(struct test_arena *arena, arena_off offs[3]);
 
+enum sample_kind {
+	SAMPLE_LEAF,
+	SAMPLE_INNER,
+	SAMPLE_PUT,   /* the newest delta of sample_chain() */
+	SAMPLE_INDEX, /* the newest delta of sample_index_chain() */
+	SAMPLE_KINDS,
+};
+
+arena_off sample_block(struct test_arena *arena, unsigned kind);
+
 /** Make the checksum right again. */
 void sample_seal(struct block_head *block);
 

@@ -82,6 +82,24 @@ static void three_keys_are_found_and_others_are_not(void)
 	free(page);
 }
 
+/* A fingerprint is one byte, and a suffix not the whole key. */
+static void keys_with_a_fingerprint_of_the_page_are_told_from_its_keys(void)
+{
+	struct page_entry entries[] = {entry_make(TEXT("apple"), TEXT("red"), 0, 0),
+	                               entry_make(TEXT("apricot"), TEXT("orange"), 0, 0)};
+	struct page_bounds bounds = bounds_all();
+	struct base_page *page = build(entries, 2, &bounds);
+	uint32_t hash = key_hash(TEXT("apple"));
+
+	CU_ASSERT_EQUAL(leaf_find(page, TEXT("apple"), hash), 0);
+	CU_ASSERT_EQUAL(leaf_find(page, TEXT("xxple"), hash), -1);
+	CU_ASSERT_EQUAL(leaf_find(page, TEXT("axple"), hash), -1);
+	CU_ASSERT_EQUAL(leaf_find(page, TEXT("apxle"), hash), -1);
+	CU_ASSERT_EQUAL(leaf_find(page, TEXT("ap"), hash), -1);
+	CU_ASSERT_EQUAL(leaf_find(page, TEXT("applesauce"), hash), -1);
+	free(page);
+}
+
 static void lower_bound_gives_the_first_key_not_below(void)
 {
 	struct page_entry entries[] = {
@@ -378,6 +396,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(three_keys_are_found_and_others_are_not),
+		TEST(keys_with_a_fingerprint_of_the_page_are_told_from_its_keys),
 		TEST(lower_bound_gives_the_first_key_not_below),
 		TEST(an_empty_leaf_has_nothing_and_keeps_its_bounds),
 		TEST(the_empty_key_is_a_key),

@@ -147,6 +147,22 @@ static void links_that_do_not_fit_are_named(void)
 	sample_seal(&delta->head);
 	ASSERT_SAYS(check_chain(offs[2], true), "wrong kind");
 	sample_chain(&arena, offs);
+	delta = test_arena_at(&arena, offs[2]);
+	delta->head.tree++;
+	sample_seal(&delta->head);
+	ASSERT_SAYS(check_chain(offs[0], true), "different trees");
+	sample_chain(&arena, offs);
+	delta = test_arena_at(&arena, offs[0]);
+	delta->head.chain = 2; /* an own, a next, a fingerprint of each: then key and value follow */
+	delta->older[0] = test_index_delta(&arena, TEXT("c"), TEXT("f"), 14, sample_inner(&arena));
+	delta->value_size = 0;
+	delta->key_size = 5 + 5 + 8 + 1;
+	memcpy((uint8_t *)(delta->older + 1) + 2, "0123456789012345678", 19);
+	delta->hash = key_hash(leaf_delta_key(delta));
+	*(uint8_t *)(delta->older + 1) = (uint8_t)delta->hash;
+	sample_seal(&delta->head);
+	ASSERT_SAYS(check_chain(offs[0], true), "leaf and inner page");
+	sample_chain(&arena, offs);
 	delta = test_arena_at(&arena, offs[1]);
 	delta->head.lsn = 1;
 	sample_seal(&delta->head);
