@@ -77,9 +77,10 @@ static void segments_grow_fourfold_up_to_the_set_size(void)
 		record_put_durable(wal, id, 20000);
 	CU_ASSERT_EQUAL(file_size("0000000000000001.wal"), WAL_SEGMENT_MIN);
 	CU_ASSERT_EQUAL(file_size("0000000000000002.wal"), 4 * WAL_SEGMENT_MIN);
-	CU_ASSERT_EQUAL(file_size("0000000000000003.wal"), 3 << 20);
+	CU_ASSERT_EQUAL(file_size("0000000000000003.wal"), 16 * WAL_SEGMENT_MIN);
 	CU_ASSERT_EQUAL(file_size("0000000000000004.wal"), 3 << 20);
-	CU_ASSERT_EQUAL(wal_file_bytes(wal), (6 << 20) + 5 * WAL_SEGMENT_MIN);
+	CU_ASSERT_EQUAL(file_size("0000000000000005.wal"), 3 << 20);
+	CU_ASSERT_EQUAL(wal_file_bytes(wal), (6 << 20) + 21 * WAL_SEGMENT_MIN);
 	expect_ids(0, 0, 300);
 }
 
@@ -230,7 +231,7 @@ static void spares_of_an_earlier_life_are_used_and_half_made_ones_removed(void)
 	int fd;
 
 	open_log(WAL_SEGMENT_MIN);
-	while (id < 60)
+	while (id < 30)
 		record_put_durable(wal, id++, 20000);
 	CU_ASSERT_EQUAL(wal_release(wal, wal_tail(wal)), BWT_OK);
 	close_log();
@@ -240,7 +241,7 @@ static void spares_of_an_earlier_life_are_used_and_half_made_ones_removed(void)
 	close(fd);
 	CU_ASSERT_EQUAL(
 		linkat(fixture_dir_fd, "0000000000000005.wal", fixture_dir_fd, "free-78.wal", 0), 0);
-	found = read_all(fixture_dir_fd, wal_round_up(1100000, WAL_BLOCK));
+	found = read_all(fixture_dir_fd, wal_round_up(550000, WAL_BLOCK));
 	free(found);
 	{
 		struct wal_config config = fixture_config();
@@ -296,7 +297,7 @@ static uint64_t make_two_lives(uint64_t *records)
 	uint64_t id = 0;
 
 	open_log(WAL_SEGMENT_MIN);
-	while (id < 20)
+	while (id < 18)
 		record_put_durable(wal, id++, 30000);
 	close_log();
 	wal = fixture_reopen(fixture_config(), 0);
@@ -443,7 +444,7 @@ static void a_full_disk_is_met_before_anything_is_reserved_and_passes(void)
 		}
 	}
 	CU_ASSERT_EQUAL(rc, BWT_FULL);
-	CU_ASSERT_TRUE(id > 30);
+	CU_ASSERT_TRUE(id > 15);
 	CU_ASSERT_EQUAL(wal_failure(wal), BWT_OK);
 	CU_ASSERT_EQUAL(wal_durable_lsn(wal), wal_tail(wal));
 	CU_ASSERT_EQUAL(count_files("free-"), 0); /* nothing half-made stays */
