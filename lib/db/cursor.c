@@ -70,9 +70,9 @@ static unsigned copy_bound(const struct leaf_copy *copy, struct bwt_slice key, b
 	return from;
 }
 
-enum leaf_choice { LEAF_OF, LEAF_BEFORE, LEAF_LAST };
+enum leaf_choice { LEAF_OF, LEAF_BEFORE, LEAF_BEHIND, LEAF_LAST };
 
-/* Load the leaf that covers cursor->target, the keys just below it, or the last one. */
+/* Load the leaf that covers cursor->target, the keys just below it, the one behind the copy, or the last one. */
 static int load(struct bwt_cursor *cursor, enum leaf_choice choice)
 {
 	struct store *store = &cursor->tree->db->store;
@@ -87,6 +87,8 @@ static int load(struct bwt_cursor *cursor, enum leaf_choice choice)
 	epoch_pin(slot);
 	if (choice == LEAF_LAST)
 		rc = tree_copy_last_leaf(tree, slot, reader_choose, &reader, &cursor->copy);
+	else if (choice == LEAF_BEHIND)
+		rc = tree_copy_next_leaf(tree, slot, target, reader_choose, &reader, &cursor->copy);
 	else
 		rc = tree_copy_leaf(tree, slot, target, choice == LEAF_BEFORE, reader_choose, &reader, &cursor->copy);
 	epoch_unpin(slot);
@@ -118,7 +120,10 @@ static int settle_right(struct bwt_cursor *cursor, unsigned index)
 			return ended(cursor, AFTER);
 		rc = buf_set(&cursor->target, cursor->copy.high);
 		if (rc == BWT_OK)
-			rc = load(cursor, LEAF_OF);
+			rc = load(cursor, LEAF_BEHIND);
+		if (rc == BWT_OK && cursor->copy.high.data != NULL &&
+		    key_compare(cursor->copy.high, slice_of(&cursor->target)) <= 0)
+			rc = error_set(BWT_CORRUPT, "a leaf ends before it begins");
 		if (rc < 0)
 			return rc;
 		index = copy_bound(&cursor->copy, slice_of(&cursor->target), false);
@@ -137,6 +142,8 @@ static int settle_left(struct bwt_cursor *cursor, unsigned count)
 		rc = buf_set(&cursor->target, cursor->copy.low);
 		if (rc == BWT_OK)
 			rc = load(cursor, LEAF_BEFORE);
+		if (rc == BWT_OK && key_compare(cursor->copy.low, slice_of(&cursor->target)) >= 0)
+			rc = error_set(BWT_CORRUPT, "a leaf begins behind its end");
 		if (rc < 0)
 			return rc;
 		count = copy_bound(&cursor->copy, slice_of(&cursor->target), false);
@@ -282,13 +289,20 @@ void bwt_cursor_close(struct bwt_cursor *cursor)
 
 static int seek_exact(struct bwt_cursor *cursor, struct bwt_slice key)
 {
-	int rc = seek_right(cursor, key, false);
+	int rc = buf_set(&cursor->target, key);
+	unsigned index;
 
-	if (rc == BWT_OK && key_ref_compare_slice(&cursor->copy.entries[cursor->index].key, key) != 0)
-		rc = BWT_NOT_FOUND;
+	if (rc == BWT_OK)
+		rc = load(cursor, LEAF_OF);
+	cursor->where = NOWHERE;
 	if (rc < 0)
-		cursor->where = NOWHERE;
-	return rc;
+		return rc;
+	/* @key may lie in the leaf copy that was just replaced: the target is compared. */
+	index = copy_bound(&cursor->copy, slice_of(&cursor->target), false);
+	if (index == cursor->copy.count ||
+	    key_ref_compare_slice(&cursor->copy.entries[index].key, slice_of(&cursor->target)) != 0)
+		return BWT_NOT_FOUND;
+	return found(cursor, index);
 }
 
 int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int how)

@@ -156,21 +156,28 @@ static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry
 static int resolve_all(struct tree *tree, struct epoch_slot *slot, struct page_entry *entries, unsigned count,
                        enum patience patience)
 {
+	bool headless = false; /* the newest versions of the key at hand were dropped */
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t word;
 		int rc;
 
+		headless = headless && (entries[i].flags & VERSION_OLDER) != 0;
 		if (entries[i].word != NULL) {
 			rc = resolve(tree, slot, &entries[i], patience, &word);
 			if (rc < 0)
 				return rc;
-			if (word_state(word) != WORD_COMMITTED)
+			if (word_state(word) != WORD_COMMITTED) {
+				headless = headless || (entries[i].flags & VERSION_OLDER) == 0;
 				continue;
+			}
 			entries[i].lsn = word_lsn(word);
 			entries[i].word = NULL;
 		}
+		if (headless)
+			entries[i].flags &= (uint8_t)~VERSION_OLDER;
+		headless = false;
 		entries[kept++] = entries[i];
 	}
 	return (int)kept;
@@ -180,7 +187,7 @@ static unsigned run_of_key(const struct page_entry *entries, unsigned from, unsi
 {
 	unsigned end = from + 1;
 
-	while (end < count && key_ref_compare(&entries[end].key, &entries[from].key) == 0)
+	while (end < count && (entries[end].flags & VERSION_OLDER) != 0)
 		end++;
 	return end;
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "page/page_check.h"
 
+#define PREFETCH_LINES 4u
 #define DESCEND_STEPS_MAX 1000000u /* pages of one descent: beyond it the links form a cycle */
 
 static int wrong_block(const struct tree *tree, page_id page, arena_off off, const char *what)
@@ -35,6 +36,24 @@ static int check_unseen(const struct tree *tree, page_id page, uint64_t *word)
 	return BWT_OK;
 }
 
+/*
+ * The first lines of a record hold what a look-up touches: fetched together, they cost one cache miss
+ * instead of one each.
+ */
+static inline void prefetch_record(const uint8_t *record)
+{
+	for (unsigned line = 0; line < PREFETCH_LINES; line++)
+		__builtin_prefetch(record + line * CACHE_LINE_SIZE);
+}
+
+void page_prefetch(const struct tree *tree, page_id page)
+{
+	const struct mapping *mapping = tree->env->mapping;
+
+	if (page != 0 && page < mapping->table.capacity)
+		prefetch_record(arena_at(tree->env->arena, mapping_head(mapping_load(mapping, page))));
+}
+
 /* What a word leads to was checked when it was first met; afterwards this is enough to walk on safely. */
 int page_look(const struct tree *tree, page_id page, struct place *place)
 {
@@ -51,7 +70,10 @@ int page_look(const struct tree *tree, page_id page, struct place *place)
 	}
 	if (word == 0 || mapping_mark(word) != MAPPING_PAGE || head >= arena_size(tree->env->arena))
 		return wrong_block(tree, page, head, "no such page");
+	prefetch_record(arena_at(tree->env->arena, head));
 	base = chain_base(tree->env->arena->base, head);
+	if (mapping_chain(word) != 0)
+		prefetch_record((const uint8_t *)base);
 	if (base == NULL || base->head.page != page ||
 	    (base->head.tag != BLOCK_LEAF && base->head.tag != BLOCK_INNER))
 		return wrong_block(tree, page, head, "not a page");

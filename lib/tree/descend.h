@@ -40,6 +40,9 @@ int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, uns
 /** The rightmost leaf. */
 int tree_descend_last(const struct tree *tree, struct place *place);
 
+/** Begin to fetch what a visit of @page (0: nothing) will touch first. */
+void page_prefetch(const struct tree *tree, page_id page);
+
 static inline arena_off place_head(const struct place *place)
 {
 	return mapping_head(place->word);

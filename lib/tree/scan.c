@@ -88,9 +88,8 @@ static unsigned choose_all(const struct base_page *base, struct page_entry *entr
 	for (unsigned from = 0; from < count; from = end) {
 		int chosen;
 
-		for (end = from + 1; end < count; end++)
-			if (key_ref_compare(&entries[end].key, &entries[from].key) != 0)
-				break;
+		for (end = from + 1; end < count && (entries[end].flags & VERSION_OLDER) != 0; end++)
+			continue;
 		chosen = choose(ctx, entries + from, end - from);
 		if (chosen < 0 || (entries[from + (unsigned)chosen].flags & VERSION_TOMBSTONE) != 0)
 			continue;
@@ -118,6 +117,7 @@ static int copy_place(const struct tree *tree, struct epoch_slot *slot, const st
 
 	if (entries == NULL)
 		return -ENOMEM;
+	page_prefetch(tree, base->right);
 	count = choose_all(base, entries, chain_merge(arena, place_head(place), entries), choose, ctx, &extra);
 	rc = copy_reserve(copy, count, base->head.size + extra);
 	if (rc < 0)
@@ -127,6 +127,7 @@ static int copy_place(const struct tree *tree, struct epoch_slot *slot, const st
 	for (unsigned i = 0; i < count; i++)
 		carry_entry(&copier, &entries[i]);
 	copy->low = (struct bwt_slice){ carry(&copier, low.data, low.size), low.size };
+	copy->right = base->right;
 	copy->high = (struct bwt_slice){ NULL, 0 };
 	if (base->right != 0)
 		copy->high = (struct bwt_slice){ carry(&copier, high.data, high.size), high.size };
@@ -140,6 +141,29 @@ int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_
 	int rc = tree_descend(tree, key, before, 0, &place, NULL);
 
 	return rc < 0 ? rc : copy_place(tree, slot, &place, choose, ctx, copy);
+}
+
+/*
+ * @page was the right neighbour of the leaf that ended at @key. It still begins there unless its id was
+ * given to another page meanwhile, which tree, level and low fence tell.
+ */
+static bool still_begins_at(const struct tree *tree, page_id page, struct bwt_slice key, struct place *place)
+{
+	uint64_t word = mapping_load(tree->env->mapping, page);
+
+	return word != 0 && mapping_mark(word) != MAPPING_DROPPED && page_look(tree, page, place) == BWT_OK &&
+	       place->base->head.tree == tree->id && place->base->level == 0 &&
+	       key_compare(base_low(place->base), key) == 0;
+}
+
+int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, version_choice choose,
+                        void *ctx, struct leaf_copy *copy)
+{
+	struct place place;
+
+	if (copy->right != 0 && still_begins_at(tree, copy->right, key, &place))
+		return copy_place(tree, slot, &place, choose, ctx, copy);
+	return tree_copy_leaf(tree, slot, key, false, choose, ctx, copy);
 }
 
 int tree_copy_last_leaf(const struct tree *tree, struct epoch_slot *slot, version_choice choose, void *ctx,

@@ -25,6 +25,7 @@ struct leaf_copy {         /* zeroed = empty; buffers are kept from leaf to leaf
 	size_t bytes_capacity;
 	struct bwt_slice low;  /* fences of the leaf, into bytes */
 	struct bwt_slice high; /* data == NULL: none */
+	page_id right;         /* the leaf behind it then; 0: none */
 };
 
 /**
@@ -40,6 +41,9 @@ typedef int (*version_choice)(void *ctx, struct page_entry *versions, unsigned c
  */
 int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, bool before,
                    version_choice choose, void *ctx, struct leaf_copy *copy);
+/** The same for the leaf behind @copy; @key: its high fence, in memory of the caller's. Mostly without a descent. */
+int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, version_choice choose,
+                        void *ctx, struct leaf_copy *copy);
 /** The rightmost leaf. */
 int tree_copy_last_leaf(const struct tree *tree, struct epoch_slot *slot, version_choice choose, void *ctx,
                         struct leaf_copy *copy);
