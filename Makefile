@@ -68,7 +68,8 @@ TEST_LIB_OBJ := $(LIB_SRC:%.c=$(O)/t/%.o)
 
 TOOL_SRC := $(wildcard tools/bwt-*.c)
 TOOL_SHARED_OBJ := $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/tool_*.c))
-# Tool bwt-x is linked with tools/x_*.c too; where there are any, with internal symbols of the library.
+# Tool bwt-x is linked with tools/x_*.c too. The public interface is enough for all but these.
+INSIDE_TOOLS := bwt-dump
 own_obj = $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/$(patsubst bwt-%,%,$(@F))_*.c))
 TOOLS := $(TOOL_SRC:tools/%.c=$(O)/bin/%)
 
@@ -191,7 +192,7 @@ $(O)/o/libbwt-internal.a: $(LIB_OBJ)
 	@rm -f $@ && $(AR) rcs $@ $^
 
 $(TOOLS): $(O)/bin/%: $(O)/o/tools/%.o $(TOOL_SHARED_OBJ) $$(own_obj) \
-		$$(if $$(own_obj),$(O)/o/libbwt-internal.a,$(STATIC))
+		$$(if $$(filter $$(INSIDE_TOOLS),$$(@F)),$(O)/o/libbwt-internal.a,$(STATIC))
 	@mkdir -p $(@D)
 	@echo "LD  $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS)

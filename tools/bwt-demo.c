@@ -25,40 +25,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
 #include "bwt.h"
+#include "tools/demo_records.h"
 
 #define THREADS 2
-#define KEY_SIZE_MAX 511u /* of LMDB, with which the result is compared */
-#define STRIDE 1000003u   /* records are put in steps of this prime: scattered over both trees */
+#define STRIDE 1000003u /* records are put in steps of this prime: scattered over both trees */
 #define LOOKUPS 100000u
-
-struct record {
-	struct bwt_slice key, value;
-	uint32_t number;
-};
-
-/* All records of both files, sorted by tree and key within [first[t], first[t + 1]). */
-struct records {
-	struct record *all;
-	uint32_t first[3];
-};
 
 static const char *const tree_names[2] = {NULL, "paths"};
 
-static void die(const char *what, const char *name) __attribute__((noreturn));
 static void die_rc(const char *what, int rc) __attribute__((noreturn));
-
-static void die(const char *what, const char *name)
-{
-	fprintf(stderr, "bwt-demo: cannot %s %s: %s\n", what, name, strerror(errno));
-	exit(EXIT_FAILURE);
-}
 
 static void die_rc(const char *what, int rc)
 {
@@ -73,216 +53,6 @@ static double seconds(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static void *grow(void *memory, size_t size)
-{
-	memory = realloc(memory, size);
-	if (memory == NULL)
-		die("get", "memory");
-	return memory;
-}
-
-/* The whole file in memory; a missing one is empty when @may_miss. */
-static struct bwt_slice read_file(const char *path, bool may_miss)
-{
-	struct bwt_slice bytes = {"", 0};
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 && may_miss && errno == ENOENT)
-		return bytes;
-	if (fd < 0 || fstat(fd, &st) != 0)
-		die("read", path);
-	if (st.st_size > 0) {
-		bytes.data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (bytes.data == MAP_FAILED)
-			die("map", path);
-		bytes.size = (size_t)st.st_size;
-	}
-	close(fd);
-	return bytes;
-}
-
-/* ---- records --------------------------------------------------------------------------------- */
-
-static int compare_slices(struct bwt_slice a, struct bwt_slice b)
-{
-	size_t common = a.size < b.size ? a.size : b.size;
-	int order = memcmp(a.data, b.data, common);
-
-	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
-static int compare_records(const void *a, const void *b)
-{
-	const struct record *left = a, *right = b;
-	int order = compare_slices(left->key, right->key);
-
-	return order != 0 ? order : (left->number > right->number) - (left->number < right->number);
-}
-
-static void append_record(struct record **list, uint32_t *count, const char *key, size_t key_size,
-                          const char *value, size_t value_size)
-{
-	if ((*count & (*count + 1)) == 0)
-		*list = grow(*list, 2 * ((size_t)*count + 1) * sizeof **list);
-	(*list)[*count] = (struct record){{key, key_size}, {value, value_size}, *count};
-	++*count;
-}
-
-static const char *field(const char *text, const char *end, const char *name, size_t *size)
-{
-	size_t name_size = strlen(name);
-
-	while (text < end) {
-		const char *eol = memchr(text, '\n', (size_t)(end - text));
-
-		eol = eol == NULL ? end : eol;
-		if ((size_t)(eol - text) > name_size && memcmp(text, name, name_size) == 0) {
-			*size = (size_t)(eol - text) - name_size;
-			return text + name_size;
-		}
-		text = eol + 1;
-	}
-	*size = 0;
-	return "";
-}
-
-/* Paragraphs of a Debian package index; key: name, version, architecture. */
-static void cut_packages(struct bwt_slice input, struct record **list, uint32_t *count)
-{
-	const char *pos = input.data, *end = pos + input.size;
-
-	while (pos < end) {
-		const char *stop = memmem(pos, (size_t)(end - pos), "\n\n", 2);
-		const char *next = stop == NULL ? end : stop + 2;
-		size_t name_size, version_size, arch_size;
-		const char *name, *version, *arch;
-		char *key = NULL;
-		int key_size;
-
-		stop = stop == NULL ? end : stop + 1;
-		name = field(pos, stop, "Package: ", &name_size);
-		version = field(pos, stop, "Version: ", &version_size);
-		arch = field(pos, stop, "Architecture: ", &arch_size);
-		key_size = asprintf(&key, "%.*s %.*s %.*s", (int)name_size, name, (int)version_size,
-		                    version, (int)arch_size, arch);
-		if (key_size < 0)
-			die("get", "memory");
-		if (name_size > 0)
-			append_record(list, count, key, (size_t)key_size, pos, (size_t)(stop - pos));
-		pos = next;
-	}
-}
-
-/* Pairs of strings, a zero byte after each: path and stat line. */
-static void cut_paths(struct bwt_slice input, struct record **list, uint32_t *count)
-{
-	const char *pos = input.data, *end = pos + input.size;
-
-	while (pos < end) {
-		const char *key_end = memchr(pos, '\0', (size_t)(end - pos));
-		const char *value_end;
-
-		if (key_end == NULL)
-			break;
-		value_end = memchr(key_end + 1, '\0', (size_t)(end - key_end - 1));
-		if (value_end == NULL)
-			break;
-		append_record(list, count, pos, (size_t)(key_end - pos), key_end + 1,
-		              (size_t)(value_end - key_end - 1));
-		pos = value_end + 1;
-	}
-}
-
-/* Write the records sorted by key, each key once (the first wins), none longer than LMDB takes. */
-static int prepare(const char *kind, const char *input, const char *output)
-{
-	struct record *list = NULL;
-	uint32_t count = 0, kept = 0, too_long = 0;
-	size_t bytes = 0, largest = 0;
-	FILE *file = fopen(output, "we");
-
-	if (file == NULL)
-		die("write", output);
-	if (strcmp(kind, "packages") == 0)
-		cut_packages(read_file(input, false), &list, &count);
-	else
-		cut_paths(read_file(input, false), &list, &count);
-	if (count == 0) {
-		fprintf(stderr, "bwt-demo: %s has no records\n", input);
-		return EXIT_FAILURE;
-	}
-	qsort(list, count, sizeof *list, compare_records);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t sizes[2] = {(uint32_t)list[i].key.size, (uint32_t)list[i].value.size};
-
-		if (list[i].key.size > KEY_SIZE_MAX) {
-			too_long++;
-			continue;
-		}
-		if (i > 0 && compare_slices(list[i - 1].key, list[i].key) == 0)
-			continue;
-		fwrite(sizes, sizeof sizes, 1, file);
-		fwrite(list[i].key.data, 1, list[i].key.size, file);
-		fwrite(list[i].value.data, 1, list[i].value.size, file);
-		kept++;
-		bytes += list[i].key.size + list[i].value.size;
-		largest = list[i].value.size > largest ? list[i].value.size : largest;
-	}
-	if (fclose(file) != 0)
-		die("write", output);
-	printf("%s: %u records, %.1f MiB, largest value %zu bytes", kind, kept,
-	       (double)bytes / 1048576, largest);
-	if (too_long > 0)
-		printf(" (%u keys above %u bytes left out: LMDB refuses them)", too_long,
-		       KEY_SIZE_MAX);
-	printf("\n");
-	return EXIT_SUCCESS;
-}
-
-static void read_records(struct records *records, const char *packages, const char *paths)
-{
-	const char *names[2] = {packages, paths};
-	uint32_t count = 0;
-
-	records->all = NULL;
-	for (int tree = 0; tree < 2; tree++) {
-		struct bwt_slice bytes = read_file(names[tree], false);
-		const char *pos = bytes.data, *end = pos + bytes.size;
-		uint32_t sizes[2];
-
-		records->first[tree] = count;
-		while ((size_t)(end - pos) >= sizeof sizes) {
-			memcpy(sizes, pos, sizeof sizes);
-			pos += sizeof sizes;
-			append_record(&records->all, &count, pos, sizes[0], pos + sizes[0], sizes[1]);
-			pos += sizes[0] + sizes[1];
-		}
-	}
-	records->first[2] = count;
-}
-
-/* One flag per record, set when ACKS names it; *@count says how many are set. */
-static bool *read_acks(const char *path, uint32_t total, uint32_t *count)
-{
-	struct bwt_slice bytes = read_file(path, true);
-	bool *acked = grow(NULL, total);
-	uint32_t number;
-
-	memset(acked, 0, total);
-	*count = 0;
-	for (size_t off = 0; off + sizeof number <= bytes.size; off += sizeof number) {
-		memcpy(&number, (const char *)bytes.data + off, sizeof number);
-		if (number >= total) {
-			fprintf(stderr, "bwt-demo: %s does not belong to these records\n", path);
-			exit(EXIT_FAILURE);
-		}
-		*count += !acked[number];
-		acked[number] = true;
-	}
-	return acked;
 }
 
 static struct bwt_db *open_store(const char *path, unsigned flags, struct bwt_tree *trees[2])
@@ -344,8 +114,26 @@ static void *load_thread(void *arg)
 		if (rc < 0)
 			die_rc("put", rc);
 		if (write(loader->ack_fd, &number, sizeof number) != sizeof number) /* D1 */
-			die("write", "acknowledgement");
+			demo_die("write", "acknowledgement");
 		atomic_fetch_add_explicit(&loader->put_count, 1, memory_order_relaxed);
+	}
+}
+
+/* Join a loading thread; say every ten seconds how far they all are. */
+static void wait_for(pthread_t thread, struct loader *loader)
+{
+	struct timespec limit;
+	uint32_t turn;
+
+	for (;;) {
+		clock_gettime(CLOCK_REALTIME, &limit);
+		limit.tv_sec += 10;
+		if (pthread_timedjoin_np(thread, NULL, &limit) != ETIMEDOUT)
+			return;
+		turn = atomic_load_explicit(&loader->next, memory_order_relaxed);
+		printf("loader %d: at record %u of %u\n", (int)getpid(), turn,
+		       loader->records->first[2]);
+		fflush(stdout);
 	}
 }
 
@@ -357,10 +145,10 @@ static int load(const char *store, const struct records *records, const char *ac
 	uint32_t before, put_count;
 	struct bwt_db *db;
 
-	loader.acked = read_acks(acks, records->first[2], &before);
+	loader.acked = demo_read_acks(acks, records->first[2], &before);
 	loader.ack_fd = open(acks, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	if (loader.ack_fd < 0)
-		die("write", acks);
+		demo_die("write", acks);
 	db = open_store(store, BWT_CREATE, loader.trees);
 	opened = seconds();
 	printf("loader %d: opened in %.2f s, %u of %u acknowledged so far\n", (int)getpid(),
@@ -368,9 +156,9 @@ static int load(const char *store, const struct records *records, const char *ac
 	fflush(stdout);
 	for (int i = 0; i < THREADS; i++)
 		if (pthread_create(&threads[i], NULL, load_thread, &loader) != 0)
-			die("start", "a thread");
+			demo_die("start", "a thread");
 	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
+		wait_for(threads[i], &loader);
 	put_count = atomic_load_explicit(&loader.put_count, memory_order_relaxed);
 	printf("loader %d: %u durable commits by %d threads in %.2f s (%.0f a second)\n",
 	       (int)getpid(), put_count, THREADS, seconds() - opened,
@@ -452,11 +240,11 @@ static uint64_t verify_walk(const struct records *records, int which, struct bwt
 		    (rc = bwt_cursor_value(cursor, &found.value)) < 0)
 			break;
 		++*walked;
-		while (at < end && compare_slices(records->all[at].key, found.key) < 0)
+		while (at < end && demo_compare(records->all[at].key, found.key) < 0)
 			at++; /* not there: fine unless acknowledged, which was looked up */
-		if (at == end || compare_slices(records->all[at].key, found.key) != 0)
+		if (at == end || demo_compare(records->all[at].key, found.key) != 0)
 			wrong += complain("never put, or out of order", &found);
-		else if (compare_slices(records->all[at++].value, found.value) != 0)
+		else if (demo_compare(records->all[at++].value, found.value) != 0)
 			wrong += complain("walk gives other bytes", &found);
 	}
 	if (rc != BWT_NOT_FOUND)
@@ -478,7 +266,7 @@ static int verify(const char *store, const struct records *records, const char *
 	double begin = seconds();
 	struct bwt_tree *trees[2];
 	uint32_t ack_count;
-	bool *acked = read_acks(acks, records->first[2], &ack_count);
+	bool *acked = demo_read_acks(acks, records->first[2], &ack_count);
 	struct bwt_db *db = open_store(store, 0, trees);
 	double opened = seconds();
 	uint64_t wrong = verify_acked(records, acked, trees), walked, total = 0;
@@ -535,18 +323,36 @@ static void show_scan(struct bwt_tree *tree, const char *prefix, unsigned limit)
 	printf("  %llu keys in %.2f ms\n", (unsigned long long)count, 1e3 * (seconds() - begin));
 }
 
-static void show_lookup(struct bwt_tree *tree, const char *text)
+/* The first lines of a value, for people. */
+static void print_lines(const char *text, size_t size, unsigned lines)
 {
-	struct bwt_slice key = {text, strlen(text)};
+	const char *end = text + size;
+
+	while (text < end && lines-- > 0) {
+		const char *eol = memchr(text, '\n', (size_t)(end - text));
+
+		eol = eol == NULL ? end : eol;
+		printf("  %.*s\n", (int)(eol - text), text);
+		text = eol + 1;
+	}
+	if (text < end)
+		printf("  ...\n");
+}
+
+static void show_lookup(struct bwt_tree *tree, struct bwt_slice key)
+{
 	struct bwt_buf value = {0};
+	double begin = seconds();
 	int rc = bwt_get(tree, NULL, key, &value);
 
 	if (rc < 0 && rc != BWT_NOT_FOUND)
 		die_rc("get", rc);
-	if (rc == BWT_NOT_FOUND)
-		printf("\"%s\" -> not there\n", text);
-	else
-		printf("\"%s\" -> %.*s\n", text, (int)value.size, (const char *)value.data);
+	printf("\"");
+	print_key(key);
+	printf("\": %s in %.1f us\n", rc == BWT_OK ? "found" : "not there",
+	       1e6 * (seconds() - begin));
+	if (rc == BWT_OK)
+		print_lines(value.data, value.size, 4);
 	bwt_buf_free(&value);
 }
 
@@ -578,31 +384,29 @@ static int look(const char *store, const struct records *records)
 {
 	struct bwt_tree *trees[2];
 	struct bwt_db *db = open_store(store, 0, trees);
-	const struct record *middle = &records->all[records->first[1] / 2];
-	char *name = strndup(middle->key.data, middle->key.size);
+	static const char there[] = "/usr/bin/env", missing[] = "/usr/bin/no such program";
 
-	if (trees[1] == NULL || name == NULL)
-		die("find", "the tree of paths");
-	show_lookup(trees[1], "/usr/bin/env");
-	show_lookup(trees[1], "/usr/bin/no such program");
-	show_lookup(trees[0], name);
+	if (trees[0] == NULL || trees[1] == NULL || records->first[1] == 0)
+		demo_die("find", "both trees");
+	show_lookup(trees[0], records->all[records->first[1] / 2].key);
+	show_lookup(trees[1], (struct bwt_slice){there, sizeof there - 1});
+	show_lookup(trees[1], (struct bwt_slice){missing, sizeof missing - 1});
 	show_scan(trees[0], "bash", 5);
 	show_scan(trees[1], "/usr/bin/z", 5);
 	time_lookups(records, trees);
-	free(name);
 	close_store(db);
 	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
-	struct records records;
+	static struct records records;
 
 	if (argc == 5 && strcmp(argv[1], "prepare") == 0 &&
 	    (strcmp(argv[2], "packages") == 0 || strcmp(argv[2], "paths") == 0))
-		return prepare(argv[2], argv[3], argv[4]);
+		return demo_prepare(argv[2], argv[3], argv[4]);
 	if (argc >= 5)
-		read_records(&records, argv[3], argv[4]);
+		demo_read_records(&records, argv[3], argv[4]);
 	if (argc == 6 && strcmp(argv[1], "load") == 0)
 		return load(argv[2], &records, argv[5]);
 	if (argc == 6 && strcmp(argv[1], "verify") == 0)

@@ -177,10 +177,10 @@ for ((turn = 1; turn <= KILLS; turn++)); do
 	if load_and_kill $delay; then
 		killed=$((killed + 1))
 		say "killed; the kernel kept $(($(stat -c %s "$acks" 2>/dev/null || echo 0) / 4)) acknowledgements"
-		if [ -d "$store" ]; then
+		if [ -s "$acks" ]; then
 			check_store "after kill $turn"
 		else
-			say "killed before the store existed"
+			say "killed before anything was acknowledged"
 		fi
 	else
 		say "the loader was done before the signal came"

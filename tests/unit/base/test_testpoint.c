@@ -3,6 +3,7 @@
 #include "base/testpoint.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/atomic.h"
@@ -93,9 +94,9 @@ static void the_star_takes_all_other_points(void)
 
 static void names_are_compared_not_addresses(void)
 {
-	char built[] = "xxxte";
+	char built[8];
 
-	memcpy(built, "wri", 3);
+	snprintf(built, sizeof built, "%s", "write");
 	testpoint_set("write", 0, NULL, NULL);
 	CU_ASSERT_TRUE(testpoint_hit(built));
 }
