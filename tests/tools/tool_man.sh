@@ -36,6 +36,46 @@ for tool in "$root"/tools/bwt-*.c; do
 	[ "$name" = bwt-demo ] || [ -e "$man/$name.1" ] || fail "no page about $name"
 done
 
+# ---- the format: every field of every stored struct, at its offset
+
+fields_of() { # HEADER STRUCT: lines of "offset name", from the comments that begin with the offset
+	sed -n "/^struct $2 {/,/^}/p" "$root/$1" |
+		sed -n 's|^.*[ )]\**\([a-z_]*\)\(\[[^]]*\]\)\?; */\* *\(0x[0-9a-f]*\).*|\3 \1|p'
+}
+fields=0
+while read -r file struct; do
+	sed -n "/^\.Ss struct $struct\$/,/^\.S[sh] struct/p; /^\.Ss Blocks/,/^\.Ss Pages/p; /^\.Ss Trees/,/^\.Sh/p" \
+		"$man/bwt-format.5" >section
+	while read -r offset name; do
+		grep -q "^\.It $offset Ta [a-z0-9_]* Ta $name\b" section ||
+			fail "bwt-format.5 lacks $name at $offset of struct $struct ($file)"
+		fields=$((fields + 1))
+	done < <(fields_of "$file" "$struct")
+done <<'END'
+lib/mem/superblock.h superblock
+lib/mem/block.h block_head
+lib/page/base_page.h base_page
+lib/page/delta.h leaf_delta
+lib/page/delta.h index_delta
+lib/page/delta.h value_ref
+lib/txn/store.h catalog_entry
+recovery/checkpoint_format.h image_root
+recovery/checkpoint_format.h image_state
+recovery/checkpoint_format.h image_chunk
+recovery/checkpoint_format.h image_tree
+lib/log/wal_format.h wal_segment_head
+lib/log/wal_format.h wal_frame
+lib/log/wal_format.h wal_op
+lib/log/vlog.h vlog_record
+lib/db/stat_file.h stat_file
+END
+[ "$fields" -ge 100 ] || fail "only $fields fields were compared"
+version=$(sed -n 's/^#define FORMAT_M[A-Z]* \([0-9]*\)u.*/\1/p' "$root/lib/mem/superblock.h" | paste -sd.)
+grep -q "^This is format $version\.\$" "$man/bwt-format.5" || fail "bwt-format.5 is not about format $version"
+while read -r tag number; do
+	grep -q "^\.It $number Ta ${tag#BLOCK_} Ta " "$man/bwt-format.5" || fail "bwt-format.5 lacks $tag"
+done < <(sed -n 's/^\t\(BLOCK_[A-Z_]*\) = \([0-9]*\),.*/\1 \2/p' "$root/lib/mem/block.h")
+
 # ---- examples compile without warnings
 
 cat >prelude.h <<'END'
