@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * write_golden.c - a store with one of everything that the format has, the same contents each time
+ *
+ * write_golden STORE closed: closed as programs close it. write_golden STORE killed: the process
+ * ends at once, with a checkpoint behind it and changes of every kind in the log.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bwt.h"
+
+#define VALUE_MAX 30000u
+
+static void need(const char *what, int rc)
+{
+	if (rc == BWT_OK)
+		return;
+	fprintf(stderr, "write_golden: %s: %s: %s\n", what, bwt_strerror(rc), bwt_detail());
+	exit(EXIT_FAILURE);
+}
+
+static void put(struct bwt_tree *tree, const void *key, size_t key_size, unsigned value_seed,
+                size_t value_size)
+{
+	static unsigned char value[VALUE_MAX];
+
+	/* A pattern that the archive can shorten. */
+	for (size_t i = 0; i < value_size; i++)
+		value[i] = (unsigned char)(value_seed + i / 8 * (value_seed % 7));
+	need("bwt_put", bwt_put(tree, NULL, (struct bwt_slice){key, key_size},
+	                        (struct bwt_slice){value, value_size}, 0));
+}
+
+static void put_text(struct bwt_tree *tree, const char *key, unsigned value_seed, size_t value_size)
+{
+	put(tree, key, strlen(key), value_seed, value_size);
+}
+
+/* Numbered keys with a common prefix, so that pages split, and some have large values. */
+static void put_many(struct bwt_tree *tree, unsigned from, unsigned to, unsigned salt)
+{
+	char key[64];
+
+	for (unsigned i = from; i < to; i++) {
+		snprintf(key, sizeof key, "some common prefix/%05u", i * 7919u % 100000u);
+		put_text(tree, key, i + salt, i % 100 == 99 ? VALUE_MAX : i % 80);
+	}
+}
+
+static void delete_some(struct bwt_tree *tree, unsigned from, unsigned to)
+{
+	char key[64];
+
+	for (unsigned i = from; i < to; i += 3) {
+		snprintf(key, sizeof key, "some common prefix/%05u", i * 7919u % 100000u);
+		need("bwt_delete", bwt_delete(tree, NULL, (struct bwt_slice){key, strlen(key)}));
+	}
+}
+
+static struct bwt_tree *tree_of(struct bwt_db *db, const char *name)
+{
+	struct bwt_tree *tree;
+
+	need("bwt_tree_open", bwt_tree_open(db, name, name == NULL ? 0 : BWT_CREATE, &tree));
+	return tree;
+}
+
+static void odd_keys(struct bwt_tree *tree)
+{
+	static unsigned char longest[BWT_KEY_MAX];
+
+	memset(longest, 'k', sizeof longest);
+	put(tree, "", 0, 1, 10);
+	put(tree, "\0", 1, 2, 0);
+	put(tree, "\0\0", 2, 3, 1);
+	put(tree, "\xff\xff\xff", 3, 4, 100);
+	put(tree, longest, sizeof longest, 5, 2048);
+	put(tree, longest, 3000, 6, 2049);
+}
+
+int main(int argc, char **argv)
+{
+	const struct bwt_options options = {.flags = BWT_CREATE | BWT_EXCL, .durability = BWT_NONE};
+	struct bwt_tree *main_tree;
+	struct bwt_db *db;
+
+	if (argc != 3)
+		return 2;
+	need("bwt_open", bwt_open(argv[1], &options, &db));
+	main_tree = tree_of(db, NULL);
+	put_many(main_tree, 0, 1500, 0);
+	odd_keys(main_tree);
+	put_many(tree_of(db, "names"), 0, 200, 7);
+	put_many(tree_of(db, "dropped before"), 0, 50, 8);
+	need("bwt_tree_drop", bwt_tree_drop(db, "dropped before"));
+	delete_some(main_tree, 0, 500);
+	need("bwt_checkpoint", bwt_checkpoint(db));
+	put_many(main_tree, 1400, 1700, 9); /* some of them again */
+	delete_some(main_tree, 900, 1000);
+	put_many(tree_of(db, "after the checkpoint"), 0, 120, 10);
+	put_many(tree_of(db, "dropped after"), 0, 20, 11);
+	need("bwt_tree_drop", bwt_tree_drop(db, "dropped after"));
+	need("bwt_sync", bwt_sync(db));
+	if (strcmp(argv[2], "killed") == 0)
+		_exit(EXIT_SUCCESS);
+	need("bwt_close", bwt_close(db));
+	return EXIT_SUCCESS;
+}
