@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/testpoint.h"
 #include "bwt.h"
 #include "sys/map.h"
 
@@ -66,14 +67,17 @@ bool cow_touch_slow(struct cow_table *table, uint64_t index, uint64_t interval)
 	struct cow_segment *segment = &table->segments[index];
 	uint64_t seen = atomic_load_explicit(&segment->copy, memory_order_acquire);
 
+	if (TEST_FAULT("cow_no_copy"))
+		return true;
 	/* Interval 1 began with opening: what is on disk is the picture, nobody asks for another. */
 	while (interval > 1 && !is_pointer(seen) && seen != mark_of(interval)) {
-		struct cow_copy *copy = malloc(sizeof *copy);
+		struct cow_copy *copy = TEST_FAULT("cow_no_memory") ? NULL : malloc(sizeof *copy);
 
 		if (copy == NULL)
 			return false;
 		copy->touched = atomic_load_explicit(&segment->touched, memory_order_relaxed);
 		read_words(table, index, copy->words);
+		TEST_YIELD("cow_publish");
 		/* ACQ_REL: the copy is complete before it is found; only then may anybody change a word. */
 		if (atomic_compare_exchange_strong_explicit(&segment->copy, &seen, (uint64_t)(uintptr_t)copy,
 		                                            memory_order_acq_rel, memory_order_acquire))
@@ -96,6 +100,7 @@ void cow_collect(struct cow_table *table, uint64_t index, uint64_t since, uint64
 	if (!is_pointer(seen)) {
 		touched = atomic_load_explicit(&segment->touched, memory_order_acquire);
 		read_words(table, index, words);
+		TEST_YIELD("cow_collect");
 		/* Success: nobody had begun to change it, so touched and words are as of the cut. */
 		if (atomic_compare_exchange_strong_explicit(&segment->copy, &seen, mark_of(interval),
 		                                            memory_order_acq_rel, memory_order_acquire)) {

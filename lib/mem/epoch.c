@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/testpoint.h"
+
 #define GATE_SPINS 64u /* looks at a slot before the processor is given away */
 
 _Thread_local struct epoch_cache epoch_cache;
@@ -107,8 +109,11 @@ struct epoch_slot *epoch_slot_slow(struct epoch *epoch)
 		slot->seen_lsn = 0;
 		if (slot->random == 0)
 			slot->random = (epoch->serial << 32 | i) * 0x9E3779B97F4A7C15ull | 1;
+		if (TEST_FAULT("epoch_no_memory") || sys_tls_set(epoch->tls, slot) < 0) {
+			slot_release(slot); /* nobody would give it back when this thread ends */
+			return NULL;
+		}
 		slot_count_raise(epoch, i + 1);
-		sys_tls_set(epoch->tls, slot);
 	}
 	if (slot != NULL)
 		epoch_cache = (struct epoch_cache){ epoch->serial, slot };
@@ -141,7 +146,7 @@ uint64_t epoch_oldest(struct epoch *epoch)
 		if (slot == NULL)
 			continue;
 		state = atomic_load_explicit(&slot->state, memory_order_seq_cst);
-		if (state != 0 && state >> 2 < oldest)
+		if (state != 0 && state >> 2 < oldest && !TEST_FAULT("epoch_pins_unseen"))
 			oldest = state >> 2;
 	}
 	return oldest;
@@ -169,7 +174,8 @@ static bool slot_drain(struct epoch_slot *slot, uint64_t deadline_ns)
 	unsigned spins = 0;
 
 	/* SEQ_CST: pairs with the exchange in gate_try_enter() (E2); acquires what was done inside. */
-	while ((atomic_load_explicit(&slot->state, memory_order_seq_cst) & EPOCH_GATE) != 0) {
+	while ((atomic_load_explicit(&slot->state, memory_order_seq_cst) & EPOCH_GATE) != 0 &&
+	       !TEST_FAULT("gate_no_drain")) {
 		if (++spins < GATE_SPINS) {
 			cpu_relax();
 			continue;
