@@ -12,7 +12,7 @@
  *        (K2, I8).
  *   CP3  Before the next cut every segment that was touched in this interval is collected, whatever
  *        became of the attempt (cow_table.h T3). What a failed attempt collected stays dirty: the
- *        next one compares with the interval of the newest durable image, not with the last cut.
+ *        next one compares with the interval of the image that it builds on, not with the last cut.
  *   CP4  Nothing that one of the two retained images or its log needs is released; after a superblock
  *        was written, or may have been, its image counts as retained.
  */
@@ -59,6 +59,7 @@ void checkpointer_free(struct checkpointer *checkpointer)
 	if (checkpointer == NULL)
 		return;
 	image_free(&checkpointer->newest);
+	image_free(&checkpointer->older);
 	image_pool_free(&checkpointer->pool);
 	value_files_free(&checkpointer->values);
 	free(checkpointer->chunks);
@@ -239,6 +240,12 @@ static int wait_durable(struct store *store, uint64_t lsn)
 	return rc;
 }
 
+/* Is @image spread thinly over its extents? Then none of it is shared, and they die with it. */
+static bool sparse(struct image_pool *pool, const struct image *image)
+{
+	return image_pool_bytes(pool, image) > SPARSE_FACTOR * image_bytes(image) + SPARSE_SLACK;
+}
+
 static int lay_down(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
                     struct image *next)
 {
@@ -246,19 +253,16 @@ static int lay_down(struct store *store, struct checkpointer *checkpointer, stru
 		.store = store,
 		.slot = slot,
 		.pool = &checkpointer->pool,
-		.base = &checkpointer->newest,
+		.base = &checkpointer->older,
 		.next = next,
 		.collected = checkpointer->collected,
+		.whole = sparse(&checkpointer->pool, &checkpointer->older),
 	};
-	bool sparse = image_pool_bytes(&checkpointer->pool, checkpointer->newest.number) >
-	              SPARSE_FACTOR * image_bytes(&checkpointer->newest) + SPARSE_SLACK;
 	int rc = wait_durable(store, next->state.start_lsn);
 
 	TEST_YIELD("checkpoint_waited");
 	if (rc < 0)
 		return rc;
-	for (unsigned t = 0; t < IMAGE_TABLES; t++)
-		writer.whole[t] = sparse || checkpointer->whole[t];
 	rc = image_write(&writer);
 	TEST_YIELD("checkpoint_collected");
 	return rc;
@@ -312,20 +316,17 @@ static int publish(struct store *store, struct checkpointer *checkpointer, const
 /* @next is the newest image now, the newest so far the older one. */
 static void advance(struct checkpointer *checkpointer, struct image *next)
 {
-	checkpointer->older.number = checkpointer->newest.number;
-	checkpointer->older.start_lsn = checkpointer->newest.state.start_lsn;
-	checkpointer->older.interval = checkpointer->newest.interval;
-	image_free(&checkpointer->newest);
+	image_free(&checkpointer->older);
+	checkpointer->older = checkpointer->newest;
 	checkpointer->newest = *next;
 	memset(next, 0, sizeof *next);
 	checkpointer->last_number = checkpointer->newest.number;
-	memset(checkpointer->whole, 0, sizeof checkpointer->whole);
 }
 
 /* CP4. The checkpoint is done: a failure here is only told, its space goes with a later one. */
 static void release(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot)
 {
-	uint64_t lsn = checkpointer->older.start_lsn;
+	uint64_t lsn = checkpointer->older.state.start_lsn;
 	int rc;
 
 	if (checkpointer->older.number != 0) {

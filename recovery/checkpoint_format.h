@@ -6,9 +6,11 @@
  *                     |
  *                     +--> directories of table 0, 1, 2 --> segments: 512 words of a table each
  *
- * Every block carries a CRC and is found only through the root (I9). Images share the segments and
- * directories that did not change between them; a root belongs to one image. Blocks lie in extents
- * of kind EXTENT_IMAGE and are never moved.
+ * Every block carries a CRC and is found only through the root (I9). An image shares the segments and
+ * directories that did not change with the last but one, never with the last: so no block is part of
+ * both retained images, and damage to one block costs one image at most (I11). The price is that what
+ * changed is written twice. A root belongs to one image. Blocks lie in extents of kind EXTENT_IMAGE
+ * and are never moved.
  *
  * The parts of a root, laid one after another, hold:
  *

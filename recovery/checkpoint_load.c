@@ -118,6 +118,31 @@ static void restore_tables(struct store *store, const struct image *image)
 	}
 }
 
+/*
+ * What counts as changed in the first interval of this life: segments that the two images have
+ * otherwise, because the next image builds on the older one; and the whole extent table, which is
+ * put right here behind the back of its segments.
+ */
+static void touch_changed(struct store *store, const struct loaded *loaded)
+{
+	uint64_t newer[COW_SEGMENT_WORDS], older[COW_SEGMENT_WORDS];
+
+	for (unsigned t = 0; t < IMAGE_TABLES; t++) {
+		const struct image_blocks *blocks = &loaded->newest.table[t];
+		struct cow_table *table = image_cow_table(store, (enum image_table)t);
+
+		for (uint64_t s = 0; s < blocks->segment_count; s++) {
+			image_segment_words(&store->arena, &loaded->newest, (enum image_table)t, s,
+			                    newer);
+			image_segment_words(&store->arena, &loaded->older, (enum image_table)t, s,
+			                    older);
+			if (t == IMAGE_EXTENTS || memcmp(newer, older, sizeof newer) != 0)
+				cow_touch(table,
+				          s * COW_SEGMENT_WORDS); /* in interval 1 it only marks */
+		}
+	}
+}
+
 static uint64_t extent_word(const struct store *store, extent_id id)
 {
 	return cow_load(&store->extents.table, id);
@@ -237,6 +262,7 @@ int checkpoint_restore(struct store *store, const struct loaded *loaded, struct 
 		return rc;
 	if (loaded->older.number != 0)
 		hold_older(store, &loaded->older);
+	touch_changed(store, loaded);
 	extents_finish(&store->extents);
 	mapping_finish(&store->mapping, image->state.next_page);
 	return restore_trees(store, image);

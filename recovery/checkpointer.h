@@ -28,18 +28,13 @@ struct log_hooks { /* ctx of the log's callbacks */
 };
 
 struct checkpointer {
-	struct image newest; /* the newest durable image; number 0: none yet */
-	struct {             /* the one before; number 0: none */
-		uint64_t number;
-		uint64_t start_lsn;
-		uint64_t interval;
-	} older;
+	struct image newest;  /* the newest durable image; number 0: none yet */
+	struct image older;   /* the one before; number 0: none */
 	unsigned super_slot;  /* where the newest superblock is */
 	uint64_t last_number; /* largest checkpoint number ever seen (K2) */
 	uint64_t created_ns;
 	struct image_pool pool;
 	uint64_t collected[IMAGE_TABLES]; /* segments [0, this) were collected since the newest cut (T3) */
-	bool whole[IMAGE_TABLES]; /* opening changed the table without touching it: share nothing */
 	struct image_chunk *chunks; /* room for the chunks of all slots */
 	struct value_files values;
 	struct log_hooks hooks;

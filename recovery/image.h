@@ -44,6 +44,7 @@ struct image_extent {
 	extent_id id;
 	uint64_t end;       /* bytes from its start that hold blocks */
 	uint64_t last_used; /* number of the newest image with a block in it */
+	bool counted;       /* by image_pool_bytes() */
 };
 
 struct image_pool { /* zeroed: empty */
@@ -76,8 +77,8 @@ void image_pool_rewind(struct image_pool *pool, struct extents *extents, struct 
 /** image_pool_release - give back the extents that only images older than @number need */
 void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
                         uint64_t number);
-/** image_pool_bytes - of the extents that image @number or newer ones use */
-uint64_t image_pool_bytes(const struct image_pool *pool, uint64_t number);
+/** image_pool_bytes - of the extents with a block of @image; NULL: of all */
+uint64_t image_pool_bytes(struct image_pool *pool, const struct image *image);
 
 /* ---- writing: image_write.c ---- */
 
@@ -85,10 +86,10 @@ struct image_writer {
 	struct store *store;
 	struct epoch_slot *slot;
 	struct image_pool *pool;
-	const struct image *base; /* the newest durable image, whose blocks may be shared */
+	const struct image *base; /* the last but one, whose blocks may be shared; number 0: none */
 	struct image *next; /* number, interval, state, chunks and trees are set: what the cut noted */
-	bool whole[IMAGE_TABLES]; /* share nothing of this table */
-	uint64_t *collected;      /* per table: segments [0, this) were collected since the cut */
+	bool whole;         /* share nothing */
+	uint64_t *collected; /* per table: segments [0, this) were collected since the cut */
 };
 
 /**

@@ -233,13 +233,39 @@ void image_pool_release(struct image_pool *pool, struct extents *extents, struct
 	pool->tail = tail;
 }
 
-uint64_t image_pool_bytes(const struct image_pool *pool, uint64_t number)
+/* Mark the extents of these blocks; returns the bytes of those that were not marked yet. */
+static uint64_t count_blocks(struct image_pool *pool, const arena_off *offs, uint64_t count)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t i = 0; i < count; i++) {
+		unsigned at = offs[i] == 0 ? pool->count : pool_find(pool, extent_of(offs[i]));
+
+		if (at == pool->count || pool->extents[at].counted)
+			continue;
+		pool->extents[at].counted = true;
+		bytes += extent_size(pool->extents[at].id);
+	}
+	return bytes;
+}
+
+uint64_t image_pool_bytes(struct image_pool *pool, const struct image *image)
 {
 	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < pool->count; i++) {
-		if (pool->extents[i].last_used >= number)
-			bytes += extent_size(pool->extents[i].id);
+		pool->extents[i].counted = image == NULL;
+		bytes += image == NULL ? extent_size(pool->extents[i].id) : 0;
+	}
+	if (image == NULL)
+		return bytes;
+	bytes = count_blocks(pool, image->roots, image->root_count);
+	for (unsigned t = 0; t < IMAGE_TABLES; t++) {
+		const struct image_blocks *blocks = &image->table[t];
+
+		bytes += count_blocks(pool, blocks->segments, blocks->segment_count);
+		bytes += count_blocks(pool, blocks->directories,
+		                      image_directories(blocks->segment_count));
 	}
 	return bytes;
 }

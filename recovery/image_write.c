@@ -5,7 +5,7 @@
  * Blocks are laid down in image extents, where nothing durable reaches yet, while readers and
  * writers go on; the caller makes them durable and publishes the root. Children come before
  * parents, so that an offset is known when it is written down. A segment or directory that did not
- * change since the base image is not written again.
+ * change since the base image, the last but one, is not written again (checkpoint_format.h).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -88,7 +88,9 @@ static int segments_write(struct image_writer *writer, enum image_table table)
 	const struct image *base = writer->base;
 	struct image_blocks *blocks = &writer->next->table[table];
 	struct cow_table *live = image_cow_table(writer->store, table);
-	bool whole = writer->whole[table] || base->number == 0;
+	bool whole = writer->whole || base->number == 0;
+	/* Interval 1 began with opening; what changed before it counts as changed in it. */
+	uint64_t since = base->interval == 0 ? 1 : base->interval;
 	uint64_t words[COW_SEGMENT_WORDS];
 	int rc = 0;
 
@@ -96,7 +98,7 @@ static int segments_write(struct image_writer *writer, enum image_table table)
 		bool dirty;
 
 		/* Every segment "changed" since interval 0. */
-		cow_collect(live, s, whole ? 0 : base->interval, words, &dirty);
+		cow_collect(live, s, whole ? 0 : since, words, &dirty);
 		writer->collected[table] = s + 1;
 		if (TEST_FAULT("checkpoint_no_memory"))
 			return -ENOMEM;
@@ -144,7 +146,7 @@ static int directories_write(struct image_writer *writer, enum image_table table
 		uint64_t from = d * IMAGE_DIRECTORY_SEGMENTS;
 		uint64_t count = blocks->segment_count - from;
 
-		if (!writer->whole[table] && directory_same(base, blocks, d)) {
+		if (!writer->whole && directory_same(base, blocks, d)) {
 			blocks->directories[d] = base->directories[d];
 			continue;
 		}

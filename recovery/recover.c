@@ -270,14 +270,12 @@ static void resume_checkpoints(struct opening *opening)
 	checkpointer->super_slot = loaded->slot;
 	checkpointer->last_number = loaded->supers.last_number;
 	checkpointer->created_ns = loaded->supers.super[loaded->slot].created_ns;
-	checkpointer->older.number = loaded->older.number;
-	checkpointer->older.start_lsn = loaded->older.state.start_lsn;
+	checkpointer->older = loaded->older;
 	checkpointer->older.interval = 0;
 	checkpointer->newest = loaded->newest;
 	checkpointer->newest.interval = 1;
 	memset(&loaded->newest, 0, sizeof loaded->newest);
-	/* Closing chunks and sorting out extents changed the table behind the back of its segments. */
-	checkpointer->whole[IMAGE_EXTENTS] = true;
+	memset(&loaded->older, 0, sizeof loaded->older);
 	checkpointer_note(checkpointer, 0);
 }
 

@@ -312,6 +312,56 @@ static void random_damage_to_logs_and_images_never_changes_the_content(void)
 	}
 }
 
+/* Random work; now and then the newer checkpoint of a copy is spoiled: the older one and its log give the same. */
+static void at_any_time_the_older_checkpoint_and_its_log_are_whole(void)
+{
+	static unsigned version[KEYS];
+	unsigned rounds = suite_short() ? 12 : 60;
+	struct rng rng;
+
+	rng_init(&rng, rng_seed());
+	for (unsigned key = 0; key < KEYS; key++)
+		version[key] = key < KEYS / 3 ? 3 : key < KEYS / 2 ? 2 : 1;
+	for (unsigned round = 0; round < rounds; round++) {
+		unsigned slot, damaged_block;
+		struct where where;
+
+		for (uint64_t steps = rng_below(&rng, 6); steps > 0; steps--) {
+			unsigned from = (unsigned)rng_below(&rng, KEYS);
+			unsigned to = from + (unsigned)rng_below(&rng, KEYS - from + 1);
+
+			fixture_put(&fixture, from, to, 10 + round);
+			for (unsigned key = from; key < to; key++)
+				version[key] = 10 + round;
+			if (rng_chance(&rng, 40))
+				CU_ASSERT_EQUAL(fixture_checkpoint(&fixture), BWT_OK);
+		}
+		CU_ASSERT_EQUAL(wal_flush(fixture.store.wal, true), BWT_OK);
+		slot = fixture.checkpointer->super_slot;
+		note_blocks(&where);
+		damaged_block = (unsigned)rng_below(&rng, where.count);
+		fixture_close(&fixture, rng_chance(&rng, 30));
+		tmpstore_copy(fixture.path, fixture.copy);
+		if (rng_chance(&rng, 50))
+			fixture_damage(fixture.copy, "arena", SUPERBLOCK_OFF(slot) + 0x20, 1);
+		else
+			fixture_damage(fixture.copy, "arena",
+			               where.off[damaged_block] + where.size[damaged_block] / 2, 1);
+		if (fixture_open(&fixture, fixture.copy) == BWT_OK) {
+			for (unsigned key = 0; key < KEYS; key += 7)
+				CU_ASSERT_TRUE(fixture_holds(&fixture, key, key + 1, version[key]));
+			CU_ASSERT_EQUAL(fixture_keys(&fixture), KEYS);
+			CU_ASSERT_TRUE(fixture_sound(&fixture));
+			fixture_close(&fixture, false);
+		} else {
+			CU_FAIL("the older checkpoint was not enough");
+			printf("%s\n", bwt_detail());
+		}
+		CU_ASSERT_EQUAL_FATAL(fixture_open(&fixture, fixture.path), BWT_OK);
+		CU_ASSERT_TRUE(fixture_sound(&fixture));
+	}
+}
+
 /* Random bytes anywhere in the arena: opening, reading, writing and checking give codes or what was put. */
 static void damage_pages(bool clean)
 {
@@ -376,6 +426,7 @@ int main(void)
 		TEST(a_large_value_that_was_durable_and_is_damaged_is_told),
 		TEST(every_length_of_the_arena_gets_a_code),
 		TEST(random_damage_to_logs_and_images_never_changes_the_content),
+		TEST(at_any_time_the_older_checkpoint_and_its_log_are_whole),
 		TEST(random_damage_to_pages_is_told_and_never_believed),
 		TEST(replay_over_damaged_pages_is_refused),
 		CU_TEST_INFO_NULL,
