@@ -177,7 +177,7 @@ $(STATIC): $(LIB_OBJ)
 
 $(SHARED): $(LIB_OBJ) lib/bwt.map
 	@echo "LD  $@"
-	@$(CC) $(LDFLAGS_ALL) -shared $(if $(SAN),,-Wl,-z,defs) -Wl,-soname,$(SONAME) \
+	@$(CC) $(LDFLAGS_ALL) -shared -Wl,-z,nodelete $(if $(SAN),,-Wl,-z,defs) -Wl,-soname,$(SONAME) \
 		-Wl,--version-script=lib/bwt.map -o $@ $(LIB_OBJ) $(PKG_LIBS)
 	@ln -sf $(notdir $@) $(O)/$(SONAME) && ln -sf $(SONAME) $(O)/libbwt.so
 

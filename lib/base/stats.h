@@ -35,8 +35,7 @@
 	X(LOG_FLUSHES, log_flushes)                                                                \
 	X(GATE_RETRIES, gate_retries)                                                              \
 	X(CHECKPOINT_COUNT, checkpoint_count)                                                      \
-	X(USER_BYTES, user_bytes)                                                                  \
-	X(DEVICE_BYTES, device_bytes)
+	X(USER_BYTES, user_bytes)
 
 enum stat_counter {
 #define STATS_ENUM(suffix, name) STAT_##suffix,

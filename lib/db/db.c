@@ -144,6 +144,7 @@ static struct bwt_db *db_new(void)
 	pthread_mutex_init(&db->trees_lock, NULL);
 	atomic_init(&db->durable_fd, -1);
 	db->fork_generation = sys_fork_generation();
+	db->written_before = sys_file_bytes_written();
 	return db;
 }
 

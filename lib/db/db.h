@@ -23,6 +23,7 @@ struct bwt_db {
 	void *fork_handle;
 	_Atomic(uint32_t) transactions;  /* open ones */
 	_Atomic(uint32_t) cursors;       /* open ones */
+	uint64_t written_before;         /* sys_file_bytes_written() when it was opened */
 	_Atomic(int) durable_fd;         /* the eventfd, -1: nobody asked for it yet */
 	/* the service thread: flushes, checkpoints, counters (service.c) */
 	struct sys_thread *service;

@@ -75,7 +75,7 @@ static void names_are_those_of_the_public_fields(void)
 	(void)offsetof(struct bwt_stats, swaps_lost);
 	CU_ASSERT_STRING_EQUAL(stats_name(STAT_COMMITS), "commits");
 	CU_ASSERT_STRING_EQUAL(stats_name(STAT_SWAPS_LOST), "swaps_lost");
-	CU_ASSERT_STRING_EQUAL(stats_name(STAT_DEVICE_BYTES), "device_bytes");
+	CU_ASSERT_STRING_EQUAL(stats_name(STAT_USER_BYTES), "user_bytes");
 	CU_ASSERT_STRING_EQUAL(stats_name(STAT_COUNT), "?");
 }
 
