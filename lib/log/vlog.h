@@ -43,7 +43,7 @@ struct vlog_config {
 
 struct vlog;
 
-int vlog_open(const struct vlog_config *config, struct vlog **vlog);
+int vlog_open(const struct vlog_config *config, struct vlog **out);
 void vlog_close(struct vlog *vlog);
 void vlog_abandon(struct vlog *vlog); /* in a forked child */
 /**

@@ -178,6 +178,7 @@ static int open_shared(struct vlog *vlog, uint64_t number, struct opened *opened
 	char name[VLOG_NAME_SIZE];
 	int rc = BWT_OK;
 
+	*opened = (struct opened){NULL, -1};
 	if (number == 0 || number > SLOT_NUMBER_MAX)
 		return error_set(BWT_CORRUPT, "a value refers to value-log file %" PRIu64, number);
 	if (slot_enter(slot, number) || slot_open(vlog, slot, number, &rc)) {
@@ -185,7 +186,6 @@ static int open_shared(struct vlog *vlog, uint64_t number, struct opened *opened
 		return BWT_OK;
 	}
 	if (rc == BWT_OK) {
-		opened->slot = NULL;
 		vlog_name(name, number);
 		rc = sys_file_open(vlog->config.dir_fd, name, SYS_RDONLY, &opened->fd);
 	}

@@ -52,7 +52,7 @@ struct wal_config {
 struct wal;
 
 /** Opens the log for appending in a fresh segment with a fresh random incarnation (W3). Creates nothing durable half-way. */
-int wal_open(const struct wal_config *config, struct wal **wal);
+int wal_open(const struct wal_config *config, struct wal **out);
 /** Stops; does not flush. Every thread is out. */
 void wal_close(struct wal *wal);
 void wal_abandon(struct wal *wal); /* in a forked child: close descriptors, touch nothing else */

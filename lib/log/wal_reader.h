@@ -30,7 +30,7 @@ struct wal_record {
  *          header are damaged; BWT_IO
  */
 int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
-                    struct wal_reader **reader);
+                    struct wal_reader **out);
 void wal_reader_close(struct wal_reader *reader);
 /**
  * Returns: BWT_OK; BWT_NOT_FOUND: the log ends here; BWT_CORRUPT: a bad frame although a later frame of the same

@@ -152,16 +152,17 @@ static void a_flush_without_sync_moves_written_only(void)
 
 static void the_rest_of_the_last_block_is_zero(void)
 {
-	uint64_t end = record_put_durable(wal, 0, 2000);
 	uint8_t block[WAL_BLOCK];
 	int fd = segment_file(1);
+	uint64_t end;
 
+	record_put_durable(wal, 0, 2000);
 	end = record_put_durable(wal, 1, 2500); /* over the border of the block */
 	CU_ASSERT_EQUAL(pread(fd, block, sizeof block, WAL_HEADER_SIZE + WAL_BLOCK),
 	                (ssize_t)sizeof block);
 	for (uint64_t off = end % WAL_BLOCK; off < WAL_BLOCK; off++)
 		CU_ASSERT_EQUAL(block[off], 0);
-	end = record_put_durable(wal, 2, 10000);
+	record_put_durable(wal, 2, 10000);
 	end = record_put_durable(wal, 3, 10);
 	CU_ASSERT_EQUAL(pread(fd, block, sizeof block,
 	                      WAL_HEADER_SIZE + (off_t)(end & ~(WAL_BLOCK - 1ull)) - WAL_BLOCK),
