@@ -50,7 +50,7 @@ static=$(nm -g --defined-only "$prefix/lib/libbwt.a" 2>/dev/null | awk 'NF == 3 
 [ -z "$static" ] || { echo "global in libbwt.a: $static"; exit 1; }
 
 # Every function of the header is there.
-functions=$(grep -o 'BWT_API [^(]*(' "$prefix/include/bwt.h" | sed 's/($//; s/.*[ *]//' | sort)
+functions=$(sed -n '/^BWT_API/,/;/p' "$prefix/include/bwt.h" | grep -o '\bbwt_[a-z_]*(' | tr -d '(' | sort -u)
 defined=$(nm -D --defined-only "$prefix/lib/libbwt.so" | awk '{ print $NF }' | sed 's/@.*//' | sort)
 missing=$(comm -23 <(echo "$functions") <(echo "$defined"))
 [ -z "$missing" ] || { echo "declared and not there: $missing"; exit 1; }
