@@ -142,6 +142,44 @@ static void a_failed_checkpoint_changes_nothing_and_its_changes_join_the_next(vo
 	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 8000, 1));
 }
 
+static _Atomic(int) inside; /* 1: the thread is in the gate; 2: it may leave; 3: it has left */
+
+static void *stay_in_the_gate(void *ctx)
+{
+	struct epoch_slot *slot = epoch_slot(&fixture.store.epoch);
+
+	(void)ctx;
+	gate_enter(slot);
+	atomic_store(&inside, 1);
+	while (atomic_load(&inside) != 2)
+		sys_yield();
+	gate_leave(slot);
+	epoch_unpin(slot);
+	return NULL;
+}
+
+static void a_thread_that_stays_in_the_gate_puts_it_off(void)
+{
+	uint64_t number = fixture.checkpointer->newest.number;
+	pthread_t thread;
+
+	fixture_put(&fixture, 0, 100, 1);
+	atomic_store(&inside, 0);
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, stay_in_the_gate, NULL), 0);
+	while (atomic_load(&inside) != 1)
+		sys_yield();
+	CU_ASSERT_EQUAL(fixture_checkpoint(&fixture), BWT_BUSY);
+	CU_ASSERT_EQUAL(fixture.checkpointer->newest.number, number);
+	fixture_put(&fixture, 100, 200, 1); /* the gate is open again for the others */
+	CU_ASSERT_EQUAL(pthread_mutex_trylock(fixture.store.trees_lock), 0);
+	pthread_mutex_unlock(fixture.store.trees_lock);
+	atomic_store(&inside, 2);
+	pthread_join(thread, NULL);
+	checkpoint();
+	reopen(fixture.path, false);
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 200, 1));
+}
+
 static void dead_extents_are_used_again(void)
 {
 	uint64_t early = 0, late;
@@ -362,6 +400,7 @@ int main(void)
 		TEST(the_cost_follows_what_changed),
 		TEST(image_extents_do_not_pile_up),
 		TEST(a_failed_checkpoint_changes_nothing_and_its_changes_join_the_next),
+		TEST(a_thread_that_stays_in_the_gate_puts_it_off),
 		TEST(dead_extents_are_used_again),
 		TEST(value_files_go_when_two_checkpoints_found_them_dead),
 		TEST(a_held_value_file_stays),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/testpoint.h"
@@ -247,6 +248,39 @@ static void the_second_opener_is_told_who_the_first_is(void)
 	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 10, 1));
 }
 
+static void a_reader_that_holds_the_store_is_named_too(void)
+{
+	int ready[2], done[2];
+	char byte, pid[64];
+	pid_t child;
+	int rc;
+
+	begin();
+	fixture_close(&fixture, true);
+	CU_ASSERT_EQUAL_FATAL(pipe(ready) + pipe(done), 0);
+	child = fork();
+	if (child == 0) {
+		fixture.config.create = false;
+		fixture.config.readonly = true;
+		rc = fixture_open(&fixture, fixture.path);
+		close(done[1]);
+		if (write(ready[1], &rc, sizeof rc) == sizeof rc && read(done[0], &byte, 1) == 0)
+			fixture_close(&fixture, false);
+		_exit(0);
+	}
+	close(done[0]);
+	CU_ASSERT_EQUAL(read(ready[0], &rc, sizeof rc), sizeof rc);
+	CU_ASSERT_EQUAL(rc, BWT_OK);
+	snprintf(pid, sizeof pid, "locked by process %ld", (long)child);
+	CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.path), BWT_BUSY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), pid));
+	close(done[1]);
+	waitpid(child, NULL, 0);
+	close(ready[0]);
+	close(ready[1]);
+	CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.path), BWT_OK);
+}
+
 /* ---- creation cut off ---- */
 
 static bool copy_here(void *ctx, const char *name, uint64_t hit)
@@ -322,6 +356,7 @@ int main(void)
 		TEST(logs_without_an_arena_are_not_overwritten),
 		TEST(a_missing_log_folder_is_damage),
 		TEST(the_second_opener_is_told_who_the_first_is),
+		TEST(a_reader_that_holds_the_store_is_named_too),
 		TEST(a_creation_that_was_cut_off_is_done_again),
 		TEST(a_read_only_opening_recovers_and_changes_no_byte),
 		CU_TEST_INFO_NULL,
