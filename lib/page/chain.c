@@ -199,7 +199,8 @@ unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *en
 		count++;
 		from = to;
 	}
-	merge_base(base, from, base->count, chain == 0 ? NULL : sorted[chain - 1].delta, entries + count);
+	merge_base(base, from, base->count, chain == 0 ? NULL : sorted[chain - 1].delta,
+	           entries + count);
 	return count + base->count - from;
 }
 

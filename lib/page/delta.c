@@ -113,6 +113,7 @@ void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_
 
 	BWT_ASSERT(below->chain < DELTA_CHAIN_MAX);
 	BWT_ASSERT(low.size != 0 && low.size <= BWT_KEY_MAX && high.size <= BWT_KEY_MAX);
+	BWT_ASSERT(high.data != NULL || high.size == 0);
 	BWT_ASSERT(high.data == NULL || key_compare(low, high) < 0);
 	BWT_ASSERT(child != 0 && child <= UINT32_MAX);
 	to->head = (struct block_head){

@@ -45,6 +45,7 @@ static uint64_t scalar_match_bytes(const uint8_t *bytes, unsigned count, uint8_t
 	uint64_t matches = 0;
 	unsigned at = 0;
 
+	BWT_ASSERT(count <= 64);
 	for (; at + 8 <= count; at += 8)
 		matches |= match_word(get_u64(bytes + at), byte) << at;
 	for (; at < count; at++)
@@ -97,6 +98,7 @@ __attribute__((target("avx2"))) static uint64_t avx2_match_bytes(const uint8_t *
 	uint64_t matches = 0;
 	unsigned at = 0;
 
+	BWT_ASSERT(count <= 64);
 	for (; at + 32 <= count; at += 32) {
 		__m256i some = _mm256_loadu_si256((const __m256i *)(const void *)(bytes + at));
 

@@ -29,8 +29,8 @@ static size_t text(struct rng *rng, uint8_t *to)
 		const char *word = words[rng_below(rng, sizeof words / sizeof *words)];
 
 		to[size++] = '/';
-		memcpy(to + size, word, strlen(word));
-		size += strlen(word);
+		while (*word != '\0')
+			to[size++] = (uint8_t)*word++;
 	}
 	return size + tiny(rng, to + size);
 }
