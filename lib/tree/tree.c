@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "page/visibility.h"
 #include "tree/consolidate.h"
 #include "tree/split.h"
@@ -221,6 +222,8 @@ static int free_below(struct tree *tree, struct epoch_slot *slot, page_id page, 
 	rc = list_children(tree, slot, page, &list);
 	for (unsigned i = 0; rc == BWT_OK && i < list.count; i++)
 		rc = free_below(tree, slot, list.page[i], depth + 1);
+	if (rc == BWT_OK && TEST_FAULT("tree_free_cut"))
+		rc = BWT_IO;
 	if (rc == BWT_OK)
 		rc = free_children(tree, slot, page, &list);
 	free(list.page);

@@ -131,6 +131,8 @@ static uint64_t commit(struct fixture *fixture, unsigned number, const void *val
 	spec.key = key_of(number, &text);
 	spec.hash = key_hash(spec.key);
 	fixture_add(fixture, &spec, word_make(WORD_COMMITTED, lsn), &rc);
+	if (rc < 0)
+		printf("  key %u: %s, %s\n", number, bwt_strerror(rc), bwt_detail());
 	CU_ASSERT_EQUAL_FATAL(rc, BWT_OK);
 	return lsn;
 }
