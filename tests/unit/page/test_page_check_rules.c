@@ -365,6 +365,35 @@ static void entries_that_end_before_the_fences_are_noticed(void)
 	CU_ASSERT_TRUE(says(page_check_block(&page->head, page->head.size), "do not follow"));
 }
 
+/* The page ends with its entries: what is read beyond them is read beyond the block. */
+static void an_entry_cut_by_the_end_of_the_block_is_not_read(void)
+{
+	struct page_bounds bounds = bounds_all();
+	struct base_page *page;
+	uint32_t grown;
+	size_t size = 0;
+
+	do {
+		struct page_entry entries[] = {
+			entry_make(TEXT("a"), (struct bwt_slice){"0123456789abcdef", size++}, 0, 0),
+			entry_make(TEXT("b"), TEXT("value"), 0, 16)};
+
+		page = test_arena_at(&arena, test_leaf(&arena, entries, 2, &bounds, SAMPLE_PAGE));
+	} while (page->fences_off != page->head.size);
+	for (uint32_t left = 1; left < 14; left++) {
+		struct base_page *cut = (void *)block_alone(page);
+
+		grown = cut->fences_off - left - array_of(cut, cut->slots_off)[1];
+		put_u32(entry_at(cut, 0), get_u32(entry_at(cut, 0)) + (grown << 4));
+		array_of(cut, cut->slots_off)[1] += grown;
+		if (left >= 4)
+			put_u32(entry_at(cut, 1), VERSION_LSN);
+		sample_seal(&cut->head);
+		CU_ASSERT_TRUE(says(page_check_block(&cut->head, cut->head.size), "runs into"));
+		free(cut);
+	}
+}
+
 /* Prefix and suffix may each be of a size that a key can have. */
 static void keys_longer_than_keys_can_be_are_noticed(void)
 {
@@ -463,6 +492,7 @@ int main(void)
 		TEST(each_part_of_a_page_is_checked),
 		TEST(words_and_fingerprints_of_deltas_are_checked),
 		TEST(entries_that_end_before_the_fences_are_noticed),
+		TEST(an_entry_cut_by_the_end_of_the_block_is_not_read),
 		TEST(keys_longer_than_keys_can_be_are_noticed),
 		TEST(a_prefix_that_could_be_longer_is_noticed),
 		TEST(keys_out_of_order_are_noticed),
