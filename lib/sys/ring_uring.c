@@ -217,6 +217,12 @@ static void run(struct sys_ring *ring, struct ring_op *ops, unsigned count)
 		finish_plain(self, &batch);
 		return;
 	}
+	/* One alone has nothing to run beside: a write that carries its sync goes to a kernel worker
+	 * in the ring, which costs a fifth of its time and more on a busy machine. */
+	if (count == 1) {
+		ring_run_plain(ring, &ops[0]);
+		return;
+	}
 	for (;;) {
 		queue_ready(self, &batch);
 		if (batch.queued == 0)
