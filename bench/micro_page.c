@@ -280,7 +280,8 @@ static unsigned prune(unsigned count)
 		if (kept != 0 && key_ref_compare(&merged[kept - 1].key, &merged[i].key) == 0)
 			continue;
 		if (merged[i].word != NULL)
-			merged[i].lsn = word_lsn(*merged[i].word);
+			merged[i].lsn =
+				word_lsn(atomic_load_explicit(merged[i].word, memory_order_acquire));
 		merged[kept++] = merged[i];
 	}
 	return kept;

@@ -22,13 +22,13 @@
 typedef uint64_t arena_off; /* bytes from the start of the arena; 0 is none */
 typedef uint64_t page_id;   /* index into the mapping table; 0 is none */
 
-enum block_tag { /* stored: append, never renumber */
-	BLOCK_FILLER = 1,      /* closes a chunk; no content */
-	BLOCK_LEAF = 2,        /* base page of a leaf: page/base_page.h */
-	BLOCK_INNER = 3,       /* base page of an inner node */
-	BLOCK_PUT = 4,         /* leaf delta: page/delta.h */
-	BLOCK_DELETE = 5,      /* leaf delta: tombstone */
-	BLOCK_INDEX_INSERT = 6, /* inner delta: one more child */
+enum block_tag {                  /* stored: append, never renumber */
+	BLOCK_FILLER = 1,         /* closes a chunk; no content */
+	BLOCK_LEAF = 2,           /* base page of a leaf: page/base_page.h */
+	BLOCK_INNER = 3,          /* base page of an inner node */
+	BLOCK_PUT = 4,            /* leaf delta: page/delta.h */
+	BLOCK_DELETE = 5,         /* leaf delta: tombstone */
+	BLOCK_INDEX_INSERT = 6,   /* inner delta: one more child */
 	BLOCK_IMAGE_SEGMENT = 16, /* checkpoint: 512 slots of a table */
 	BLOCK_IMAGE_DIRECTORY = 17,
 	BLOCK_IMAGE_ROOT = 18,
@@ -42,7 +42,7 @@ struct block_head {
 	uint16_t chain; /* 0x0a  deltas from here down to the base page; 0 in a base page */
 	uint32_t tree;  /* 0x0c  tree id, 0 where there is none */
 	page_id page;   /* 0x10  page id; image blocks: table and segment number */
-	uint64_t lsn;   /* 0x18  log_tail when it was made: the newest block of a page has the largest */
+	uint64_t lsn; /* 0x18  log_tail when it was made: the newest block of a page has the largest */
 };
 
 static_assert(sizeof(struct block_head) == 0x20, "arena layout");
