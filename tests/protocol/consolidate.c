@@ -278,6 +278,8 @@ static bool step_install(struct context *context)
 		state->mapping == thread->head || has_flaw(context, FLAW_INSTALL_NEWER_HEAD);
 	uint8_t installed;
 
+	if (state->closed != 0)
+		return false; /* entering, installing and leaving the gate is one step here */
 	if (swapped) {
 		installed = node_new(context, new_base(context));
 		if (thread->own != 0) {

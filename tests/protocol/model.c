@@ -9,6 +9,8 @@
  *   I2        a read in snapshot S returned the newest version with lsn < S, and nothing below S is
  *             committed later
  *   I3        what the log holds below durable_lsn is what memory holds there, no more and no less
+ *   K         recovery from a published checkpoint: its image and the log from its L up to durable_lsn
+ *             give the newest version below durable_lsn of each key, and the image holds nothing beyond
  *   kept      the newest version of each key, the newest below durable_lsn and what each live snapshot
  *             sees are in the page
  */
@@ -22,6 +24,8 @@
 #define RULE_I3_HOLE "I3: durable_lsn passed a record that is not filled"
 #define RULE_I3_EXTRA "I3: the durable log holds a put that is not committed there"
 #define RULE_I3_LOST "I3: the durable log lacks a put that is committed there"
+#define RULE_K_BEYOND "K: a published image holds what is not durable"
+#define RULE_K_LOST "K: image and log together lack a durable version"
 #define RULE_KEPT_NEWEST "kept: the newest version of a key is gone from its page"
 #define RULE_KEPT_DURABLE "kept: what a snapshot at durable_lsn would see is gone"
 #define RULE_KEPT_SNAPSHOT "kept: what a live snapshot sees is gone"
@@ -188,6 +192,16 @@ unsigned chain_find(const struct scenario *scenario, const struct state *state, 
 	return node;
 }
 
+unsigned chain_mask(const struct state *state, unsigned node)
+{
+	unsigned mask = 0;
+
+	for (; !node_is_base(state, node); node = node_get(state, node)->link)
+		if (word_state(node_get(state, node)->word) == WORD_COMMITTED)
+			mask |= 1U << word_lsn(node_get(state, node)->word);
+	return mask | base_mask(state, node);
+}
+
 unsigned chain_length(const struct state *state, unsigned node)
 {
 	unsigned length = 0;
@@ -346,6 +360,26 @@ static const char *check_log(const struct state *state)
 	return NULL;
 }
 
+/* Crash now: recovery loads the image and replays the log from its L on. check_log() has judged the log. */
+static const char *check_image(const struct scenario *scenario, const struct state *state)
+{
+	const unsigned image = state->cut.mask_low | (unsigned)state->cut.mask_high << 8;
+	const unsigned replayed = (1U << state->durable) - (1U << state->cut.lsn);
+
+	if (state->cut.published == 0)
+		return NULL;
+	if (state->cut.lsn > state->durable || image >> state->durable != 0)
+		return RULE_K_BEYOND;
+	for (unsigned key = 0; key < MODEL_KEY_MAX; key++) {
+		const unsigned mask = key_mask(scenario, state, key);
+
+		if (mask_top(mask & (image | replayed)) !=
+		    newest_below(scenario, state, key, state->durable))
+			return RULE_K_LOST;
+	}
+	return NULL;
+}
+
 /* Reads of a snapshot that have returned stay right whatever is committed after them. */
 static const char *check_reads(const struct scenario *scenario, const struct state *state)
 {
@@ -373,6 +407,8 @@ const char *model_check(const void *opaque, const void *state)
 		violation = check_page(scenario, state);
 	if (violation == NULL)
 		violation = check_log(state);
+	if (violation == NULL)
+		violation = check_image(scenario, state);
 	if (violation == NULL)
 		violation = check_reads(scenario, state);
 	return violation;
@@ -424,6 +460,9 @@ bool model_step(const void *opaque, void *memory, unsigned index, unsigned choic
 		break;
 	case OP_CONSOLIDATE:
 		taken = consolidate_step(&context);
+		break;
+	case OP_CHECKPOINT:
+		taken = checkpoint_step(&context);
 		break;
 	case OP_FLUSH:
 		taken = flush_step(&context);
@@ -506,6 +545,11 @@ void model_print(const void *opaque, const void *memory, FILE *out)
 		        : state->slot[slot] == SLOT_ACQUIRING ? " acquiring"
 		                                              : " %u",
 		        state->slot[slot]);
+	if (scenario->gate)
+		fprintf(out, "; gate %s, inside %#x; image L %u versions %#x%s",
+		        state->closed != 0 ? "closed" : "open", state->inside, state->cut.lsn,
+		        state->cut.mask_low | (unsigned)state->cut.mask_high << 8,
+		        state->cut.published != 0 ? " published" : "");
 	for (unsigned i = 0; i < scenario->thread_count; i++)
 		fprintf(out, "; t%u op %u pc %u lsn %u", i, state->thread[i].op,
 		        state->thread[i].pc, state->thread[i].lsn);

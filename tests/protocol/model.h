@@ -93,11 +93,21 @@ struct thread {
 
 #define SEEN_PENDING 0x80
 
+struct cut {         /* a checkpoint: the page as of lsn, of use to recovery once it is published */
+	uint8_t lsn; /* L; 0: no cut yet */
+	uint8_t mask_low; /* committed versions of the page then */
+	uint8_t mask_high;
+	uint8_t published; /* 1: the superblock names it */
+};
+
 struct state {
 	uint8_t mapping; /* node */
 	uint8_t tail;    /* log_tail: the next LSN to reserve */
 	uint8_t durable; /* durable_lsn */
 	uint8_t slot[MODEL_SLOT_MAX];
+	uint8_t closed; /* the gate: 1 while a checkpointer keeps it closed */
+	uint8_t inside; /* and a bit for each thread inside it */
+	struct cut cut;
 	uint8_t record[MODEL_LSN_MAX]; /* low half: what is filled in; high half: the put whose word
 	                                    * became COMMITTED(lsn), for the rules only */
 	struct node node[MODEL_NODE_MAX]; /* node n is node[n - 1] */
@@ -112,6 +122,7 @@ enum op_kind {
 	OP_GET,         /* read.c; key; plain */
 	OP_SNAPSHOT,    /* read.c; key, then key2, in one snapshot; sync: S is durable_lsn */
 	OP_CONSOLIDATE, /* consolidate.c; prune */
+	OP_CHECKPOINT,  /* checkpoint.c */
 	OP_FLUSH,       /* flush.c; for ever */
 };
 
@@ -160,22 +171,28 @@ enum flaw {
 	FLAW_COPY_PENDING, /* consolidate: a PENDING word is copied into the new page's chain */
 	FLAW_DROP_PENDING, /* consolidate: a PENDING version is taken for aborted */
 	FLAW_INSTALL_NEWER_HEAD, /* consolidate: the CAS expects a newer head than the one examined */
+	FLAW_GATE_FLAG_LATE, /* put: looks whether the gate is closed, then says that it is inside */
+	FLAW_GATE_LEFT_EARLY,   /* put: leaves the gate before it publishes */
+	FLAW_GATE_NOT_DRAINED,  /* checkpoint: cuts without waiting for those inside */
+	FLAW_CUT_LSN_LATE,      /* checkpoint: loads L after it has opened the gate */
+	FLAW_SUPERBLOCK_EARLY,  /* checkpoint: publishes before durable_lsn has reached L */
 	FLAW_DURABLE_OVER_HOLE, /* flush: durable_lsn passes records that are not filled yet */
 };
 
 struct scenario {
 	const char *name;
-	const char *about;
 	struct op program[MODEL_THREAD_MAX][MODEL_PROGRAM_MAX + 1]; /* each ends with OP_END */
 	uint8_t thread_count;
 	uint8_t abort_max[MODEL_THREAD_MAX]; /* times that a thread may abort others' versions, up to 15;
 	                                      * after that it only backs off */
 	uint8_t push_max;                    /* pushes after which a put aborts itself (C4) */
 	uint8_t chain_max; /* deltas at which nobody prepends before consolidating (C1); 0: no limit */
-	bool long_only;    /* too large for make check */
+	bool long_only;    /* too large for make check: LONG=1 runs it */
+	bool big;          /* half a million states or more: SHORT=1 leaves it out */
 	uint8_t slot_count; /* snapshot slots that the programs use */
 	bool clock_is_tail; /* a store without sync durability: nobody stands at durable_lsn, and pruning
 	                     * loads log_tail as its clock */
+	bool gate;          /* puts and consolidation go through the writer gate */
 	bool unreduced; /* take every load of a word as a step of its own: see word_is_settled() */
 	bool outside_only; /* judge only by what callers and recovery see, not by what the page holds */
 	enum flaw flaw;
@@ -208,6 +225,7 @@ bool get_step(struct context *context);
 bool snapshot_step(struct context *context);
 bool consolidate_step(struct context *context);
 bool flush_step(struct context *context);
+bool checkpoint_step(struct context *context);
 
 /* Consolidation inline, in the middle of a put: from pc CONSOLIDATE_FIRST up it is at work. */
 enum {
@@ -231,6 +249,16 @@ void op_restart(struct context *context, uint8_t pc);
 static inline bool has_flaw(const struct context *context, enum flaw flaw)
 {
 	return context->scenario->flaw == flaw;
+}
+
+static inline bool is_inside(const struct context *context)
+{
+	return (context->state->inside >> context->index & 1) != 0;
+}
+
+static inline void leave_gate(struct context *context)
+{
+	context->state->inside &= (uint8_t) ~(1U << context->index);
 }
 
 static inline unsigned budget_aborts(const struct thread *thread)
@@ -279,6 +307,8 @@ unsigned value_key(const struct scenario *scenario, unsigned value);
 unsigned chain_find(const struct scenario *scenario, const struct state *state, unsigned node,
                     unsigned key);
 unsigned chain_length(const struct state *state, unsigned node);
+/* The committed versions of all keys in the chain from @node down. */
+unsigned chain_mask(const struct state *state, unsigned node);
 /* The LSNs that a base page holds; those of them that are of @key. */
 unsigned base_mask(const struct state *state, unsigned node);
 unsigned key_mask(const struct scenario *scenario, const struct state *state, unsigned key);

@@ -46,6 +46,7 @@ static const struct scenario gets_consolidated = {
 	.thread_count = 5,
 	.abort_max = {1, 0, 0, 1},
 	.push_max = 2,
+	.big = true,
 };
 
 static const struct mutant gets_consolidated_mutants[] = {

@@ -77,6 +77,7 @@ static const struct scenario between = {
 	.slot_count = 2,
 	.push_max = 2,
 	.clock_is_tail = true,
+	.big = true,
 };
 
 static const struct scenario between_long = {
@@ -123,14 +124,19 @@ static const struct scenario all = {
 	.slot_count = 1,
 	.abort_max = {1, 0, 0, 1},
 	.push_max = 1,
+	.big = true,
 };
 
 static const struct scenario all_long = {
 	.name = "two writers, all at once (long)",
-	.program = {{PUT, PUT}, {PUT}, {SNAPSHOT, GET}, {CONSOLIDATE}, {FLUSH}},
+	.program = {{PUT, PUT},
+                    {PUT},
+                    {SNAPSHOT, GET},
+                    {{.kind = OP_CONSOLIDATE, .prune = true, .rounds = 1}},
+                    {FLUSH}},
 	.thread_count = 5,
 	.slot_count = 1,
-	.abort_max = {1, 1, 0, 1},
+	.abort_max = {1, 1, 0, 0},
 	.push_max = 1,
 	.long_only = true,
 };

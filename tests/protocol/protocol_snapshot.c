@@ -74,6 +74,7 @@ static const struct scenario two_keys = {
 	.slot_count = 1,
 	.abort_max = {1, 1},
 	.push_max = 2,
+	.big = true,
 };
 
 static const struct mutant two_keys_mutants[] = {

@@ -41,6 +41,15 @@ static const struct mutant two_writers_mutants[] = {
 	{FLAW_DURABLE_OVER_HOLE, "durable_lsn over a hole", "I3", "I3"},
 };
 
+/* Three threads that abort each other in turn. */
+static const struct scenario three_writers = {
+	.name = "three writers",
+	.program = {{PUT}, {SYNC_PUT}, {CAS}, {FLUSH}},
+	.thread_count = 4,
+	.abort_max = {1, 1, 1},
+	.push_max = 2,
+};
+
 /* insert, update, delete and cas do not lose what they were based on. */
 static const struct scenario conditional = {
 	.name = "two conditional writers",
@@ -74,6 +83,7 @@ static const struct mutant full_chain_mutants[] = {
 static void two_blind_writers_keep_lsn_order_and_lose_nothing(void)
 {
 	table_holds(&two_writers);
+	table_holds(&three_writers);
 	table_catches(&two_writers, two_writers_mutants, COUNT(two_writers_mutants));
 }
 

@@ -11,7 +11,12 @@
  *             a floor <= lsn: the same again; a floor above it: PAD, RESERVE; too many floors: PAD, QUIT;
  *             ABORTED: PAD, HEAD with a new delta
  *   FILL      mark the record filled
+ *   LEAVE     with a gate: leave it
  *   WAIT      sync: until durable_lsn > lsn
+ *
+ * With a gate, HEAD is preceded by ENTER (say that we are inside), CHECK (is it closed? then out again)
+ * and PARK (until it is open). Backing off, aborting another and starting over leave the gate, in the
+ * same step as what comes before; a prepend that loses its CAS stays inside.
  *
  * A conditional put stands for insert, update, delete and cas: what it found in EXAMINE must be what is
  * newest when it commits, or an update is lost (C1 and the check while walking take care of it).
@@ -30,8 +35,12 @@ enum pc {
 	PC_PAD_QUIT,    /* pushed too often: pad, then QUIT */
 	PC_QUIT,        /* abort the own delta, then HEAD */
 	PC_FILL,
+	PC_LEAVE,
 	PC_WAIT,
 	PC_REUSE,
+	PC_CHECK,
+	PC_PARK,
+	PC_INSIDE, /* HEAD, with the gate passed */
 };
 
 #define RULE_LOST_UPDATE "lost update: a conditional put is not on top of what it was based on"
@@ -70,6 +79,58 @@ static unsigned based_on(const struct context *context, unsigned node)
 	if (!node_is_base(state, node))
 		return word_lsn(node_get(state, node)->word);
 	return mask_top(base_mask(state, node) & key_mask(context->scenario, state, context->op->key));
+}
+
+/* Start over, outside the gate. */
+static void start_over(struct context *context)
+{
+	leave_gate(context);
+	op_restart(context, PC_HEAD);
+}
+
+static bool step_enter(struct context *context)
+{
+	struct thread *thread = context->thread;
+
+	if (has_flaw(context, FLAW_GATE_FLAG_LATE) && thread->pc == PC_HEAD) {
+		say(context, "put: the gate is %s", context->state->closed != 0 ? "closed" : "open");
+		thread->pc = context->state->closed != 0 ? PC_PARK : PC_CHECK;
+		return true;
+	}
+	say(context, "put: says that it is inside the gate");
+	context->state->inside |= (uint8_t)(1U << context->index);
+	thread->pc = has_flaw(context, FLAW_GATE_FLAG_LATE) ? PC_INSIDE : PC_CHECK;
+	return true;
+}
+
+static bool step_check(struct context *context)
+{
+	if (has_flaw(context, FLAW_GATE_FLAG_LATE))
+		return step_enter(context);
+	say(context, "put: the gate is %s", context->state->closed != 0 ? "closed" : "open");
+	context->thread->pc = PC_INSIDE;
+	if (context->state->closed != 0) {
+		leave_gate(context);
+		context->thread->pc = PC_PARK;
+	}
+	return true;
+}
+
+static bool step_park(struct context *context)
+{
+	if (context->state->closed != 0)
+		return false;
+	say(context, "put: sees the gate open");
+	context->thread->pc = PC_HEAD;
+	return true;
+}
+
+static bool step_leave(struct context *context)
+{
+	say(context, "put: leaves the gate");
+	leave_gate(context);
+	context->thread->pc = has_flaw(context, FLAW_GATE_LEFT_EARLY) ? PC_PUBLISH : PC_WAIT;
+	return true;
 }
 
 static bool step_head(struct context *context)
@@ -119,12 +180,13 @@ static bool step_examine(struct context *context)
 		return context->choice == 0;
 	}
 	if (context->choice == 0) {
-		op_restart(context, PC_HEAD);
+		start_over(context);
 		thread->lsn = keep_lsn;
 		return true;
 	}
 	if (context->choice > 1 || budget_aborts(thread) == 0)
 		return false;
+	leave_gate(context);
 	thread->word = word;
 	thread->pc = PC_ABORT;
 	return true;
@@ -163,7 +225,7 @@ static bool step_prepend(struct context *context)
 		const uint8_t lsn = thread->lsn;
 
 		say(context, "put: CAS of the mapping word fails");
-		op_restart(context, PC_HEAD);
+		op_restart(context, is_inside(context) ? PC_INSIDE : PC_HEAD);
 		thread->lsn = lsn;
 		return true;
 	}
@@ -195,6 +257,8 @@ static bool step_reserve(struct context *context)
 		thread->pc = PC_PREPEND;
 	else
 		thread->pc = has_flaw(context, FLAW_FILL_FIRST) ? PC_FILL : PC_PUBLISH;
+	if (has_flaw(context, FLAW_GATE_LEFT_EARLY) && is_inside(context))
+		thread->pc = PC_LEAVE;
 	return true;
 }
 
@@ -229,7 +293,7 @@ static void publish_failed(struct context *context, uint8_t word)
 			thread->pc = PC_REUSE;
 		else if (has_flaw(context, FLAW_NO_PAD_ON_ABORT) ||
 		         has_flaw(context, FLAW_FILL_FIRST))
-			op_restart(context, PC_HEAD);
+			start_over(context);
 		return;
 	}
 	thread->word = word;
@@ -289,7 +353,7 @@ static bool step_pad(struct context *context)
 	} else if (thread->pc == PC_PAD_QUIT) {
 		thread->pc = PC_QUIT;
 	} else {
-		op_restart(context, PC_HEAD);
+		start_over(context);
 		thread->budget &= 0xf0;
 	}
 	return true;
@@ -303,13 +367,19 @@ static bool step_quit(struct context *context)
 	if (word_swap(context, thread->own, thread->word, word_make(WORD_ABORTED, 0)) ||
 	    word_state(word) == WORD_ABORTED) {
 		say(context, "put: aborts its own n%u, pushed too often", thread->own);
-		op_restart(context, PC_HEAD);
+		start_over(context);
 		thread->budget &= 0xf0;
 	} else {
 		say(context, "put: CAS of n%u to aborted fails", thread->own);
 		thread->word = word;
 	}
 	return true;
+}
+
+static void returns(struct context *context)
+{
+	context->thread->seen[context->op->key] = context->thread->lsn;
+	op_end(context);
 }
 
 static bool step_fill(struct context *context)
@@ -319,11 +389,12 @@ static bool step_fill(struct context *context)
 	log_fill(context, thread->lsn, value_of(context->index, thread->op));
 	say(context, "put: fills LSN %u with put %u", thread->lsn,
 	    value_of(context->index, thread->op));
-	thread->pc = has_flaw(context, FLAW_FILL_FIRST) ? PC_PUBLISH : PC_WAIT;
-	if (thread->pc == PC_WAIT && !context->op->sync) {
-		thread->seen[context->op->key] = thread->lsn;
-		op_end(context);
-	}
+	if (has_flaw(context, FLAW_FILL_FIRST))
+		thread->pc = PC_PUBLISH;
+	else
+		thread->pc = is_inside(context) ? PC_LEAVE : PC_WAIT;
+	if (thread->pc == PC_WAIT && !context->op->sync)
+		returns(context);
 	return true;
 }
 
@@ -336,8 +407,7 @@ static bool step_wait(struct context *context)
 		return false;
 	say(context, "put: returns, durable_lsn is %u", context->state->durable);
 	rule(context, !context->op->sync || context->state->durable > thread->lsn, RULE_ACK);
-	thread->seen[context->op->key] = thread->lsn;
-	op_end(context);
+	returns(context);
 	return true;
 }
 
@@ -353,7 +423,15 @@ bool put_step(struct context *context)
 		return false;
 	switch ((enum pc)pc) {
 	case PC_HEAD:
+		return context->scenario->gate ? step_enter(context) : step_head(context);
+	case PC_CHECK:
+		return step_check(context);
+	case PC_PARK:
+		return step_park(context);
+	case PC_INSIDE:
 		return step_head(context);
+	case PC_LEAVE:
+		return step_leave(context);
 	case PC_EXAMINE:
 		break;
 	case PC_ABORT:

@@ -67,7 +67,7 @@ struct search_result {
 	unsigned depth; /* steps: of the trace, or of the deepest state */
 	unsigned progress_passes;
 	uint64_t memory_bytes; /* at the end */
-	double seconds;
+	double seconds;        /* of processor time */
 };
 
 enum {

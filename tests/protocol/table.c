@@ -52,7 +52,7 @@ void table_holds(const struct scenario *scenario)
 {
 	struct scenario unreduced = *scenario;
 
-	if (scenario->long_only && !switched_on("LONG"))
+	if ((scenario->long_only && !switched_on("LONG")) || (scenario->big && suite_short()))
 		return;
 	holds(scenario, scenario->name);
 	unreduced.unreduced = true;

@@ -3,7 +3,8 @@
  * table.h - run scenarios and their broken variants, and print what came of it, a line each
  *
  * Environment: LONG=1 also runs the scenarios marked long_only, and the others a second time
- * without the partial-order reduction (memory as there is); TRACE=1 prints the shortest trace of
+ * without the partial-order reduction (memory as there is); SHORT=1
+ * leaves out those marked big; TRACE=1 prints the shortest trace of
  * every variant that is caught.
  */
 #ifndef BWT_TESTS_PROTOCOL_TABLE_H
