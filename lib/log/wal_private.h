@@ -40,6 +40,7 @@
 #define WAL_SPARE_MAX 4u  /* segments that wait to be used again */
 #define WAL_NAME_SIZE 32u /* bytes of a file's name, final zero included */
 #define WAL_LEN_MASK 0xffffffu
+#define WAL_VERSION 1u /* of segments */
 
 static_assert(WAL_FRAME_MAX + WAL_BLOCK <= WAL_STAGING_SIZE, "a frame fits behind a partial block");
 static_assert(WAL_STAGING_SIZE <= WAL_RING_MIN, "one collection never goes round the ring");
@@ -210,8 +211,12 @@ void wal_segments_close(struct wal *wal, bool only_descriptors);
 int wal_segment_extend(struct wal *wal, uint64_t need, bool soft);
 /** wal_segment_at - the segment of this life that holds @lsn; becomes current. Threads: the flusher */
 struct wal_segment *wal_segment_at(struct wal *wal, uint64_t lsn);
+
+/* --- wal_head.c --- */
+
 void wal_segment_name(char name[WAL_NAME_SIZE], uint64_t seq);
 bool wal_segment_parse(const char *name, uint64_t *seq);
+uint32_t wal_head_crc(const struct wal_segment_head *head);
 /**
  * wal_segment_head - the header of a segment, from whichever copy checks
  * @seq: from the name; 0: any
