@@ -126,11 +126,12 @@ int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const
 		rc = error_set(BWT_INVALID, "keys or results is NULL");
 	if (rc == BWT_OK)
 		rc = db_slot(tree->db, &slot);
-	if (rc == BWT_OK && txn == NULL)
+	/* One moment for all keys, with read committed too. */
+	if (rc == BWT_OK && snapshot_of(txn) == READ_NEWEST)
 		rc = snapshot_acquire(&tree->db->store.snapshots, store_clock, &tree->db->store, &snapshot);
 	if (rc < 0)
 		return rc;
-	rc = get_all(tree, slot, txn != NULL ? txn->lsn : snapshot_lsn(snapshot), count, keys, values, results);
+	rc = get_all(tree, slot, snapshot != NULL ? snapshot_lsn(snapshot) : txn->lsn, count, keys, values, results);
 	if (snapshot != NULL)
 		snapshot_release(snapshot);
 	return rc;
