@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "txn/commit_record.h"
 
 static struct named_tree *registry_find(struct store *store, uint32_t id)
@@ -123,7 +124,9 @@ int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t 
 		memcpy(tree->name, name, strlen(name) + 1);
 	if (rc < 0)
 		return rc;
+	TEST_YIELD("catalog_made");
 	rc = change_name(store, tree, WAL_TREE_CREATE, lsn);
+	TEST_YIELD("catalog_named");
 	if (rc < 0) {
 		struct epoch_slot *slot = epoch_slot(&store->epoch);
 
@@ -147,6 +150,7 @@ int catalog_drop(struct store *store, struct named_tree *tree, uint64_t lsn)
 	tree->state = CATALOG_DROPPING;
 	tree->name[0] = '\0';
 	atomic_fetch_sub_explicit(&store->tree_count, 1, memory_order_relaxed);
+	TEST_YIELD("catalog_unnamed");
 	/* The name is gone, and that is what was asked; pages that could not be freed now are freed at the next opening. */
 	if (tree_free(&tree->tree, slot) == BWT_OK)
 		registry_remove(store, tree);
