@@ -466,12 +466,67 @@ static void a_store_without_its_arena_is_refused(void)
 	free_master();
 }
 
+/* ---- a file cut short under its mapping ---- */
+
+/* Exit status: 0 as it must be, else the number of what went wrong. */
+static int use_cut_arena(void)
+{
+	struct bwt_options options = store_options(BWT_CATCH_SIGBUS);
+	char arena[TMPSTORE_PATH_MAX];
+	struct bwt_tree *tree;
+	struct bwt_db *db;
+	bool told = false;
+
+	if (bwt_open(victim, &options, &db) != BWT_OK || bwt_tree_open(db, NULL, 0, &tree) != BWT_OK)
+		return 1;
+	tmpstore_join(arena, victim, "arena");
+	if (truncate(arena, 65536) != 0)
+		return 2;
+	for (unsigned key = 0; key < TRAIL_KEYS && !told; key++) {
+		uint8_t room[TRAIL_KEY_SIZE_MAX];
+		int rc = bwt_get(tree, NULL, trail_key(0, key, room), NULL);
+
+		told = rc == BWT_IO;
+	}
+	if (!told)
+		return 3;
+	/* The store has failed, and says so from now on. */
+	if (bwt_put(tree, NULL, (struct bwt_slice){"k", 1}, (struct bwt_slice){"v", 1}, 0) != BWT_IO)
+		return 4;
+	if (bwt_get(tree, NULL, (struct bwt_slice){"k", 1}, NULL) != BWT_IO)
+		return 5;
+	if (bwt_detail()[0] == '\0')
+		return 6;
+	bwt_close(db);
+	return 0;
+}
+
+static void an_arena_cut_short_under_its_mapping_is_an_io_error(void)
+{
+	int status;
+	pid_t child;
+
+	make_master(false);
+	tmpstore_copy(master, victim);
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		alarm(CHILD_SECONDS);
+		_exit(use_cut_arena());
+	}
+	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+	CU_ASSERT_TRUE(WIFEXITED(status));
+	CU_ASSERT_EQUAL(WEXITSTATUS(status), 0);
+	free_master();
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(any_one_damaged_superblock_costs_nothing),
 		TEST(two_damaged_superblocks_are_corrupt),
 		TEST(a_store_without_its_arena_is_refused),
+		TEST(an_arena_cut_short_under_its_mapping_is_an_io_error),
 		TEST(a_damaged_closed_store_gives_errors_or_its_contents),
 		TEST(a_damaged_killed_store_gives_errors_or_its_contents),
 		CU_TEST_INFO_NULL,
