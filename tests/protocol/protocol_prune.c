@@ -131,7 +131,7 @@ static const struct scenario all_long = {
 	.name = "two writers, all at once (long)",
 	.program = {{PUT, PUT},
                     {PUT},
-                    {SNAPSHOT, GET},
+                    {SNAPSHOT},
                     {{.kind = OP_CONSOLIDATE, .prune = true, .rounds = 1}},
                     {FLUSH}},
 	.thread_count = 5,
