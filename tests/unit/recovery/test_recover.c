@@ -152,7 +152,7 @@ static void a_small_store_is_a_small_folder(void)
 	reopen(true);
 	printf("         %llu KiB on disk\n",
 	       (unsigned long long)tmpstore_bytes(fixture.path) / 1024);
-	CU_ASSERT_TRUE(tmpstore_bytes(fixture.path) < (uint64_t)800 * 1024);
+	CU_ASSERT_TRUE(tmpstore_bytes(fixture.path) < (uint64_t)960 * 1024);
 	for (unsigned i = 0; i < 20; i++)
 		reopen(true);
 	printf("         %llu KiB after 20 more lives\n",
