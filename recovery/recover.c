@@ -163,10 +163,15 @@ static int open_log(struct opening *opening)
 		.failed = log_failed,
 		.ctx = &checkpointer->hooks,
 	};
+	int rc;
 
 	checkpointer->hooks = (struct log_hooks){store, config->durable_moved, config->want_flush,
 	                                         config->wal_ctx};
-	return wal_open(&wal, &store->wal);
+	rc = wal_open(&wal, &store->wal);
+	/* The next opening needs a file, on a full disk too. Without space now there is no spare then. */
+	if (rc == BWT_OK)
+		(void)wal_keep_spare(store->wal);
+	return rc;
 }
 
 /* ---- a new store ---- */

@@ -11,6 +11,7 @@
 #include "db/db.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -169,6 +170,7 @@ static int start(struct bwt_db *db)
 		return rc;
 	if (stat_publish_open(db) < 0)
 		store_say(&db->store, LOG_NOTICE, "no file of counters: %s", bwt_detail());
+	db->store.relieve = service_relieve;
 	rc = service_start(db);
 	if (rc < 0) {
 		stat_publish_close(db);
@@ -254,6 +256,27 @@ int bwt_close(struct bwt_db *db)
 	return rc;
 }
 
+/* Needing recovery is nothing wrong, but worth a note: the log behind the newest checkpoint was replayed in memory. */
+static void note_replay(struct bwt_db *db, const struct verify_report *findings)
+{
+	struct bwt_finding finding = { .severity = BWT_NOTE, .file = "wal" };
+	struct superblock super[2];
+	bool valid[2];
+	unsigned newest;
+	char text[160];
+
+	for (unsigned i = 0; i < 2; i++)
+		valid[i] = superblock_read(db->store.arena_fd, i, &super[i]) == BWT_OK;
+	newest = valid[1] && (!valid[0] || super[1].checkpoint > super[0].checkpoint);
+	if (findings->report == NULL || !valid[newest] || db->store.readonly_tail <= super[newest].start_lsn)
+		return;
+	snprintf(text, sizeof text, "the store was not closed: %llu bytes of log since checkpoint %llu are replayed at opening",
+	         (unsigned long long)(db->store.readonly_tail - super[newest].start_lsn),
+	         (unsigned long long)super[newest].checkpoint);
+	finding.text = text;
+	findings->report(findings->ctx, &finding);
+}
+
 int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
 {
 	struct verify_report findings = { .report = report, .ctx = ctx };
@@ -271,6 +294,7 @@ int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const
 		return rc;
 	rc = bwt_open(path, &options, &db);
 	if (rc == BWT_OK) {
+		note_replay(db, &findings);
 		rc = db_slot(db, &slot);
 		if (rc == BWT_OK)
 			rc = verify_store(&db->store, slot, &findings);

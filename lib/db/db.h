@@ -72,6 +72,7 @@ void service_wake(void *db);          /* callback: somebody should look at the l
 void service_durable_moved(void *db);
 /** One checkpoint, now; tries again while the gate does not drain. */
 int service_checkpoint(struct bwt_db *db, bool clean);
+void service_relieve(struct store *store); /* store.relieve */
 
 /** stat.c */
 void stat_collect(struct bwt_db *db, struct bwt_stats *stats);

@@ -69,6 +69,15 @@ int service_checkpoint(struct bwt_db *db, bool clean)
 	return rc;
 }
 
+void service_relieve(struct store *store)
+{
+	struct bwt_db *db = db_of(store);
+
+	/* What an image reaches is kept until two younger ones are durable (I8). */
+	if (service_checkpoint(db, false) == BWT_OK)
+		service_checkpoint(db, false);
+}
+
 static bool is_off(uint64_t value, uint64_t all_bits)
 {
 	return value == all_bits;

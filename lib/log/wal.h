@@ -106,7 +106,7 @@ int wal_flush(struct wal *wal, bool durable);
 
 /** Create and zero-fill the next segment if it will be needed soon. For a background thread; the flusher does it itself otherwise. */
 int wal_prepare_segment(struct wal *wal);
-/** Have at least one file in reserve, of the least size: the next opening needs one, on a full disk too. For a background thread. */
+/** Have at least one file in reserve, of the least size: the next opening needs one, on a full disk too. */
 int wal_keep_spare(struct wal *wal);
 /** Segments wholly below @lsn are not needed any more: recycled or unlinked. */
 int wal_release(struct wal *wal, uint64_t lsn);

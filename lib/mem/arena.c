@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "sys/file.h"
 
+#define PRIVATE_GROWTH_MAX ((uint64_t)64 << 30) /* bytes of address space beyond the file */
+
 static uint64_t round_up(uint64_t value, uint64_t unit)
 {
 	return (value + unit - 1) / unit * unit;
@@ -22,6 +24,9 @@ int arena_open(struct arena *arena, int fd, uint64_t max_size, bool private)
 
 	if (rc < 0)
 		return rc;
+	/* A picture grows in memory only, by what a replay writes. */
+	if (private)
+		max_size = size + (max_size < PRIVATE_GROWTH_MAX ? max_size : PRIVATE_GROWTH_MAX);
 	arena->max_size = round_up(max_size > size ? max_size : size, SYS_MAP_ALIGN);
 	rc = sys_map_open(fd, arena->max_size, private ? SYS_MAP_PRIVATE : 0, &arena->map);
 	if (rc < 0)

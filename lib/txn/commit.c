@@ -267,7 +267,9 @@ static int take_room(struct write *write)
 	int rc = BWT_OK;
 
 	if (write->credits < want) {
-		rc = wal_room_take(write->store->wal, want - write->credits);
+		rc = write->urgency == URGENCY_PUT
+		         ? wal_room_take(write->store->wal, want - write->credits)
+		         : wal_room_take_reserve(write->store->wal, want - write->credits);
 		if (rc == BWT_OK)
 			write->credits = want;
 	}
@@ -321,6 +323,7 @@ static int run(struct write *write)
 	while (rc == STEP_AGAIN);
 	if (write->credits > 0)
 		wal_room_return(write->store->wal, write->credits);
+	write->credits = 0;
 	/* RELEASE: the live bytes were counted before. */
 	atomic_store_explicit(&write->slot->value_hold, 0, memory_order_release);
 	return rc;
@@ -395,6 +398,11 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 	}
 	wal_payload_prepare(&write.payload);
 	rc = run(&write);
+	/* A full store can always be emptied (design.md section 3). */
+	if (rc == BWT_FULL && write.urgency != URGENCY_PUT && store->relieve != NULL) {
+		store->relieve(store);
+		rc = run(&write);
+	}
 	if (op->end_lsn > write.slot->seen_lsn)
 		write.slot->seen_lsn = op->end_lsn;
 	if (rc == BWT_OK && op->durable)
