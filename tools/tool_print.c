@@ -204,16 +204,14 @@ const char *tool_human(char to[TOOL_HUMAN_SIZE], uint64_t bytes)
 {
 	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 	double value = (double)bytes;
-	int unit = -1;
+	unsigned unit = 0;
 
 	if (bytes < 1024) {
 		snprintf(to, TOOL_HUMAN_SIZE, "%" PRIu64 " B", bytes);
 		return to;
 	}
-	while (value >= 1024.0 && unit < 5) {
+	for (value /= 1024.0; value >= 1024.0 && unit < 5; unit++)
 		value /= 1024.0;
-		unit++;
-	}
 	snprintf(to, TOOL_HUMAN_SIZE, "%.1f %s", value, units[unit]);
 	return to;
 }

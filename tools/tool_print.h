@@ -28,15 +28,15 @@ void tool_progress_init(struct tool_progress *progress, const char *tool_name);
 /**
  * tool_progress_show - draw the bar, at most ten times a second
  * @total:   0: unknown, then only @done is shown
- * The shape of bwt_options.progress, so that it can be handed to the library with the struct as ctx.
+ * @ctx:     a struct tool_progress: this has the shape of bwt_options.progress
  */
-void tool_progress_show(void *progress, const char *phase, uint64_t done, uint64_t total);
+void tool_progress_show(void *ctx, const char *phase, uint64_t done, uint64_t total);
 
 /** tool_progress_end - take the bar away; call before printing anything else */
 void tool_progress_end(struct tool_progress *progress);
 
-/** tool_log - bwt_options.log: warnings and worse go to standard error; ctx as for the progress */
-void tool_log(void *progress, int level, const char *text);
+/** tool_log - bwt_options.log: warnings and worse go to standard error; @ctx as above */
+void tool_log(void *ctx, int level, const char *text);
 
 /**
  * tool_fail - say "NAME: STORE: what @rc means: bwt_detail()", and who holds a store that is busy

@@ -221,9 +221,8 @@ static void run_child(int pipe_fd, struct rng *rng, bool idle)
 static void take_messages(int fd)
 {
 	struct message message;
-	ssize_t got;
 
-	while ((got = read(fd, &message, sizeof message)) == (ssize_t)sizeof message) {
+	while (read(fd, &message, sizeof message) == (ssize_t)sizeof message) {
 		uint64_t *to;
 
 		if (message.writer == TREE_WRITER)

@@ -36,7 +36,7 @@ int main(int argc, char **argv)
 		int value_size = snprintf(value, sizeof value, "value %d", i);
 
 		need(bwt_put(tree, NULL, (struct bwt_slice){key, (size_t)key_size},
-			     (struct bwt_slice){value, (size_t)value_size}, 0));
+		             (struct bwt_slice){value, (size_t)value_size}, 0));
 	}
 	if (argc > 3 && strcmp(argv[3], "crash") == 0)
 		_exit(0);
