@@ -315,7 +315,7 @@ static unsigned page_mask(const struct scenario *scenario, const struct state *s
 
 static bool holds(unsigned mask, unsigned lsn)
 {
-	return (mask >> lsn & 1) != 0;
+	return lsn < MODEL_LSN_MAX && (mask >> lsn & 1) != 0;
 }
 
 static const char *check_page(const struct scenario *scenario, const struct state *state)
@@ -398,9 +398,10 @@ static const char *check_reads(const struct scenario *scenario, const struct sta
 	return NULL;
 }
 
-const char *model_check(const void *opaque, const void *state)
+const char *model_check(const void *opaque, const void *memory)
 {
 	const struct scenario *scenario = opaque;
+	const struct state *state = memory;
 	const char *violation = NULL;
 
 	if (!scenario->outside_only)

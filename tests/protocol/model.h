@@ -321,13 +321,13 @@ unsigned mask_top(unsigned mask);
 
 /* --------------------------------------------------------------------- the whole ---------- */
 
-void model_init(const void *scenario, void *state);
-bool model_step(const void *scenario, void *state, unsigned thread, unsigned choice,
+void model_init(const void *opaque, void *memory);
+bool model_step(const void *opaque, void *memory, unsigned index, unsigned choice,
                 struct search_step *step);
-const char *model_check(const void *scenario, const void *state);
-bool model_finished(const void *scenario, const void *state);
-bool model_wait_free(const void *scenario, const void *state, unsigned thread);
-void model_print(const void *scenario, const void *state, FILE *out);
+const char *model_check(const void *opaque, const void *memory);
+bool model_finished(const void *opaque, const void *memory);
+bool model_wait_free(const void *opaque, const void *memory, unsigned index);
+void model_print(const void *opaque, const void *memory, FILE *out);
 
 /* Everything of @scenario as search_run() wants it. */
 struct search_model model_of(const struct scenario *scenario);

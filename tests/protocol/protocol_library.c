@@ -31,7 +31,7 @@ static void need(const char *what, int rc)
 	if (rc == BWT_OK)
 		return;
 	fprintf(stderr, "%s: %s: %s\n", what, bwt_strerror(rc), bwt_detail());
-	exit(1);
+	abort();
 }
 
 static void open_store(int durability)
@@ -95,7 +95,7 @@ static bool aside(void *ctx, const char *name, uint64_t hit)
 	(void)name;
 	(void)hit;
 	if (pthread_create(&thread, NULL, aside_thread, ctx) != 0)
-		exit(1);
+		abort();
 	pthread_join(thread, NULL);
 	return false;
 }

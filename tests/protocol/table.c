@@ -14,7 +14,7 @@
 
 static bool switched_on(const char *name)
 {
-	const char *value = getenv(name);
+	const char *value = getenv(name); /* NOLINT(concurrency-mt-unsafe): one thread */
 
 	return value != NULL && strcmp(value, "0") != 0;
 }
