@@ -131,7 +131,7 @@ static inline void gate_leave(struct epoch_slot *slot)
 
 /** Pin and enter, waiting while the gate is closed. The thread was not pinned. */
 void gate_enter(struct epoch_slot *slot);
-/** Wait until the gate is open; not pinned. */
+/** Wait until the gate is open; pinned or not (a closer never waits for pins), not inside it. */
 void gate_wait(struct epoch *epoch);
 /** Close it and drain. false: somebody stayed inside for @timeout_ns; it is open again. One closer at a time. */
 bool gate_close(struct epoch *epoch, uint64_t timeout_ns);

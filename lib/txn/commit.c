@@ -398,8 +398,8 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 	}
 	wal_payload_prepare(&write.payload);
 	rc = run(&write);
-	/* A full store can always be emptied (design.md section 3). */
-	if (rc == BWT_FULL && write.urgency != URGENCY_PUT && store->relieve != NULL) {
+	/* A full store can always be emptied (design.md section 3). Catalogue changes hold a lock that a checkpoint takes. */
+	if (rc == BWT_FULL && write.urgency != URGENCY_PUT && record == NULL && store->relieve != NULL) {
 		store->relieve(store);
 		rc = run(&write);
 	}
