@@ -34,7 +34,7 @@ static void random_options(struct world *world)
 	options->inline_max =
 		inline_sizes[rng_below(rng, sizeof inline_sizes / sizeof *inline_sizes)];
 	options->sync_interval_ms = 20;
-	options->max_size = (uint64_t)8 << 30;
+	options->max_size = world->small ? (uint64_t)6 << 20 : (uint64_t)8 << 30;
 	if (rng_chance(rng, 50)) {
 		options->wal_segment_size = (uint64_t)1 << 20;
 		options->vlog_segment_size = (uint64_t)1 << 20;
@@ -81,6 +81,8 @@ void op_sync(struct world *world)
 static void print_finding(void *ctx, const struct bwt_finding *finding)
 {
 	(void)ctx;
+	if (finding->severity == BWT_NOTE)
+		return;
 	printf("  finding %d: %s offset %" PRIu64 " page %" PRIu64 ": %s\n", finding->severity,
 	       finding->file != NULL ? finding->file : "", finding->offset, finding->page,
 	       finding->text);

@@ -56,6 +56,8 @@ void op_put(struct world *world)
 	if (flags == BWT_UPDATE && !before.there)
 		expected = BWT_NOT_FOUND;
 	rc = bwt_put(world_tree(world, tree), NULL, key, oracle_bytes(value), flags);
+	if (world_refused(world, rc))
+		return;
 	world_expect(world, "bwt_put", rc, expected);
 	if (rc == BWT_OK)
 		world_changed(world, tree, key, value);
@@ -68,6 +70,8 @@ void op_delete(struct world *world)
 	struct oracle_value before = oracle_get(&world->now.trees[tree], key);
 	int rc = bwt_delete(world_tree(world, tree), NULL, key);
 
+	if (world_refused(world, rc))
+		return;
 	world_expect(world, "bwt_delete", rc, before.there ? BWT_OK : BWT_NOT_FOUND);
 	if (rc == BWT_OK)
 		world_changed(world, tree, key, (struct oracle_value){0, 0, false});
@@ -97,6 +101,8 @@ void op_cas(struct world *world)
 	desired = after.there ? oracle_bytes(after) : (struct bwt_slice){NULL, 0};
 	rc = bwt_cas(world_tree(world, tree), NULL, key, wanted.there ? &expected : NULL,
 	             after.there ? &desired : NULL);
+	if (world_refused(world, rc))
+		return;
 	world_expect(world, "bwt_cas", rc, match ? BWT_OK : BWT_MISMATCH);
 	if (rc == BWT_OK && (before.there || after.there))
 		world_changed(world, tree, key, after);
@@ -214,20 +220,27 @@ void op_tree(struct world *world)
 		return;
 	}
 	if (tree->there) {
+		int rc;
+
 		world_end_snapshots(world);
-		world_expect(world, "bwt_tree_drop", bwt_tree_drop(world->db, name), BWT_OK);
+		rc = bwt_tree_drop(world->db, name);
+		if (world_refused(world, rc))
+			return;
+		world_expect(world, "bwt_tree_drop", rc, BWT_OK);
 		world->trees[number] = NULL;
 		oracle_clear(tree);
 		tree->there = false;
 		world_expect(world, "bwt_tree_drop", bwt_tree_drop(world->db, name), BWT_NOT_FOUND);
 	} else {
 		struct bwt_tree *again;
+		int rc;
 
 		world_expect(world, "bwt_tree_open", bwt_tree_open(world->db, name, 0, &again),
 		             BWT_NOT_FOUND);
-		world_expect(world, "bwt_tree_open",
-		             bwt_tree_open(world->db, name, BWT_CREATE, &world->trees[number]),
-		             BWT_OK);
+		rc = bwt_tree_open(world->db, name, BWT_CREATE, &world->trees[number]);
+		if (world_refused(world, rc))
+			return;
+		world_expect(world, "bwt_tree_open", rc, BWT_OK);
 		world_expect(world, "bwt_tree_open",
 		             bwt_tree_open(world->db, name, BWT_CREATE, &again), BWT_OK);
 		if (again != world->trees[number])

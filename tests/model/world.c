@@ -29,6 +29,11 @@ void world_expect(const struct world *world, const char *what, int rc, int expec
 		           bwt_strerror(expected));
 }
 
+bool world_refused(const struct world *world, int rc)
+{
+	return world->small && rc == BWT_FULL;
+}
+
 struct bwt_tree *world_tree(struct world *world, unsigned number)
 {
 	if (world->trees[number] == NULL) {

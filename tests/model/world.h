@@ -46,6 +46,7 @@ struct world {
 	struct undo *undo;
 	size_t undo_count, undo_capacity;
 	struct bwt_buf buf;   /* reused from call to call, as users do */
+	bool small;           /* a store of a few MiB: changes may be refused with BWT_FULL */
 	unsigned put_percent; /* of this phase: how many of the changes add keys */
 	uint8_t *key;         /* room for a key of BWT_KEY_MAX + 1 bytes */
 };
@@ -56,6 +57,9 @@ void world_fail(const struct world *world, const char *format, ...)
 
 /** world_expect - fail unless @rc is @expected */
 void world_expect(const struct world *world, const char *what, int rc, int expected);
+
+/** world_refused - was a change refused for lack of space, as a small store may? */
+bool world_refused(const struct world *world, int rc);
 
 /** world_tree - the handle of tree @number, which is there */
 struct bwt_tree *world_tree(struct world *world, unsigned number);

@@ -95,6 +95,8 @@ void crew_reopen(struct crew *crew, const struct bwt_options *options)
 static void print_finding(void *ctx, const struct bwt_finding *finding)
 {
 	(void)ctx;
+	if (finding->severity == BWT_NOTE)
+		return;
 	printf("  finding %d: %s offset %" PRIu64 " page %" PRIu64 ": %s\n", finding->severity,
 	       finding->file != NULL ? finding->file : "", finding->offset, finding->page,
 	       finding->text);
