@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* test_service.c - the thread that a store keeps: checkpoints that are due, flushes, and threads in its way */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/testpoint.h"
+#include "tests/support/actor.h"
+#include "tests/unit/db/db_fixture.h"
+
+static struct fixture fixture;
+
+static void set_up(void)
+{
+	fixture_new(&fixture);
+}
+
+static void tear_down(void)
+{
+	testpoint_reset();
+	fixture_free(&fixture);
+}
+
+static uint64_t checkpoints;
+
+static bool another_checkpoint(struct fixture *of)
+{
+	return fixture_stats(of).checkpoint_count > checkpoints;
+}
+
+static bool all_durable(struct fixture *of)
+{
+	struct bwt_stats stats = fixture_stats(of);
+
+	return stats.durable_lsn == stats.newest_lsn;
+}
+
+static void sleep_ms(long ms)
+{
+	struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+/* ---- checkpoints ---- */
+
+static void a_checkpoint_is_due_by_log_bytes(void)
+{
+	fixture.options.checkpoint_wal_bytes = 256 << 10;
+	fixture_open(&fixture);
+	checkpoints = fixture_stats(&fixture).checkpoint_count;
+	fixture_fill(&fixture, 0, 10);
+	sleep_ms(50);
+	CU_ASSERT_FALSE(another_checkpoint(&fixture)); /* not yet */
+	fixture_fill(&fixture, 10, 8000);
+	CU_ASSERT_TRUE(fixture_until(&fixture, another_checkpoint));
+	CU_ASSERT_TRUE(fixture_stats(&fixture).checkpoint_lsn > 0);
+}
+
+static void a_checkpoint_is_due_by_time_if_anything_was_written(void)
+{
+	fixture.options.checkpoint_interval_ms = 20;
+	fixture_open(&fixture);
+	sleep_ms(100);
+	checkpoints = fixture_stats(&fixture).checkpoint_count;
+	sleep_ms(100);
+	CU_ASSERT_FALSE(another_checkpoint(&fixture)); /* an idle store rests */
+	fixture_fill(&fixture, 0, 1);
+	CU_ASSERT_TRUE(fixture_until(&fixture, another_checkpoint));
+}
+
+static void switched_off_there_are_none(void)
+{
+	fixture_open(&fixture);
+	checkpoints = fixture_stats(&fixture).checkpoint_count;
+	fixture_fill(&fixture, 0, 20000);
+	sleep_ms(50);
+	CU_ASSERT_FALSE(another_checkpoint(&fixture));
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK); /* but those that are asked for */
+	CU_ASSERT_TRUE(another_checkpoint(&fixture));
+}
+
+static void a_checkpoint_that_fails_is_spoken_of_and_tried_again(void)
+{
+	fixture.options.checkpoint_interval_ms = 20;
+	fixture_open(&fixture);
+	checkpoints = fixture_stats(&fixture).checkpoint_count;
+	testpoint_set("checkpoint_no_memory", 1, NULL, NULL);
+	fixture_fill(&fixture, 0, 10);
+	CU_ASSERT_TRUE(fixture_until(&fixture, another_checkpoint));
+	CU_ASSERT_TRUE(testpoint_hits("checkpoint_no_memory") >= 1);
+	fixture_close(&fixture);
+	CU_ASSERT_EQUAL(fixture.said_count, 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(fixture.said, "checkpoint"));
+}
+
+/* ---- flushes ---- */
+
+static void an_interval_store_becomes_durable_by_itself(void)
+{
+	fixture.options.durability = BWT_INTERVAL;
+	fixture.options.sync_interval_ms = 10;
+	fixture_open(&fixture);
+	fixture_fill(&fixture, 0, 100);
+	CU_ASSERT_TRUE(fixture_until(&fixture, all_durable));
+}
+
+static bool all_written(struct fixture *of)
+{
+	return wal_written_lsn(of->db->store.wal) == wal_tail(of->db->store.wal);
+}
+
+static void a_store_without_durability_hands_its_log_to_the_system(void)
+{
+	fixture.options.sync_interval_ms = 10;
+	fixture_open(&fixture);
+	fixture_fill(&fixture, 0, 100);
+	CU_ASSERT_TRUE(fixture_until(&fixture, all_written));
+}
+
+/* ---- a thread inside the gate ---- */
+
+static void put_it(void *arg)
+{
+	*(int *)arg = fixture_put(&fixture, "stopped", "value");
+}
+
+static void take_checkpoint(void *arg)
+{
+	*(int *)arg = bwt_checkpoint(fixture.db);
+}
+
+static bool gate_was_tried_again(struct fixture *of)
+{
+	return fixture_stats(of).gate_retries >= 3;
+}
+
+static void a_thread_stopped_inside_the_gate_delays_the_checkpoint_and_nothing_else(void)
+{
+	int put_rc = 1, checkpoint_rc = 1;
+	struct actor writer, checkpointer;
+
+	fixture_open(&fixture);
+	fixture_fill(&fixture, 0, 100);
+	checkpoints = fixture_stats(&fixture).checkpoint_count;
+	actor_start(&writer, "commit_publish", put_it, &put_rc);
+	CU_ASSERT_TRUE_FATAL(actor_await(&writer));
+	actor_start(&checkpointer, NULL, take_checkpoint, &checkpoint_rc);
+	CU_ASSERT_TRUE(fixture_until(&fixture, gate_was_tried_again));
+	fixture_fill(&fixture, 100, 1000);
+	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 1000));
+	CU_ASSERT_FALSE(another_checkpoint(&fixture));
+	actor_finish(&writer);
+	CU_ASSERT_EQUAL(put_rc, BWT_OK);
+	actor_finish(&checkpointer);
+	CU_ASSERT_EQUAL(checkpoint_rc, BWT_OK);
+	CU_ASSERT_TRUE(another_checkpoint(&fixture));
+	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "stopped", "value"));
+	fixture_reopen(&fixture);
+	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "stopped", "value"));
+	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 1000));
+}
+
+static void one_attempt_at_a_gate_that_does_not_drain_is_busy(void)
+{
+	struct epoch_slot *slot;
+	struct actor writer;
+	int put_rc = 1;
+
+	fixture_open(&fixture);
+	actor_start(&writer, "commit_fill", put_it, &put_rc);
+	CU_ASSERT_TRUE_FATAL(actor_await(&writer));
+	CU_ASSERT_EQUAL(db_slot(fixture.db, &slot), BWT_OK);
+	CU_ASSERT_EQUAL(checkpoint_take(&fixture.db->store, fixture.db->checkpointer, slot, false),
+	                BWT_BUSY);
+	actor_finish(&writer);
+	CU_ASSERT_EQUAL(checkpoint_take(&fixture.db->store, fixture.db->checkpointer, slot, false),
+	                BWT_OK);
+}
+
+static void readers_and_writers_go_on_while_a_checkpoint_is_written(void)
+{
+	static const char *const points[] = {"checkpoint_cut", "checkpoint_waited",
+	                                     "checkpoint_collected", "checkpoint_synced",
+	                                     "checkpoint_published"};
+
+	fixture_open(&fixture);
+	for (unsigned i = 0; i < 5; i++) {
+		struct actor checkpointer;
+		int rc = 1;
+
+		fixture_fill(&fixture, 0, 500);
+		actor_start(&checkpointer, points[i], take_checkpoint, &rc);
+		CU_ASSERT_TRUE(actor_await(&checkpointer));
+		fixture_fill(&fixture, i * 100, i * 100 + 600);
+		CU_ASSERT_TRUE(fixture_filled(&fixture, 0, i * 100 + 600));
+		actor_finish(&checkpointer);
+		CU_ASSERT_EQUAL(rc, BWT_OK);
+		testpoint_reset();
+		fixture_reopen(&fixture);
+		CU_ASSERT_TRUE(fixture_filled(&fixture, 0, i * 100 + 600));
+	}
+}
+
+/* ---- its own life ---- */
+
+static void closing_does_not_wait_for_its_sleep(void)
+{
+	struct timespec from, to;
+
+	fixture_open(&fixture);
+	sleep_ms(20); /* it sleeps for good now */
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	fixture_close(&fixture);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	CU_ASSERT_TRUE(to.tv_sec - from.tv_sec < 5);
+}
+
+static void a_read_only_store_has_no_such_thread(void)
+{
+	fixture_open(&fixture);
+	fixture_fill(&fixture, 0, 10);
+	fixture_close(&fixture);
+	fixture.options.flags = BWT_RDONLY;
+	fixture_open(&fixture);
+	CU_ASSERT_PTR_NULL(fixture.db->service);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_READ_ONLY);
+	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 10));
+}
+
+int main(void)
+{
+	CU_TestInfo tests[] = {
+		TEST(a_checkpoint_is_due_by_log_bytes),
+		TEST(a_checkpoint_is_due_by_time_if_anything_was_written),
+		TEST(switched_off_there_are_none),
+		TEST(a_checkpoint_that_fails_is_spoken_of_and_tried_again),
+		TEST(an_interval_store_becomes_durable_by_itself),
+		TEST(a_store_without_durability_hands_its_log_to_the_system),
+		TEST(a_thread_stopped_inside_the_gate_delays_the_checkpoint_and_nothing_else),
+		TEST(one_attempt_at_a_gate_that_does_not_drain_is_busy),
+		TEST(readers_and_writers_go_on_while_a_checkpoint_is_written),
+		TEST(closing_does_not_wait_for_its_sleep),
+		TEST(a_read_only_store_has_no_such_thread),
+		CU_TEST_INFO_NULL,
+	};
+
+	return suite_run("service", set_up, tear_down, tests);
+}
