@@ -20,10 +20,10 @@
 #include "recovery/verify.h"
 #include "sys/file.h"
 
-#define LEAF_BYTES 4096u
-#define INNER_BYTES 4096u
-#define LEAF_CHAIN 12u
-#define INNER_CHAIN 4u
+#define LEAF_BYTES 8192u
+#define INNER_BYTES 8192u
+#define LEAF_CHAIN 16u
+#define INNER_CHAIN 2u
 
 int db_check(const struct bwt_db *db)
 {
