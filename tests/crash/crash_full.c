@@ -179,6 +179,47 @@ static void a_store_at_max_size_keeps_all_takes_deletes_and_writes_again(void)
 	run_in_child(fill_the_arena);
 }
 
+/* A process that fills the store and dies in it; returns how many keys it put. */
+static uint32_t die_full(uint64_t max_size)
+{
+	uint32_t end = 0;
+	int fds[2], status;
+	pid_t child;
+
+	EXPECT(pipe(fds) == 0);
+	child = fork();
+	if (child == 0) {
+		open_store(max_size, 0);
+		end = fill(0);
+		delete (0, end / 8);
+		EXPECT(bwt_sync(db) == BWT_OK);
+		if (write(fds[1], &end, sizeof end) != (ssize_t)sizeof end)
+			failed = true;
+		kill(getpid(), failed ? SIGTERM : SIGKILL);
+	}
+	EXPECT(read(fds[0], &end, sizeof end) == (ssize_t)sizeof end);
+	EXPECT(waitpid(child, &status, 0) == child);
+	EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	return end;
+}
+
+static void open_after_dying_full(void)
+{
+	uint32_t end = die_full((uint64_t)6 << 20);
+
+	EXPECT(bwt_verify(path, 0, NULL, NULL) == BWT_OK);
+	for (unsigned i = 0; i < 3 && !failed; i++) {
+		open_store((uint64_t)6 << 20, 0);
+		check(end / 8, end);
+		EXPECT(bwt_close(db) == BWT_OK);
+	}
+}
+
+static void a_store_killed_while_full_opens_again(void)
+{
+	run_in_child(open_after_dying_full);
+}
+
 /* ---- RLIMIT_FSIZE ---- */
 
 static void set_file_limit(rlim_t bytes)
@@ -360,6 +401,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(a_store_at_max_size_keeps_all_takes_deletes_and_writes_again),
+		TEST(a_store_killed_while_full_opens_again),
 		TEST(files_that_may_not_grow_are_bwt_full_until_they_may),
 		TEST(a_full_store_closes_and_opens_while_it_is_full),
 		TEST(a_full_file_system_loses_nothing_and_writes_resume),
