@@ -97,8 +97,9 @@ int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn)
 
 	if (rc < 0)
 		return rc;
+	/* Read committed may have read what was committed a moment ago. */
 	if (lsn != NULL)
-		*lsn = snapshot_lsn(txn->snapshot);
+		*lsn = txn->lsn != READ_NEWEST ? txn->lsn : store_clock(&txn->db->store);
 	txn_end(txn);
 	return BWT_OK;
 }
@@ -111,7 +112,7 @@ void bwt_abort(struct bwt_txn *txn)
 
 bwt_lsn bwt_txn_snapshot(const struct bwt_txn *txn)
 {
-	return check_txn(txn) == BWT_OK ? snapshot_lsn(txn->snapshot) : 0;
+	return check_txn(txn) == BWT_OK ? txn->lsn : 0; /* READ_NEWEST is 0 */
 }
 
 /* ---- durability ---- */
