@@ -260,19 +260,15 @@ int bwt_close(struct bwt_db *db)
 static void note_replay(struct bwt_db *db, const struct verify_report *findings)
 {
 	struct bwt_finding finding = { .severity = BWT_NOTE, .file = "wal" };
-	struct superblock super[2];
-	bool valid[2];
-	unsigned newest;
+	struct superblock newest;
 	char text[160];
 
-	for (unsigned i = 0; i < 2; i++)
-		valid[i] = superblock_read(db->store.arena_fd, i, &super[i]) == BWT_OK;
-	newest = valid[1] && (!valid[0] || super[1].checkpoint > super[0].checkpoint);
-	if (findings->report == NULL || !valid[newest] || db->store.readonly_tail <= super[newest].start_lsn)
+	if (findings->report == NULL || superblock_newest(db->store.arena_fd, &newest) < 0 ||
+	    db->store.readonly_tail <= newest.start_lsn)
 		return;
 	snprintf(text, sizeof text, "the store was not closed: %llu bytes of log since checkpoint %llu are replayed at opening",
-	         (unsigned long long)(db->store.readonly_tail - super[newest].start_lsn),
-	         (unsigned long long)super[newest].checkpoint);
+	         (unsigned long long)(db->store.readonly_tail - newest.start_lsn),
+	         (unsigned long long)newest.checkpoint);
 	finding.text = text;
 	findings->report(findings->ctx, &finding);
 }

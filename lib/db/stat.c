@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/stats.h"
 #include "db/db.h"
+#include "log/wal_reader.h"
 #include "sys/file.h"
 #include "tree/descend.h"
 
@@ -74,6 +75,26 @@ static void collect_space(struct bwt_db *db, struct bwt_stats *stats)
 	stats->vlog_live_bytes = vlog_live(store);
 }
 
+static int add_segment(void *ctx, const char *name, const struct wal_segment_head *head)
+{
+	uint64_t *bytes = ctx;
+
+	(void)name;
+	if (head != NULL)
+		*bytes += head->capacity + WAL_HEADER_SIZE;
+	return BWT_OK;
+}
+
+/* A read-only store has no log open and no checkpointer: the files tell. */
+static void collect_files(struct bwt_db *db, struct bwt_stats *stats)
+{
+	struct superblock super;
+
+	(void)wal_segments_list(db->store.wal_dir_fd, add_segment, &stats->wal_bytes);
+	if (superblock_newest(db->store.arena_fd, &super) == BWT_OK)
+		stats->checkpoint_lsn = super.start_lsn;
+}
+
 static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 {
 	struct store *store = &db->store;
@@ -91,6 +112,8 @@ static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 		checkpoint_state(store, db->checkpointer, &state);
 	stats->checkpoint_count = state.count;
 	stats->checkpoint_lsn = state.start_lsn;
+	if (store->wal == NULL)
+		collect_files(db, stats);
 	stats->oldest_snapshot_lsn = snapshots_oldest(&store->snapshots, stats->newest_lsn);
 	strncpy(stats->io_engine, engine, sizeof stats->io_engine - 1);
 	strncpy(stats->media, media_name(store->arena.map.media), sizeof stats->media - 1);

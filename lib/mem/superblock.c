@@ -41,6 +41,21 @@ int superblock_read(int fd, unsigned slot, struct superblock *super)
 	return BWT_OK;
 }
 
+int superblock_newest(int fd, struct superblock *super)
+{
+	struct superblock found[2];
+	int first = superblock_read(fd, 0, &found[0]);
+	int second = superblock_read(fd, 1, &found[1]);
+
+	if (first < 0 && second < 0)
+		return first;
+	if (first < 0 || (second == BWT_OK && found[1].checkpoint > found[0].checkpoint))
+		*super = found[1];
+	else
+		*super = found[0];
+	return BWT_OK;
+}
+
 int superblock_write(int fd, unsigned slot, struct superblock *super)
 {
 	int rc;
