@@ -13,6 +13,19 @@ static int resolve(struct bwt_options given)
 	return options_resolve(&given, &resolved);
 }
 
+/* Field by field: what lies between them is nobody's. */
+static bool same(const struct bwt_options *a, const struct bwt_options *b)
+{
+	return a->flags == b->flags && a->durability == b->durability &&
+	       a->sync_interval_ms == b->sync_interval_ms && a->max_size == b->max_size &&
+	       a->inline_max == b->inline_max && a->wal_segment_size == b->wal_segment_size &&
+	       a->vlog_segment_size == b->vlog_segment_size &&
+	       a->checkpoint_wal_bytes == b->checkpoint_wal_bytes &&
+	       a->checkpoint_interval_ms == b->checkpoint_interval_ms &&
+	       a->worker_count == b->worker_count && a->space_target == b->space_target &&
+	       a->log == b->log && a->progress == b->progress && a->ctx == b->ctx;
+}
+
 static void no_options_are_the_defaults(void)
 {
 	struct bwt_options none = {0};
@@ -30,7 +43,7 @@ static void no_options_are_the_defaults(void)
 	CU_ASSERT_TRUE(resolved.inline_max > 0);
 	none = resolved;
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){0}), BWT_OK);
-	CU_ASSERT_EQUAL(memcmp(&none, &resolved, sizeof none), 0);
+	CU_ASSERT_TRUE(same(&none, &resolved));
 }
 
 static void what_is_said_is_kept(void)
@@ -51,7 +64,7 @@ static void what_is_said_is_kept(void)
 	};
 
 	CU_ASSERT_EQUAL(resolve(given), BWT_OK);
-	CU_ASSERT_EQUAL(memcmp(&given, &resolved, sizeof given), 0);
+	CU_ASSERT_TRUE(same(&given, &resolved));
 }
 
 static void off_is_none_where_none_makes_sense(void)

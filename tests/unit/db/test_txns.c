@@ -8,6 +8,7 @@
 #include "base/testpoint.h"
 #include "tests/support/actor.h"
 #include "tests/unit/db/db_fixture.h"
+#include "txn/commit.h"
 
 static struct fixture fixture;
 
@@ -33,14 +34,11 @@ static struct bwt_txn *begin(unsigned flags)
 /* A put that does not wait for the disk, as in a commit of another thread that is still waiting. */
 static bwt_lsn put_unsynced(const char *key, const char *value)
 {
-	bwt_lsn before = store_clock(&fixture.db->store);
-	int durability = fixture.db->store.durability;
+	struct commit_op op = {.kind = COMMIT_PUT, .key = text_slice(key), .value = text_slice(value)};
 
-	fixture.db->store.durability = BWT_NONE;
-	CU_ASSERT_EQUAL_FATAL(fixture_put(&fixture, key, value), BWT_OK);
-	fixture.db->store.durability = durability;
-	CU_ASSERT_TRUE(store_clock(&fixture.db->store) > before);
-	return store_clock(&fixture.db->store);
+	CU_ASSERT_EQUAL_FATAL(commit_one(&fixture.db->store, &fixture.tree->named->tree, &op),
+	                      BWT_OK);
+	return op.end_lsn;
 }
 
 static void a_snapshot_sees_its_moment(void)
@@ -81,7 +79,8 @@ static void read_committed_has_no_snapshot_and_sees_each_commit(void)
 	CU_ASSERT_EQUAL(bwt_txn_snapshot(txn), 0);
 	CU_ASSERT_EQUAL(bwt_txn_snapshot(NULL), 0);
 	CU_ASSERT_EQUAL(bwt_commit_async(txn, &lsn), BWT_OK);
-	CU_ASSERT_EQUAL(lsn, store_clock(&fixture.db->store)); /* not where the clock was at its beginning */
+	CU_ASSERT_EQUAL(
+		lsn, store_clock(&fixture.db->store)); /* not where the clock was at its beginning */
 }
 
 static void the_flags_of_begin_are_checked(void)
