@@ -646,7 +646,6 @@ int main(void)
 		TEST(a_closed_gate_makes_writers_wait_and_readers_not),
 		TEST(a_replayed_operation_has_the_lsn_of_its_record),
 		TEST(a_replayed_value_reference_out_of_range_is_corrupt),
-		TEST(every_snapshot_sees_exactly_the_commits_below_it),
 		CU_TEST_INFO_NULL,
 	};
 
