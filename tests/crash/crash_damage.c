@@ -262,7 +262,7 @@ static off_t choose_offset(struct rng *rng, int fd, off_t size)
 	return off;
 }
 
-/* One act of damage; its description goes to @what. Returns how many bytes of a log it overwrote. */
+/* One act of damage; its description goes to @what. Returns how many bytes of a log it took away. */
 static size_t damage_once(struct rng *rng, char *what, size_t room)
 {
 	const char *name = files.names[rng_below(rng, files.count)];
@@ -315,8 +315,9 @@ static size_t damage_once(struct rng *rng, char *what, size_t room)
 			rng_fill(rng, bytes, size);
 			write_at(fd, bytes, size, st.st_size + (off_t)rng_below(rng, 10000));
 		} else {
+			/* Of a log: nothing that is left tells how much the newest file held. */
 			unlink(name);
-			size = 0;
+			size = (size_t)st.st_size;
 		}
 		break;
 	}

@@ -50,17 +50,6 @@ static void name_of(int fd, char name[64])
 	strcpy(name, strrchr(real, '/') + 1);
 }
 
-static int open_shadow(const char *name)
-{
-	char path[TMPSTORE_PATH_MAX];
-	int fd;
-
-	tmpstore_join(path, shadow_dir, name);
-	fd = open(path, O_RDWR);
-	check(fd >= 0, path);
-	return fd;
-}
-
 static void copy_file(const char *name)
 {
 	char from[TMPSTORE_PATH_MAX], to[TMPSTORE_PATH_MAX];
@@ -70,12 +59,28 @@ static void copy_file(const char *name)
 	tmpstore_join(from, real_dir, name);
 	tmpstore_join(to, shadow_dir, name);
 	in = open(from, O_RDONLY);
+	if (in < 0 && errno == ENOENT)
+		return; /* released since it was listed */
 	out = open(to, O_RDWR | O_CREAT | O_EXCL, 0666);
 	check(in >= 0 && out >= 0, to);
 	size = lseek(in, 0, SEEK_END);
 	check(copy_file_range(in, &(off_t){0}, out, &(off_t){0}, (size_t)size, 0) == size, to);
 	close(in);
 	close(out);
+}
+
+/* A segment may have been made by the very call that writes to it: its header is durable then. */
+static int open_shadow(const char *name)
+{
+	char path[TMPSTORE_PATH_MAX];
+	int fd;
+
+	tmpstore_join(path, shadow_dir, name);
+	if (access(path, F_OK) != 0)
+		copy_file(name);
+	fd = open(path, O_RDWR);
+	check(fd >= 0, path);
+	return fd;
 }
 
 /* Calls @act for each segment in @dir that @other has not. */
