@@ -53,8 +53,9 @@ static void name_of(int fd, char name[64])
 static void copy_file(const char *name)
 {
 	char from[TMPSTORE_PATH_MAX], to[TMPSTORE_PATH_MAX];
+	off_t from_off = 0, to_off = 0, size;
+	ssize_t copied;
 	int in, out;
-	off_t size;
 
 	tmpstore_join(from, real_dir, name);
 	tmpstore_join(to, shadow_dir, name);
@@ -64,12 +65,18 @@ static void copy_file(const char *name)
 	out = open(to, O_RDWR | O_CREAT | O_EXCL, 0666);
 	check(in >= 0 && out >= 0, to);
 	size = lseek(in, 0, SEEK_END);
-	check(copy_file_range(in, &(off_t){0}, out, &(off_t){0}, (size_t)size, 0) == size, to);
+	do
+		copied = copy_file_range(in, &from_off, out, &to_off, (size_t)(size - to_off), 0);
+	while (copied > 0 && to_off < size);
+	check(copied >= 0 && to_off == size, to);
 	close(in);
 	close(out);
 }
 
-/* A segment may have been made by the very call that writes to it: its header is durable then. */
+/*
+ * A segment may have been made by the very call that writes to it: its header is durable then. -1: it
+ * was released meanwhile, so what it holds matters to nobody.
+ */
 static int open_shadow(const char *name)
 {
 	char path[TMPSTORE_PATH_MAX];
@@ -79,7 +86,7 @@ static int open_shadow(const char *name)
 	if (access(path, F_OK) != 0)
 		copy_file(name);
 	fd = open(path, O_RDWR);
-	check(fd >= 0, path);
+	check(fd >= 0 || errno == ENOENT, path);
 	return fd;
 }
 
@@ -129,6 +136,8 @@ static void make_durable(const char *name, const struct sys_io *op)
 {
 	int fd = open_shadow(name);
 
+	if (fd < 0)
+		return;
 	check(pwrite(fd, op->data, op->size, (off_t)op->off) == (ssize_t)op->size, name);
 	close(fd);
 	replace_pending(name, op->off, op->size);
@@ -179,8 +188,10 @@ static void settle(const char *name)
 		if (name != NULL) {
 			int fd = open_shadow(name);
 
-			apply(fd, write, NULL, 100);
-			close(fd);
+			if (fd >= 0) {
+				apply(fd, write, NULL, 100);
+				close(fd);
+			}
 		}
 		*link = write->next;
 		forget(write);
