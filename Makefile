@@ -69,7 +69,7 @@ TEST_LIB_OBJ := $(LIB_SRC:%.c=$(O)/t/%.o)
 TOOL_SRC := $(wildcard tools/bwt-*.c)
 TOOL_SHARED_OBJ := $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/tool_*.c))
 # Tool bwt-x is linked with tools/x_*.c too. The public interface is enough for all but these.
-INSIDE_TOOLS := bwt-dump
+INSIDE_TOOLS := bwt-dump bwt-fsck
 own_obj = $(patsubst %.c,$(O)/o/%.o,$(wildcard tools/$(patsubst bwt-%,%,$(@F))_*.c))
 TOOLS := $(TOOL_SRC:tools/%.c=$(O)/bin/%)
 

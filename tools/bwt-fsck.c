@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "bwt.h"
+#include "tools/fsck_check.h"
 #include "tools/tool_args.h"
 #include "tools/tool_print.h"
 
@@ -69,7 +70,7 @@ static void print_json(const struct bwt_finding *finding, bool first)
 {
 	printf("%s\n  {\"severity\": \"%s\", \"file\": ", first ? "" : ",",
 	       severity_name(finding->severity));
-	if (finding->file != NULL)
+	if (finding->file != NULL && finding->file[0] != '\0')
 		tool_json_string(stdout, finding->file);
 	else
 		fputs("null", stdout);
@@ -86,7 +87,7 @@ static void print_json(const struct bwt_finding *finding, bool first)
 static void print_text(const struct bwt_finding *finding)
 {
 	printf("%s: ", severity_name(finding->severity));
-	if (finding->file != NULL)
+	if (finding->file != NULL && finding->file[0] != '\0')
 		printf("%s, offset %" PRIu64 ": ", finding->file, finding->offset);
 	if (finding->page != 0)
 		printf("page %" PRIu64 ": ", finding->page);
@@ -117,6 +118,13 @@ static void report(void *ctx, const struct bwt_finding *finding)
 	else
 		print_text(finding);
 	fsck->findings[finding->severity >= 0 && finding->severity <= 2 ? finding->severity : 2]++;
+}
+
+static void show_progress(void *ctx, const char *phase, uint64_t done, uint64_t total)
+{
+	struct fsck *fsck = ctx;
+
+	tool_progress_show(&fsck->progress, phase, done, total);
 }
 
 /* The last words on standard output, and the exit status. */
@@ -150,7 +158,7 @@ static int check(struct fsck *fsck)
 		tool_json_string(stdout, fsck->store);
 		fputs(", \"findings\": [", stdout);
 	}
-	rc = bwt_verify(fsck->store, 0, report, fsck);
+	rc = fsck_check(fsck->store, show_progress, report, fsck);
 	tool_progress_end(&fsck->progress);
 	if (rc != BWT_OK && rc != BWT_CORRUPT)
 		tool_fail(fsck_tool.name, fsck->store, rc);

@@ -273,18 +273,15 @@ static void note_replay(struct bwt_db *db, const struct verify_report *findings)
 	findings->report(findings->ctx, &finding);
 }
 
-int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
+int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
+              void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
 {
 	struct verify_report findings = { .report = report, .ctx = ctx };
-	struct bwt_options options = { .flags = BWT_RDONLY | BWT_CATCH_SIGBUS };
+	struct bwt_options options = { .flags = BWT_RDONLY | BWT_CATCH_SIGBUS, .progress = progress, .ctx = ctx };
 	struct epoch_slot *slot;
 	struct bwt_db *db;
 	int rc;
 
-	if (path == NULL)
-		return error_set(BWT_INVALID, "the path is NULL");
-	if (flags != 0)
-		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags);
 	rc = verify_files(path, &findings);
 	if (rc < 0 && rc != BWT_CORRUPT)
 		return rc;
@@ -305,4 +302,13 @@ int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const
 	if (rc < 0)
 		return rc;
 	return findings.damages + findings.warnings > 0 ? BWT_CORRUPT : BWT_OK;
+}
+
+int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
+{
+	if (path == NULL)
+		return error_set(BWT_INVALID, "the path is NULL");
+	if (flags != 0)
+		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags);
+	return db_verify(path, NULL, report, ctx);
 }

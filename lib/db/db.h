@@ -62,6 +62,10 @@ int db_slot(struct bwt_db *db, struct epoch_slot **slot);
 
 void txn_unref(struct bwt_txn *txn);
 
+/** bwt_verify(), telling @progress (may be NULL) how far it is; @ctx is handed to both. For bwt-fsck. */
+int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
+              void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx);
+
 /** options.c: @given (may be NULL) with defaults filled in, checked. */
 int options_resolve(const struct bwt_options *given, struct bwt_options *resolved);
 
