@@ -192,6 +192,8 @@ void store_files_close(struct store *store)
 	              &store->lock_fd};
 
 	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+		if (fds[i] == &store->lock_fd)
+			sys_file_unlock(store->lock_fd);
 		sys_file_close(*fds[i]);
 		*fds[i] = -1;
 	}

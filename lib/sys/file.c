@@ -464,6 +464,12 @@ int sys_file_lock(int fd)
 	return error_set(BWT_BUSY, "%s is locked by process %ld", name, holder);
 }
 
+void sys_file_unlock(int fd)
+{
+	if (fd >= 0)
+		(void)syscall(SYS_flock, fd, LOCK_UN);
+}
+
 int sys_file_lock_note(int fd)
 {
 	char text[PID_TEXT_SIZE];

@@ -64,6 +64,8 @@ int sys_file_disk_bytes(int fd, uint64_t *bytes);
 
 /** Exclusive flock; BWT_BUSY when held, with the holder's pid in bwt_detail() if it is known. */
 int sys_file_lock(int fd);
+/** Gives the lock up now, also where a child forked a moment ago has not closed its copy yet; -1 is ignored. */
+void sys_file_unlock(int fd);
 /** Writes our pid as text into the lock file, which we hold. */
 int sys_file_lock_note(int fd);
 /** The pid in the lock file; 0 if there is none to read. */

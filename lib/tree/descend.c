@@ -74,8 +74,7 @@ int page_look(const struct tree *tree, page_id page, struct place *place)
 	base = chain_base(tree->env->arena->base, head);
 	if (mapping_chain(word) != 0)
 		prefetch_record((const uint8_t *)base);
-	if (base == NULL || base->head.page != page ||
-	    (base->head.tag != BLOCK_LEAF && base->head.tag != BLOCK_INNER))
+	if (base->head.page != page || base->head.tag != (base->level == 0 ? BLOCK_LEAF : BLOCK_INNER))
 		return wrong_block(tree, page, head, "not a page");
 	*place = (struct place){ page, word, base };
 	return BWT_OK;

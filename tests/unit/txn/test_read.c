@@ -62,7 +62,7 @@ static void a_value_of_any_size_comes_back(void)
 		fixture_put(&fixture, key, value);
 		CU_ASSERT_EQUAL(get(key, READ_NEWEST, &got), BWT_OK);
 		CU_ASSERT_EQUAL(got.size, sizes[i]);
-		CU_ASSERT_EQUAL(memcmp(got.data, value, sizes[i]), 0);
+		CU_ASSERT_TRUE(sizes[i] == 0 || memcmp(got.data, value, sizes[i]) == 0);
 		CU_ASSERT_EQUAL(get(key, READ_NEWEST, NULL), BWT_OK); /* presence only */
 	}
 	free(got.data);
