@@ -54,15 +54,24 @@ static void expect_refused(const char *why)
 	CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.path), BWT_CORRUPT);
 }
 
-struct made_op {
-	struct wal_op head;
+struct made_op { /* struct wal_op with room behind it */
+	uint32_t tree;
+	uint8_t flags;
+	uint8_t reserved;
+	uint16_t key_size;
+	uint32_t value_size;
 	uint8_t bytes[64];
 };
+
+static_assert(offsetof(struct made_op, bytes) == offsetof(struct wal_op, bytes), "the same layout");
 
 static struct made_op make_op(uint32_t tree, uint8_t flags, uint16_t key_size, uint32_t value_size)
 {
 	return (struct made_op){
-		.head = {.tree = tree, .flags = flags, .key_size = key_size, .value_size = value_size},
+		.tree = tree,
+		.flags = flags,
+		.key_size = key_size,
+		.value_size = value_size,
 		.bytes = "abcdefghijklmnopqrstuvwxyz",
 	};
 }
@@ -71,7 +80,7 @@ static void a_handmade_put_is_done_again(void)
 {
 	struct made_op op = make_op(TREE_ID_MAIN, 0, 3, 5);
 
-	log_record(WAL_OP, &op, sizeof op.head + 8);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
 	CU_ASSERT_EQUAL(crash_and_open(), BWT_OK);
 	CU_ASSERT_EQUAL(fixture_keys(&fixture), 101);
 	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 100, 1));
@@ -108,7 +117,7 @@ static void a_tree_that_does_not_exist_is_damage(void)
 {
 	struct made_op op = make_op(99, 0, 3, 5);
 
-	log_record(WAL_OP, &op, sizeof op.head + 8);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
 	expect_refused("its tree does not exist");
 }
 
@@ -116,7 +125,7 @@ static void a_write_to_the_catalogue_is_damage(void)
 {
 	struct made_op op = make_op(TREE_ID_CATALOG, 0, 3, 5);
 
-	log_record(WAL_OP, &op, sizeof op.head + 8);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
 	expect_refused("its tree does not exist");
 }
 
@@ -124,7 +133,7 @@ static void a_tombstone_with_a_value_is_damage(void)
 {
 	struct made_op op = make_op(TREE_ID_MAIN, VERSION_TOMBSTONE, 3, 5);
 
-	log_record(WAL_OP, &op, sizeof op.head + 8);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
 	expect_refused("not an operation");
 }
 
@@ -132,7 +141,7 @@ static void a_reference_of_another_size_is_damage(void)
 {
 	struct made_op op = make_op(TREE_ID_MAIN, VERSION_VLOG, 3, 5);
 
-	log_record(WAL_OP, &op, sizeof op.head + 8);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
 	expect_refused("not a reference");
 }
 
@@ -163,7 +172,7 @@ static void the_log_ends_before_a_value_that_never_came(void)
 	struct value_ref ref = {.segment = 55, .offset = 0, .size = 10, .crc = 1};
 
 	memcpy(op.bytes + 3, &ref, sizeof ref);
-	log_record(WAL_OP, &op, sizeof op.head + 3 + sizeof ref);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 3 + sizeof ref);
 	CU_ASSERT_EQUAL(crash_and_open(), BWT_OK);
 	CU_ASSERT_EQUAL(fixture_keys(&fixture), 100);
 	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 100, 1));
