@@ -48,7 +48,7 @@ static const struct tool load_tool = {
 	.usage_status = TOOL_EXIT_USAGE,
 };
 
-struct new_tree { /* a tree that was not there before; the process's end frees them */
+struct new_tree { /* a tree that was not there before */
 	struct new_tree *next;
 	char name[BWT_TREE_NAME_MAX + 1];
 };
@@ -347,6 +347,16 @@ static bool put_all(struct load *load)
 	return rc == BWT_OK;
 }
 
+static void free_created(struct load *load)
+{
+	while (load->created != NULL) {
+		struct new_tree *next = load->created->next;
+
+		free(load->created);
+		load->created = next;
+	}
+}
+
 static int load_store(struct load *load)
 {
 	struct bwt_options options = {
@@ -366,6 +376,7 @@ static int load_store(struct load *load)
 	if (rc != BWT_OK)
 		return fail(load, rc);
 	good = put_all(load);
+	free_created(load);
 	rc = bwt_close(load->db);
 	tool_progress_end(&load->progress);
 	if (rc != BWT_OK)
@@ -376,7 +387,7 @@ static int load_store(struct load *load)
 int main(int argc, char **argv)
 {
 	struct load load = {.input = stdin, .input_name = "standard input"};
-	const char *value;
+	const char *value, *file = NULL;
 	int letter;
 
 	while ((letter = tool_args_next(&load_tool, argc, argv, &value)) != -1) {
@@ -388,7 +399,7 @@ int main(int argc, char **argv)
 			load.no_overwrite = true;
 			break;
 		case 'f':
-			load.input_name = value;
+			file = value;
 			break;
 		default:
 			load.tree_name = value;
@@ -400,10 +411,11 @@ int main(int argc, char **argv)
 		tool_usage(&load_tool, "a name of a tree has 1 to %u bytes", BWT_TREE_NAME_MAX);
 	load.store = tool_args_store(&load_tool, argc, argv);
 	tool_progress_init(&load.progress, load_tool.name);
-	if (strcmp(load.input_name, "standard input") != 0) {
-		load.input = fopen(load.input_name, "re");
+	if (file != NULL) {
+		load.input_name = file;
+		load.input = fopen(file, "re");
 		if (load.input == NULL) {
-			say(&load, "%s: %s", load.input_name, strerror(errno));
+			say(&load, "%s: %s", file, strerror(errno));
 			return TOOL_EXIT_FAILURE;
 		}
 	}
