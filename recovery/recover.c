@@ -26,6 +26,7 @@
 #include "sys/file.h"
 #include "txn/commit.h"
 
+#define REPLAY_ROOM ((uint64_t)1 << 30) /* bytes beyond max_size that a replay may use */
 #define PAGE_BYTES_LEAST 512u /* ids for pages of this average size, if the whole arena is used */
 #define PAGES_LEAST ((uint64_t)1 << 20)
 
@@ -84,12 +85,24 @@ static uint64_t page_capacity(const struct store *store, uint64_t next_page)
 static int map_arena(struct opening *opening)
 {
 	struct store *store = opening->store;
-	int rc = arena_open(&store->arena, store->arena_fd, opening->config->max_size,
+	/* A store that was killed while full has to hold what its log adds: see limit_arena(). */
+	int rc = arena_open(&store->arena, store->arena_fd, opening->config->max_size + REPLAY_ROOM,
 	                    store->readonly);
 
 	if (rc == BWT_OK && opening->config->catch_sigbus)
 		rc = sys_map_catch_faults(&store->arena.map, &store->faulted);
 	return rc;
+}
+
+/* From here on max_size holds, unless the replay needed more. */
+static void limit_arena(struct store *store, uint64_t max_size)
+{
+	uint64_t limit = (max_size + SYS_MAP_ALIGN - 1) / SYS_MAP_ALIGN * SYS_MAP_ALIGN;
+
+	if (limit < arena_size(&store->arena))
+		limit = arena_size(&store->arena);
+	if (store->arena.max_size > limit)
+		store->arena.max_size = limit;
 }
 
 /* Everything between the mapped arena and the log, empty. */
@@ -312,6 +325,22 @@ static int last_checkpoint(struct opening *opening, bool needed)
 	return BWT_OK;
 }
 
+/*
+ * A superblock is written when the log is durable up to its cut (K2), so a log that ends before the
+ * newest one's was cut short, also when it is the older image that is recovered from.
+ */
+static int log_reaches_checkpoint(const struct opening *opening)
+{
+	const struct superblocks *supers = &opening->loaded.supers;
+	const struct superblock *newest = &supers->super[supers->newer];
+
+	if (opening->replayed.end_lsn >= newest->start_lsn)
+		return BWT_OK;
+	return error_set(BWT_CORRUPT, "wal: the log ends at LSN %llu, before the cut of checkpoint %llu, LSN %llu",
+	                 (unsigned long long)opening->replayed.end_lsn, (unsigned long long)newest->checkpoint,
+	                 (unsigned long long)newest->start_lsn);
+}
+
 static int recover(struct opening *opening)
 {
 	struct store *store = opening->store;
@@ -323,6 +352,8 @@ static int recover(struct opening *opening)
 	if (rc == BWT_OK)
 		rc = replay_log(store, opening->loaded.newest.state.start_lsn, &opening->replayed);
 	TEST_YIELD("recover_replayed");
+	if (rc == BWT_OK)
+		rc = log_reaches_checkpoint(opening);
 	if (rc < 0)
 		return rc;
 	if (opening->replayed.records > 0)
@@ -385,6 +416,8 @@ int recover_open(struct store *store, const struct recover_config *config,
 		checkpointer_free(opening.checkpointer);
 		opening.checkpointer = NULL;
 	}
+	if (!store->readonly)
+		limit_arena(store, config->max_size);
 	*checkpointer = opening.checkpointer;
 	return BWT_OK;
 }

@@ -260,7 +260,7 @@ int bwt_cursor_open(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_curso
 			return rc;
 		}
 	}
-	cursor->lsn = cursor->snapshot != NULL ? snapshot_lsn(cursor->snapshot) : txn->lsn;
+	cursor->lsn = txn == NULL || cursor->snapshot != NULL ? snapshot_lsn(cursor->snapshot) : txn->lsn;
 	if (txn != NULL)
 		atomic_fetch_add_explicit(&txn->refs, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&tree->users, 1, memory_order_relaxed);

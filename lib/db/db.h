@@ -72,8 +72,8 @@ int options_resolve(const struct bwt_options *given, struct bwt_options *resolve
 /** service.c */
 int service_start(struct bwt_db *db);
 void service_stop(struct bwt_db *db); /* joins it */
-void service_wake(void *db);          /* callback: somebody should look at the log */
-void service_durable_moved(void *db);
+void service_wake(void *ctx);          /* callback: somebody should look at the log */
+void service_durable_moved(void *ctx);
 /** One checkpoint, now; tries again while the gate does not drain. */
 int service_checkpoint(struct bwt_db *db, bool clean);
 void service_relieve(struct store *store); /* store.relieve */

@@ -86,7 +86,7 @@ static uint64_t snapshot_of(const struct bwt_txn *txn)
 
 int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_buf *value)
 {
-	struct epoch_slot *slot;
+	struct epoch_slot *slot = NULL;
 	int rc = db_check_txn(tree, txn);
 
 	if (rc == BWT_OK)
@@ -119,7 +119,7 @@ int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const
                  struct bwt_buf values[], int results[])
 {
 	struct snapshot_slot *snapshot = NULL;
-	struct epoch_slot *slot;
+	struct epoch_slot *slot = NULL;
 	int rc = db_check_txn(tree, txn);
 
 	if (rc == BWT_OK && count > 0 && (keys == NULL || results == NULL))

@@ -70,7 +70,7 @@ static inline uint64_t cow_load(const struct cow_table *table, uint64_t index)
  * @words:  out, COW_SEGMENT_WORDS
  * @dirty:  out: the segment changed between that cut and the newest
  */
-void cow_collect(struct cow_table *table, uint64_t segment, uint64_t since, uint64_t *words, bool *dirty);
+void cow_collect(struct cow_table *table, uint64_t index, uint64_t since, uint64_t *words, bool *dirty);
 /** Recovery, alone: fill a segment; it counts as unchanged. */
 void cow_restore(struct cow_table *table, uint64_t segment, const uint64_t *words);
 

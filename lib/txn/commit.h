@@ -39,7 +39,7 @@ int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, 
                   uint32_t value_size, uint64_t lsn);
 
 /** Create (or recreate in replay, @lsn != 0) a named tree; drop one. trees_lock held. */
-int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn, struct named_tree **tree);
+int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn, struct named_tree **out);
 int catalog_drop(struct store *store, struct named_tree *tree, uint64_t lsn);
 /** Opening: free what is left of trees whose drop was cut off. trees_lock held. */
 int catalog_finish_drops(struct store *store);

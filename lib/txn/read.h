@@ -17,7 +17,7 @@ struct reader { /* what a version_choice needs: ctx of tree_copy_leaf() with rea
 };
 
 /** Which of the versions of one key (newest first) is seen; pushes pending ones that might be (section 1). */
-int reader_choose(void *reader, struct page_entry *versions, unsigned count);
+int reader_choose(void *ctx, struct page_entry *versions, unsigned count);
 
 /**
  * read_value - the value of @key into @value (NULL: presence only)

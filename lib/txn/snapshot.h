@@ -33,7 +33,7 @@ void snapshots_deinit(struct snapshots *snapshots);
  * snapshot_acquire - a slot whose S is what @clock(@ctx) says
  * Returns: BWT_OK; BWT_BUSY: all slots are taken; -ENOMEM
  */
-int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct snapshot_slot **slot);
+int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct snapshot_slot **out);
 void snapshot_release(struct snapshot_slot *slot);
 static inline uint64_t snapshot_lsn(const struct snapshot_slot *slot)
 {

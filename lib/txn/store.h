@@ -71,14 +71,14 @@ struct store {
 	void *ctx;
 };
 
-/** The clock: log_tail. @store as void * so that it can be handed down. */
-uint64_t store_clock(void *store);
+/** The clock: log_tail. the store as void * so that it can be handed down. */
+uint64_t store_clock(void *ctx);
 /** Where read-only snapshots stand unless asked for the newest: durable_lsn in a sync store, else the clock. */
-uint64_t store_stable_clock(void *store);
+uint64_t store_stable_clock(void *ctx);
 /** tree_env.horizon */
-void store_horizon(void *store, struct horizon *horizon);
+void store_horizon(void *ctx, struct horizon *horizon);
 /** tree_env.value_dropped */
-void store_value_dropped(void *store, const struct value_ref *ref);
+void store_value_dropped(void *ctx, const struct value_ref *ref);
 /** BWT_OK, or why nothing works (BWT_IO) or nothing may be written any more. */
 int store_health(struct store *store, bool write);
 /** Words for options.log: level as in syslog, printf-like. */
