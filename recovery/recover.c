@@ -336,9 +336,11 @@ static int log_reaches_checkpoint(const struct opening *opening)
 
 	if (opening->replayed.end_lsn >= newest->start_lsn)
 		return BWT_OK;
-	return error_set(BWT_CORRUPT, "wal: the log ends at LSN %llu, before the cut of checkpoint %llu, LSN %llu",
-	                 (unsigned long long)opening->replayed.end_lsn, (unsigned long long)newest->checkpoint,
-	                 (unsigned long long)newest->start_lsn);
+	return error_set(
+		BWT_CORRUPT,
+		"wal: the log ends at LSN %llu, before the cut of checkpoint %llu, LSN %llu",
+		(unsigned long long)opening->replayed.end_lsn,
+		(unsigned long long)newest->checkpoint, (unsigned long long)newest->start_lsn);
 }
 
 static int recover(struct opening *opening)

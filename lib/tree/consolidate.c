@@ -347,12 +347,13 @@ static int consolidate_leaf(struct tree *tree, struct epoch_slot *slot, const st
 	unsigned room = chain_version_count(arena, place_head(place));
 	struct page_entry *entries =
 	    slot_scratch(slot, room * (sizeof *entries + sizeof(struct value_ref) + sizeof(bool)));
-	struct value_ref *dropped = (struct value_ref *)(entries + room);
+	struct value_ref *dropped;
 	struct horizon horizon;
 	int count, rc;
 
 	if (entries == NULL)
 		return -ENOMEM;
+	dropped = (struct value_ref *)(entries + room);
 	count = resolve_all(tree, slot, entries, chain_merge(arena, place_head(place), entries), patience);
 	if (count < 0)
 		return count;

@@ -70,6 +70,8 @@ static void a_thread_keeps_its_slot(void)
 	struct epoch_slot *slot = epoch_slot(&epoch);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
+	if (slot == NULL) /* what _FATAL does is unknown to the analyser */
+		return;
 	CU_ASSERT_PTR_EQUAL(epoch_slot(&epoch), slot);
 	CU_ASSERT_PTR_EQUAL(epoch_slot_at(&epoch, slot->index), slot);
 	CU_ASSERT_PTR_NOT_EQUAL(slot_of_a_thread(), slot);

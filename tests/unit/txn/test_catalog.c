@@ -308,6 +308,8 @@ static void others_read_and_write_while_a_tree_is_being_created(void)
 		CU_ASSERT_TRUE(fixture_get(&fixture, "key", READ_NEWEST, "value"));
 		actor_finish(&creator);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(tree);
+		if (tree == NULL) /* what _FATAL does is unknown to the analyser */
+			break;
 		CU_ASSERT_EQUAL(catalogued("paths"), tree->tree.id);
 		CU_ASSERT_EQUAL(drop(tree), BWT_OK);
 		testpoint_reset();
