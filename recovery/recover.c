@@ -121,6 +121,7 @@ static int wire(struct opening *opening, uint64_t next_page)
 	if (rc < 0)
 		return rc;
 	snapshots_init(&store->snapshots);
+	descriptors_init(&store->descriptors, &store->epoch);
 	store->env = (struct tree_env){
 		.arena = &store->arena,
 		.extents = &store->extents,
@@ -437,6 +438,7 @@ void recover_close(struct store *store, struct checkpointer *checkpointer)
 		free(tree);
 	}
 	snapshots_deinit(&store->snapshots);
+	descriptors_deinit(&store->descriptors);
 	cow_deinit(&store->vlog_live);
 	mapping_deinit(&store->mapping);
 	if (store->extents.side != NULL)

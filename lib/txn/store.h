@@ -13,6 +13,7 @@
 #include "log/wal.h"
 #include "mem/superblock.h"
 #include "tree/tree.h"
+#include "txn/descriptor.h"
 #include "txn/snapshot.h"
 
 #define TREE_ID_CATALOG 1u /* name -> struct catalog_entry */
@@ -53,6 +54,8 @@ struct store {
 	struct mapping mapping;
 	struct tree_env env;
 	struct snapshots snapshots;
+	struct descriptors descriptors;
+	_Atomic(uint64_t) txn_order;      /* serializable transactions begun so far */
 	struct stats stats;
 	pthread_mutex_t *trees_lock;      /* registry and catalogue changes; taken by no data path */
 	struct named_tree *trees;         /* main and catalogue included */

@@ -84,6 +84,7 @@ void fixture_new(struct fixture *fixture, int durability)
 		mapping_init(&store->mapping, &store->epoch, 1 << 16, &store->interval), BWT_OK);
 	CU_ASSERT_EQUAL_FATAL(cow_init(&store->vlog_live, VALUE_FILES_MAX, &store->interval), BWT_OK);
 	snapshots_init(&store->snapshots);
+	descriptors_init(&store->descriptors, &store->epoch);
 	store->env = (struct tree_env){
 		.arena = &store->arena,
 		.extents = &store->extents,
@@ -119,6 +120,7 @@ void fixture_free(struct fixture *fixture)
 	close(store->wal_dir_fd);
 	close(store->vlog_dir_fd);
 	snapshots_deinit(&store->snapshots);
+	descriptors_deinit(&store->descriptors);
 	cow_deinit(&store->vlog_live);
 	mapping_deinit(&store->mapping);
 	fixture_arena_unmap(&fixture->file);
