@@ -18,6 +18,9 @@
  *       beyond it (W4), else the end.
  *   L4  A hole between segments of a run, or a segment without a good header behind the last one, is
  *       damage: crashes make neither (wal_segment.c, S1 and S4).
+ *   L5  A frame of the last run whose head stands in its place and reaches beyond the end of the newest
+ *       segment is damage: the segment behind was durable, name included, before its room was handed
+ *       out, so a file is missing. Where an LSN stands in a file is told by no earlier use of it.
  */
 #include "log/wal_reader.h"
 
@@ -402,6 +405,11 @@ static uint32_t frame_len(const struct wal_frame *frame)
 	return frame->len_type & WAL_LEN_MASK;
 }
 
+static bool len_fits(uint32_t len)
+{
+	return len >= FRAME_MIN && len <= WAL_FRAME_MAX && len % WAL_ALIGN == 0;
+}
+
 /* Everything of L1 that the head alone says. */
 static bool head_fits(const struct wal_reader *reader, uint64_t lsn, const struct wal_frame *frame)
 {
@@ -410,8 +418,7 @@ static bool head_fits(const struct wal_reader *reader, uint64_t lsn, const struc
 	if (frame->incarnation != reader->entries[reader->first].head.incarnation &&
 	    !TEST_FAULT("wal_accept_incarnation"))
 		return false;
-	return frame->lsn == lsn && len >= FRAME_MIN && len <= WAL_FRAME_MAX &&
-	       len % WAL_ALIGN == 0 && len <= reader->limit - lsn;
+	return frame->lsn == lsn && len_fits(len) && len <= reader->limit - lsn;
 }
 
 static bool crc_fits(const struct wal_frame *frame, const uint8_t *bytes)
@@ -498,7 +505,32 @@ static int search_claims(struct wal_reader *reader, uint64_t lsn)
 	return BWT_OK;
 }
 
-/* The frame at @lsn is a bad one: L2, L4, L3. The answer stays. */
+/* L5: is @lsn in the last segment, and the head of a frame there that ends behind it? BWT_OK: no. */
+static int search_cut_off(struct wal_reader *reader, uint64_t lsn)
+{
+	struct wal_frame frame = {0};
+	const uint8_t *bytes;
+	size_t size = sizeof frame;
+	int rc;
+
+	if (reader->count == 0 || lsn > reader->limit || reader->limit - lsn < WAL_ALIGN)
+		return BWT_OK;
+	if (reader->limit - lsn < size)
+		size = WAL_ALIGN; /* what is before the incarnation */
+	rc = fetch(reader, lsn, size, &bytes);
+	if (rc < 0)
+		return rc;
+	memcpy(&frame, bytes, size);
+	if (frame.lsn != lsn || !len_fits(frame_len(&frame)) ||
+	    frame_len(&frame) <= reader->limit - lsn ||
+	    (size == sizeof frame &&
+	     frame.incarnation != reader->entries[reader->first].head.incarnation))
+		return BWT_OK;
+	return corrupt_at(reader, lsn, "it begins there and the log segment it ends in is missing, LSN",
+	                  reader->limit);
+}
+
+/* The frame at @lsn is a bad one: L2, L4, L5, L3. The answer stays. */
 static int bad_frame(struct wal_reader *reader, uint64_t lsn)
 {
 	int rc;
@@ -510,6 +542,8 @@ static int bad_frame(struct wal_reader *reader, uint64_t lsn)
 		rc = corrupt_at(reader, lsn, "there is a later log segment behind a hole at LSN",
 		                reader->limit);
 	else
+		rc = search_cut_off(reader, lsn);
+	if (rc == BWT_OK)
 		rc = search_claims(reader, lsn);
 	reader->state = rc == BWT_OK ? BWT_NOT_FOUND : rc;
 	return reader->state;

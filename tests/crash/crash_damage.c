@@ -9,7 +9,8 @@
  * One exception, which no log can avoid: records at the very end of a log that was overwritten up to
  * its end leave no trace. A store that had to be recovered may lack some of the last steps when the
  * log was overwritten there, no more than fit into what was overwritten; it always holds those up to
- * some step (trail.h). Damage before the end is found, because what follows tells of it.
+ * some step (trail.h). Damage before the end is found, because what follows tells of it; and a newest
+ * file of the log that is gone is found, because a record reaches into it, unless that is damaged too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -262,8 +263,13 @@ static off_t choose_offset(struct rng *rng, int fd, off_t size)
 	return off;
 }
 
-/* One act of damage; its description goes to @what. Returns how many bytes of a log it took away. */
-static size_t damage_once(struct rng *rng, char *what, size_t room)
+struct taken { /* bytes of the log that are gone */
+	size_t overwritten;
+	size_t deleted;
+};
+
+/* One act of damage; its description goes to @what. */
+static void damage_once(struct rng *rng, char *what, size_t room, struct taken *taken)
 {
 	const char *name = files.names[rng_below(rng, files.count)];
 	uint8_t bytes[8192];
@@ -275,7 +281,7 @@ static size_t damage_once(struct rng *rng, char *what, size_t room)
 
 	fd = open(name, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0)
-		return 0; /* deleted by an act before */
+		return; /* deleted by an act before */
 	off = choose_offset(rng, fd, st.st_size);
 	kind = rng_below(rng, 7);
 	size = 1 + rng_below(rng, kind == 1 ? 4 : sizeof bytes);
@@ -315,16 +321,17 @@ static size_t damage_once(struct rng *rng, char *what, size_t room)
 			rng_fill(rng, bytes, size);
 			write_at(fd, bytes, size, st.st_size + (off_t)rng_below(rng, 10000));
 		} else {
-			/* Of a log: nothing that is left tells how much the newest file held. */
 			unlink(name);
-			size = (size_t)st.st_size;
+			taken->deleted += strstr(name, "/wal/") != NULL ? (size_t)st.st_size : 0;
+			size = 0;
 		}
 		break;
 	}
 	close(fd);
 	snprintf(what, room, "%s: kind %" PRIu64 ", %zu bytes at %lld of %lld; ",
 	         name + strlen(victim) + 1, kind, size, (long long)off, (long long)st.st_size);
-	return strstr(name, "/wal/") != NULL && kind != 0 ? size : 0;
+	if (strstr(name, "/wal/") != NULL && kind != 0)
+		taken->overwritten += size;
 }
 
 static double now_seconds(void)
@@ -356,7 +363,8 @@ static void damage_at_random(bool killed)
 		uint64_t case_seed = seed + case_no++;
 		struct rng rng;
 		char what[600] = "";
-		size_t log_bytes = 0; /* overwritten */
+		struct taken taken = {0};
+		size_t log_bytes;
 		int status, lost;
 
 		rng_init(&rng, case_seed);
@@ -365,8 +373,8 @@ static void damage_at_random(bool killed)
 		nftw(victim, note_file, 8, FTW_PHYS);
 		qsort(files.names, files.count, sizeof files.names[0], by_name);
 		for (uint64_t acts = 1 + rng_below(&rng, ACTS_MAX); acts > 0; acts--)
-			log_bytes +=
-				damage_once(&rng, what + strlen(what), sizeof what - strlen(what));
+			damage_once(&rng, what + strlen(what), sizeof what - strlen(what), &taken);
+		log_bytes = taken.overwritten + (taken.overwritten > 0 ? taken.deleted : 0);
 		status = use_in_child(rng_chance(&rng, 50)   ? BWT_RDONLY
 		                      : rng_chance(&rng, 20) ? BWT_VERIFY
 		                                             : 0,
@@ -376,7 +384,8 @@ static void damage_at_random(bool killed)
 		refused += status == CHILD_REFUSED;
 		if (status == CHILD_WHOLE || status == CHILD_REFUSED)
 			continue;
-		if (killed && lost > 0 && (size_t)lost <= log_bytes / RECORD_SIZE_MIN + ACTS_MAX) {
+		if (killed && lost > 0 && log_bytes > 0 &&
+		    (size_t)lost <= log_bytes / RECORD_SIZE_MIN + ACTS_MAX) {
 			shorter++;
 			continue;
 		}

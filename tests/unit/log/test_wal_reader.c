@@ -336,6 +336,41 @@ static void a_file_cut_short_is_damage(void)
 	close(fd);
 }
 
+/* A log whose last record begins @room bytes before the end of the first segment; its second file is gone. */
+static void lose_the_second_file(uint64_t room)
+{
+	uint64_t limit = WAL_BLOCK + WAL_SEGMENT_MIN - WAL_HEADER_SIZE, at = WAL_BLOCK;
+	char name[WAL_NAME_SIZE];
+
+	open_log();
+	while (limit - room - at > 4096)
+		at = record_put_durable(wal, 0, 1000);
+	at = record_put_durable(wal, 0, (uint32_t)(limit - room - at - sizeof(struct wal_frame)));
+	CU_ASSERT_EQUAL_FATAL(at, limit - room);
+	record_put_durable(wal, 0, 500);
+	close_log();
+	wal_segment_name(name, 2);
+	CU_ASSERT_EQUAL(unlinkat(fixture_dir_fd, name, 0), 0);
+}
+
+static void a_newest_file_that_is_gone_is_damage_where_a_record_reaches_into_it(void)
+{
+	for (uint64_t room = 0; room < 200; room += WAL_ALIGN) {
+		struct found *found;
+
+		lose_the_second_file(room);
+		found = read_all(fixture_dir_fd, 0);
+		/* Nothing tells of a file that begins with a record of its own. */
+		CU_ASSERT_EQUAL(found->rc, room == 0 ? BWT_NOT_FOUND : BWT_CORRUPT);
+		CU_ASSERT_EQUAL(found->end_lsn,
+		                WAL_BLOCK + WAL_SEGMENT_MIN - WAL_HEADER_SIZE - room);
+		CU_ASSERT_TRUE(room == 0 || strstr(bwt_detail(), "is missing") != NULL);
+		free(found);
+		tear_down();
+		set_up();
+	}
+}
+
 static void files_of_another_store_are_refused(void)
 {
 	struct wal_reader *reader;
@@ -604,6 +639,7 @@ int main(void)
 		TEST(a_log_cut_short_by_a_later_segment_is_damage_where_it_is_bad),
 		TEST(a_rejected_record_is_judged_like_a_bad_one),
 		TEST(a_file_cut_short_is_damage),
+		TEST(a_newest_file_that_is_gone_is_damage_where_a_record_reaches_into_it),
 		TEST(files_of_another_store_are_refused),
 		TEST(each_life_continues_the_log),
 		TEST(records_beyond_the_end_of_their_life_never_come_back),
