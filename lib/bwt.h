@@ -302,9 +302,12 @@ BWT_API int bwt_tree_list(struct bwt_db *db, int (*each)(void *ctx, const char *
 /* ---- operations ------------------------------------------------------------------------------ */
 
 /*
- * All of these take @txn: NULL, or a transaction of the same store. Without one, a change is a
- * transaction of its own, durable as the store says, and a read sees the newest commit. This
- * version has read-only transactions only: a change in one is BWT_READ_ONLY.
+ * All of these but bwt_count() take @txn: NULL, or a transaction of the same store. Without one, a
+ * change is a transaction of its own, durable as the store says, and a read sees the newest commit.
+ * With one, a change is seen by this transaction alone until bwt_commit() publishes all of them at
+ * once, and a read sees the transaction's own changes over its snapshot. Any of them may then return
+ * BWT_CONFLICT: another transaction came first, and only bwt_abort() makes sense. A call without a
+ * transaction never returns it.
  */
 
 /**
@@ -384,6 +387,25 @@ BWT_API int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice
 BWT_API int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const struct bwt_slice keys[], struct bwt_buf values[], int results[]);
 
 /**
+ * bwt_delete_range - remove all keys of [@from, @to)
+ * @from:    first key to remove; data == NULL: from the first key of the tree on
+ * @to:      the key to stop before; data == NULL: up to the last key, it included
+ * Returns:  BWT_OK         none of them is there any more, for @txn; also when none was, and when
+ *                          the range is empty or reversed
+ *           BWT_TOO_BIG    a bound is too long, or there are more keys than one transaction can
+ *                          change: nothing changed
+ *           BWT_CONFLICT   in @txn only: as bwt_put()
+ *           else           as bwt_delete()
+ * Threads:  any; one thread at a time per @txn
+ * Blocks:   as bwt_put()
+ *
+ * It removes the keys that @txn sees: under a snapshot, those of the snapshot and @txn's own. A key
+ * that another transaction puts into the range meanwhile stays; under BWT_SERIALIZABLE that is a
+ * conflict at commit. Without @txn it is a transaction of its own, with all keys or none.
+ */
+BWT_API int bwt_delete_range(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice from, struct bwt_slice to);
+
+/**
  * bwt_count - number of keys in the tree
  * @count:   out; exact whenever no change is under way
  * Returns:  BWT_OK, BWT_INVALID
@@ -395,39 +417,53 @@ BWT_API int bwt_count(struct bwt_tree *tree, uint64_t *count);
 /* ---- transactions ---------------------------------------------------------------------------- */
 
 /**
- * bwt_begin - begin a transaction; this version has read-only ones
- * @flags:   BWT_RDONLY, and perhaps BWT_NEWEST, or BWT_READ_COMMITTED (every call sees the newest
- *           commit)
+ * bwt_begin - begin a transaction over all trees of the store
+ * @flags:   isolation: 0, a snapshot; or BWT_READ_COMMITTED: every call sees the newest commit, and
+ *           nobody comes first; or BWT_SERIALIZABLE: as if transactions ran one after another.
+ *           BWT_RDONLY: no changes, and never refused; with BWT_SERIALIZABLE it is a snapshot.
+ *           BWT_NEWEST: see below, idle without BWT_RDONLY. BWT_TXN_SYNC or BWT_TXN_NOSYNC:
+ *           durability of this commit, whatever the store's. See bwt-transactions(7)
  * @txn:     out
  * Returns:  BWT_OK
- *           BWT_INVALID    no BWT_RDONLY; flags that contradict or do not exist
+ *           BWT_INVALID    flags that contradict or do not exist, a NULL that may not be one
+ *           BWT_READ_ONLY  no BWT_RDONLY, and the store is read-only, or has failed before
  *           BWT_BUSY       too many snapshots or threads at once
  *           BWT_IO, -ENOMEM
  * Owner:    the caller, until bwt_commit(), bwt_commit_async() or bwt_abort()
- * Threads:  any; a read-only transaction may be shared by threads, and handed on
- * Blocks:   in a store with BWT_SYNC until what this thread has read or committed is durable: the
- *           snapshot then stands at bwt_durable_lsn(); BWT_NEWEST, or a store that is not sync,
- *           does not wait and sees the newest commit
+ * Threads:  any; a read-only transaction may be shared by threads, a read-write one is used by one
+ *           thread at a time; both may be handed on
+ * Blocks:   with BWT_RDONLY in a store with BWT_SYNC until what this thread has read or committed is
+ *           durable: the snapshot then stands at bwt_durable_lsn(). BWT_NEWEST, a store that is not
+ *           sync, or a read-write transaction does not wait and sees the newest commit
  */
 BWT_API int bwt_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **txn);
 
 /**
- * bwt_commit - end a transaction
+ * bwt_commit - publish all changes of a transaction at once, and end it
  * @txn:     freed whatever is returned; its cursors answer BWT_INVALID until they are closed
- * Returns:  BWT_OK; BWT_INVALID  @txn is NULL or belongs to the parent process
+ * Returns:  BWT_OK         all changes are visible, and durable if they were to be
+ *           BWT_CONFLICT   another transaction changed the same data first: nothing changed, run it
+ *                          again from the start; never for a read-only one
+ *           BWT_TOO_BIG    too many changes for one transaction: nothing changed
+ *           BWT_FULL       no space: nothing changed
+ *           BWT_IO         the device failed; the store takes no changes any more
+ *           BWT_INVALID    @txn is NULL or belongs to the parent process
+ *           BWT_READ_ONLY, BWT_CORRUPT, BWT_BUSY, -ENOMEM  nothing changed
  * Threads:  one, the last one to use @txn
- * Blocks:   never, for a read-only transaction
+ * Blocks:   never for a read-only transaction; else as bwt_put(). Without changes, and if it were to
+ *           be durable: until what it read is
  */
 BWT_API int bwt_commit(struct bwt_txn *txn);
 
 /**
- * bwt_commit_async - end a transaction without waiting for the disk
+ * bwt_commit_async - publish all changes of a transaction without waiting for the disk, and end it
  * @txn:     freed whatever is returned
- * @lsn:     out; for bwt_wait_durable(): a transaction without changes returns the newest LSN that
- *           it can have read. May be NULL
- * Returns:  BWT_OK, BWT_INVALID
+ * @lsn:     out; the end of its record, for bwt_wait_durable(): durable when bwt_durable_lsn() has
+ *           reached it. A transaction without changes returns the newest LSN that it can have read.
+ *           May be NULL
+ * Returns:  as bwt_commit()
  * Threads:  one, the last one to use @txn
- * Blocks:   never
+ * Blocks:   on room in the log, on growth of the arena
  */
 BWT_API int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn);
 
@@ -438,6 +474,33 @@ BWT_API int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn);
  * Blocks:   never
  */
 BWT_API void bwt_abort(struct bwt_txn *txn);
+
+/**
+ * bwt_savepoint - mark a point in a read-write transaction that bwt_rollback_to() can go back to
+ * @mark:    out; good until @txn ends, or a rollback to an older mark
+ * Returns:  BWT_OK
+ *           BWT_READ_ONLY  @txn is read-only
+ *           BWT_INVALID    NULL where a pointer is needed, or @txn belongs to the parent process
+ *           BWT_CONFLICT   @txn has lost already: only bwt_abort() makes sense
+ *           -ENOMEM
+ * Threads:  one at a time per @txn
+ * Blocks:   never
+ */
+BWT_API int bwt_savepoint(struct bwt_txn *txn, unsigned *mark);
+
+/**
+ * bwt_rollback_to - forget the changes that a transaction made after a savepoint
+ * @mark:    of bwt_savepoint(), on the same @txn; it stays usable, those made after it do not.
+ *           Cursors of @txn stay open and see what is left
+ * Returns:  BWT_OK
+ *           BWT_READ_ONLY  @txn is read-only
+ *           BWT_INVALID    no such mark, @txn is NULL or belongs to the parent process
+ *           BWT_CONFLICT   @txn has lost already: only bwt_abort() makes sense
+ *           -ENOMEM
+ * Threads:  one at a time per @txn
+ * Blocks:   never. Reads made after the mark still count under BWT_SERIALIZABLE
+ */
+BWT_API int bwt_rollback_to(struct bwt_txn *txn, unsigned mark);
 
 /**
  * bwt_txn_snapshot - where a transaction's snapshot stands: it sees every commit below this LSN

@@ -90,11 +90,11 @@ cat >prelude.h <<'END'
 
 END
 examples=0
-for page in "$man"/*.3; do
-	name=$(basename "$page" .3)
+for page in "$man"/*.3 "$man/bwt-transactions.7"; do
+	name=$(basename "$page" | cut -d. -f1)
 	sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$page" | sed -n '/^\.Bd /,/^\.Ed/p' | grep -v '^\.[BE]d' |
 		sed 's/\\e/\\/g' >example
-	[ -s example ] || fail "$name.3 has no example"
+	[ -s example ] || fail "$(basename "$page") has no example"
 	if grep -q '^#include' example; then
 		cp example "$name.c"
 	elif grep -q '^\(static \)\?\(int\|void\) [a-z_]*(' example; then
@@ -109,7 +109,7 @@ for page in "$man"/*.3; do
 		} >"$name.c"
 	fi
 	"${CC:-gcc}" -std=gnu11 -Wall -Wextra -Werror -Wno-unused-function -I"$root/lib" -c -o "$name.o" "$name.c" ||
-		fail "the example of $name.3 does not compile"
+		fail "the example of $(basename "$page") does not compile"
 	examples=$((examples + 1))
 done
 [ "$examples" -ge 10 ] || fail "only $examples examples"
