@@ -32,7 +32,7 @@ void read_set_free(struct read_set *set); /* back to zeroed */
  * read_set_add - the transaction has seen all of a range
  * @low:        its lower bound; @above: the bound itself was not looked at
  * @high:       its upper bound, data == NULL: none; @with: the bound itself was looked at
- * Ranges that touch the one added last (a cursor's walk) are joined with it.
+ * Ranges that touch the one added last (a cursor's walk) are joined with it; empty ones are nothing.
  * Returns: BWT_OK, -ENOMEM
  */
 int read_set_add(struct read_set *set, struct tree *tree, struct bwt_slice low, bool above, struct bwt_slice high,

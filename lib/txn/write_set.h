@@ -50,8 +50,9 @@ struct write_block;  /* of memory */
 struct write_set {             /* zeroed = empty */
 	struct write_entry *head[WRITE_LEVELS];
 	struct write_block *blocks;
-	struct write_change *journal;
-	size_t journal_length, journal_capacity;
+	struct write_change *journal; /* the newest change */
+	struct write_change *spare;   /* undone ones, to be used again */
+	size_t journal_length;
 	uint64_t count;        /* entries that are not WRITE_NONE */
 	uint64_t bytes;        /* of keys and values of those */
 	uint64_t random;       /* of the skip list's levels */
@@ -68,7 +69,11 @@ int write_set_change(struct write_set *set, struct tree *tree, struct bwt_slice 
                      enum write_kind kind, struct write_entry **entry);
 /** The transaction's own write of @key; NULL: it has none. */
 struct write_entry *write_set_find(const struct write_set *set, const struct tree *tree, struct bwt_slice key);
-/** First entry of @tree with a key > @key (>= with @included); key.data == NULL and @included: the first. NULL: none. */
+/*
+ * Neighbours, WRITE_NONE passed over. Entries are good until write_set_free(), and in order whatever is written
+ * meanwhile.
+ */
+/** First entry of @tree with a key > @key (>= with @included; the empty key: the first entry). NULL: none. */
 struct write_entry *write_set_above(const struct write_set *set, const struct tree *tree, struct bwt_slice key,
                                     bool included);
 /** Last entry of @tree with a key < @key (<= with @included). NULL: none. */
