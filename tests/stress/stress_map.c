@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/stress/crew.h"
+#include "tests/support/crew.h"
 #include "tests/support/suite.h"
 
 #define PARTS 6u

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* crew.c - threads on one store */
-#include "tests/stress/crew.h"
+#include "tests/support/crew.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
