@@ -231,8 +231,9 @@ static arena_off put_index(const struct key8 *low, const struct key8 *high, aren
 	const struct block_head *under = (const void *)(arena + below);
 	arena_off off;
 	void *to = arena_take(index_delta_size(slice_of(low), slice_of(high)), &off);
+	struct index_spec spec = {BLOCK_INDEX_INSERT, slice_of(low), slice_of(high), 9};
 
-	index_delta_build(to, slice_of(low), slice_of(high), 9, 1, 1, under, below, 320);
+	index_delta_build(to, &spec, 1, 1, under, below, 320);
 	return off;
 }
 

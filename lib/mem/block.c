@@ -33,7 +33,7 @@ void block_seal(struct block_head *block, uint32_t skip_off)
 
 static bool tag_known(uint8_t tag)
 {
-	return (tag >= BLOCK_FILLER && tag <= BLOCK_INDEX_INSERT) ||
+	return (tag >= BLOCK_FILLER && tag <= BLOCK_INDEX_MERGE) ||
 	       (tag >= IMAGE_TAG_FIRST && tag <= IMAGE_TAG_LAST);
 }
 

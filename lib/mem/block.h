@@ -29,6 +29,8 @@ enum block_tag {                  /* stored: append, never renumber */
 	BLOCK_PUT = 4,            /* leaf delta: page/delta.h */
 	BLOCK_DELETE = 5,         /* leaf delta: tombstone */
 	BLOCK_INDEX_INSERT = 6,   /* inner delta: one more child */
+	BLOCK_INDEX_DELETE = 7,   /* inner delta: one child less, its left neighbour has its keys */
+	BLOCK_INDEX_MERGE = 8,    /* inner delta: a child is to go (tree/merge.h); searches pass over it */
 	BLOCK_IMAGE_SEGMENT = 16, /* checkpoint: 512 slots of a table */
 	BLOCK_IMAGE_DIRECTORY = 17,
 	BLOCK_IMAGE_ROOT = 18,

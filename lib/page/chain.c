@@ -38,6 +38,8 @@ const struct base_page *chain_base(const uint8_t *arena, arena_off head)
 	case BLOCK_DELETE:
 		return base_at(arena, delta_at(arena, head)->base);
 	case BLOCK_INDEX_INSERT:
+	case BLOCK_INDEX_DELETE:
+	case BLOCK_INDEX_MERGE:
 		return base_at(arena, index_at(arena, head)->base);
 	default:
 		return base_at(arena, head);
@@ -51,6 +53,13 @@ static const struct leaf_delta *chain_delta(const uint8_t *arena, const struct l
                                             unsigned index)
 {
 	return index == 0 ? top : delta_at(arena, top->older[index - 1]);
+}
+
+struct leaf_delta *chain_version(const uint8_t *arena, arena_off head, unsigned index)
+{
+	if (index >= block_at(arena, head)->chain)
+		return NULL;
+	return (struct leaf_delta *)(uintptr_t)chain_delta(arena, delta_at(arena, head), index);
 }
 
 static void delta_entry(const struct leaf_delta *delta, struct page_entry *entry)
@@ -206,53 +215,79 @@ unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *en
 
 /* ---- children of an inner page ---- */
 
-/* The smaller of two upper bounds, of which NULL is the largest. */
-static struct bwt_slice smaller_bound(struct bwt_slice a, struct bwt_slice b)
+static arena_off index_below(const uint8_t *arena, arena_off head)
 {
-	if (a.data == NULL || b.data == NULL)
-		return a.data == NULL ? b : a;
-	return key_compare(a, b) < 0 ? a : b;
+	return index_at(arena, head)->older;
 }
 
-/* The upper bound of child @index of @base, cut at @bound (data NULL: none). */
-static void base_child_high(const struct base_page *base, unsigned index, struct bwt_slice bound,
-                            struct key_ref *high)
+/* The newest record that makes @key a separator, or takes it away; NULL: only the base page can tell. */
+static const struct index_delta *separator_record(const uint8_t *arena, arena_off head,
+                                                  const struct key_ref *key)
 {
-	if (index + 1 < base->count)
-		inner_key(base, index + 1, high);
-	else
-		*high = key_ref_of(base_high(base));
-	if (bound.data != NULL && (key_ref_size(high) == 0 || key_ref_compare_slice(high, bound) > 0))
-		*high = key_ref_of(bound);
+	for (; block_at(arena, head)->chain != 0; head = index_below(arena, head)) {
+		const struct index_delta *delta = index_at(arena, head);
+
+		if (delta->head.tag != BLOCK_INDEX_MERGE &&
+		    key_ref_compare_slice(key, index_delta_low(delta)) == 0)
+			return delta;
+	}
+	return NULL;
+}
+
+static bool separator_deleted(const uint8_t *arena, arena_off head, const struct key_ref *key)
+{
+	const struct index_delta *delta = separator_record(arena, head, key);
+
+	return delta != NULL && delta->head.tag == BLOCK_INDEX_DELETE;
+}
+
+/* The first separator > @key (@before: >= @key), or the high fence of the page. */
+static void next_separator(const uint8_t *arena, arena_off head, struct bwt_slice key, bool before,
+                           struct key_ref *high)
+{
+	const int least = before ? 0 : 1; /* what comparing a separator to the key must give */
+	const struct base_page *base = chain_base(arena, head);
+	unsigned index = inner_search(base, key, before) + 1;
+
+	*high = key_ref_of(base_high(base));
+	for (; index < base->count; index++) {
+		struct key_ref there;
+
+		inner_key(base, index, &there);
+		if (separator_deleted(arena, head, &there))
+			continue;
+		*high = there;
+		break;
+	}
+	for (arena_off at = head; block_at(arena, at)->chain != 0; at = index_below(arena, at)) {
+		struct bwt_slice low = index_delta_low(index_at(arena, at));
+		struct key_ref there = key_ref_of(low);
+
+		if (block_at(arena, at)->tag != BLOCK_INDEX_INSERT || key_compare(low, key) < least ||
+		    (key_ref_size(high) != 0 && key_ref_compare_slice(high, low) <= 0))
+			continue;
+		if (!separator_deleted(arena, head, &there))
+			*high = there;
+	}
 }
 
 page_id index_search(const uint8_t *arena, arena_off head, struct bwt_slice key, bool before,
                      struct key_ref *high)
 {
 	const int least = before ? 1 : 0; /* what comparing the key to a lower bound must give */
-	struct bwt_slice bound = {NULL, 0};
-	const struct base_page *base;
-	unsigned index;
 
-	/* A newer delta splits the range of an older one, so the newest that has the key decides. */
-	for (; block_at(arena, head)->chain != 0; head = index_at(arena, head)->older) {
+	if (high != NULL)
+		next_separator(arena, head, key, before, high);
+	/* A newer delta splits or joins ranges of older ones, so the newest that has the key decides. */
+	for (; block_at(arena, head)->chain != 0; head = index_below(arena, head)) {
 		const struct index_delta *delta = index_at(arena, head);
 		struct bwt_slice low = index_delta_low(delta), top = index_delta_high(delta);
 
-		if (key_compare(key, low) < least) {
-			if (bound.data == NULL || key_compare(low, bound) < 0)
-				bound = low;
-		} else if (top.data == NULL || key_compare(key, top) < least) {
-			if (high != NULL)
-				*high = key_ref_of(smaller_bound(bound, top));
+		if (delta->head.tag != BLOCK_INDEX_MERGE && key_compare(key, low) >= least &&
+		    (top.data == NULL || key_compare(key, top) < least))
 			return delta->child;
-		}
 	}
-	base = base_at(arena, head);
-	index = inner_search(base, key, before);
-	if (high != NULL)
-		base_child_high(base, index, bound, high);
-	return inner_child(base, index);
+	return inner_child(base_at(arena, head), inner_search(base_at(arena, head), key, before));
 }
 
 page_id index_last(const uint8_t *arena, arena_off head)
@@ -260,11 +295,35 @@ page_id index_last(const uint8_t *arena, arena_off head)
 	const struct base_page *base;
 
 	/* In the rightmost page the last child is the one without an upper bound; the newest such is the last. */
-	for (; block_at(arena, head)->chain != 0; head = index_at(arena, head)->older)
-		if (index_delta_high(index_at(arena, head)).data == NULL)
+	for (; block_at(arena, head)->chain != 0; head = index_below(arena, head))
+		if (block_at(arena, head)->tag != BLOCK_INDEX_MERGE &&
+		    index_delta_high(index_at(arena, head)).data == NULL)
 			return index_at(arena, head)->child;
 	base = base_at(arena, head);
 	return inner_child(base, base->count - 1);
+}
+
+const struct index_delta *index_unfinished(const uint8_t *arena, arena_off head)
+{
+	for (; block_at(arena, head)->chain != 0; head = index_below(arena, head)) {
+		if (block_at(arena, head)->tag == BLOCK_INDEX_MERGE)
+			return index_at(arena, head);
+		if (block_at(arena, head)->tag == BLOCK_INDEX_DELETE)
+			return NULL;
+	}
+	return NULL;
+}
+
+bool index_has(const uint8_t *arena, arena_off head, struct bwt_slice key)
+{
+	const struct base_page *base = chain_base(arena, head);
+	struct key_ref there = key_ref_of(key);
+	const struct index_delta *delta = separator_record(arena, head, &there);
+
+	if (delta != NULL)
+		return delta->head.tag == BLOCK_INDEX_INSERT;
+	inner_key(base, inner_search(base, key, false), &there);
+	return key_ref_compare_slice(&there, key) == 0;
 }
 
 unsigned index_child_count(const uint8_t *arena, arena_off head)
@@ -272,25 +331,42 @@ unsigned index_child_count(const uint8_t *arena, arena_off head)
 	return chain_base(arena, head)->count + block_at(arena, head)->chain;
 }
 
+/* @delta over the children that are there so far; their new number. */
+static unsigned index_apply(const struct index_delta *delta, struct inner_entry *entries, unsigned count)
+{
+	struct bwt_slice low = index_delta_low(delta);
+	unsigned at = count;
+
+	while (at > 0 && key_ref_compare_slice(&entries[at - 1].key, low) > 0)
+		at--;
+	if (delta->head.tag == BLOCK_INDEX_INSERT) {
+		memmove(entries + at + 1, entries + at, (count - at) * sizeof *entries);
+		entries[at] = (struct inner_entry){key_ref_of(low), delta->child};
+		return count + 1;
+	}
+	if (delta->head.tag == BLOCK_INDEX_DELETE) {
+		BWT_ASSERT(at > 1 && key_ref_compare_slice(&entries[at - 1].key, low) == 0);
+		memmove(entries + at - 1, entries + at, (count - at) * sizeof *entries);
+		return count - 1;
+	}
+	return count;
+}
+
 unsigned index_merge(const uint8_t *arena, arena_off head, struct inner_entry *entries)
 {
 	const struct base_page *base = chain_base(arena, head);
-	unsigned count = base->count;
+	arena_off deltas[DELTA_CHAIN_MAX];
+	unsigned count = base->count, chain = 0;
 
+	for (; block_at(arena, head)->chain != 0; head = index_below(arena, head)) {
+		BWT_ASSERT(chain < DELTA_CHAIN_MAX);
+		deltas[chain++] = head;
+	}
 	for (unsigned i = 0; i < count; i++) {
 		inner_key(base, i, &entries[i].key);
 		entries[i].child = inner_child(base, i);
 	}
-	for (; block_at(arena, head)->chain != 0; head = index_at(arena, head)->older) {
-		const struct index_delta *delta = index_at(arena, head);
-		struct bwt_slice low = index_delta_low(delta);
-		unsigned at = count;
-
-		while (at > 0 && key_ref_compare_slice(&entries[at - 1].key, low) > 0)
-			at--;
-		memmove(entries + at + 1, entries + at, (count - at) * sizeof *entries);
-		entries[at] = (struct inner_entry){key_ref_of(low), delta->child};
-		count++;
-	}
+	while (chain-- > 0)
+		count = index_apply(index_at(arena, deltas[chain]), entries, count);
 	return count;
 }

@@ -13,6 +13,9 @@
 /** The base page under any record of a chain (delta or base page itself). */
 const struct base_page *chain_base(const uint8_t *arena, arena_off head);
 
+/** The @index-th newest version of a leaf's chain (0: the newest) that lies in a delta; NULL: there are not so many. */
+struct leaf_delta *chain_version(const uint8_t *arena, arena_off head, unsigned index);
+
 struct version_walk { /* all versions of one key, newest first */
 	const uint8_t *arena;
 	struct bwt_slice key;
@@ -46,10 +49,15 @@ unsigned chain_version_count(const uint8_t *arena, arena_off head);
  */
 page_id index_search(const uint8_t *arena, arena_off head, struct bwt_slice key, bool before,
                      struct key_ref *high);
+/** Does a child begin at @key, which lies within the page? */
+bool index_has(const uint8_t *arena, arena_off head, struct bwt_slice key);
+/** The merge of a child that was begun and not finished (tree/merge.h), NULL: none. */
+const struct index_delta *index_unfinished(const uint8_t *arena, arena_off head);
 /** The last child of the rightmost inner page of a level. */
 page_id index_last(const uint8_t *arena, arena_off head);
 /** Every child in key order: room for index_child_count(); returns their number. */
 unsigned index_merge(const uint8_t *arena, arena_off head, struct inner_entry *entries);
+/** Children at most. */
 unsigned index_child_count(const uint8_t *arena, arena_off head);
 
 #endif

@@ -104,10 +104,20 @@ size_t index_delta_size(struct bwt_slice low, struct bwt_slice high)
 	return round_up(sizeof(struct index_delta) + low.size + high.size, BLOCK_ALIGN);
 }
 
-void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_slice high,
-                       page_id child, page_id page, uint32_t tree, const struct block_head *below,
-                       arena_off below_off, uint64_t clock)
+arena_off delta_below(const struct block_head *delta)
 {
+	const void *bytes = delta;
+
+	if (tag_is_index(delta->tag))
+		return ((const struct index_delta *)bytes)->older;
+	return delta->chain > 1 ? ((const struct leaf_delta *)bytes)->older[0]
+	                        : ((const struct leaf_delta *)bytes)->base;
+}
+
+void index_delta_build(struct index_delta *to, const struct index_spec *spec, page_id page, uint32_t tree,
+                       const struct block_head *below, arena_off below_off, uint64_t clock)
+{
+	struct bwt_slice low = spec->low, high = spec->high;
 	size_t size = index_delta_size(low, high);
 	uint8_t *at = to->bytes;
 
@@ -115,10 +125,10 @@ void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_
 	BWT_ASSERT(low.size != 0 && low.size <= BWT_KEY_MAX && high.size <= BWT_KEY_MAX);
 	BWT_ASSERT(high.data != NULL || high.size == 0);
 	BWT_ASSERT(high.data == NULL || key_compare(low, high) < 0);
-	BWT_ASSERT(child != 0 && child <= UINT32_MAX);
+	BWT_ASSERT(tag_is_index((uint8_t)spec->tag) && spec->child != 0 && spec->child <= UINT32_MAX);
 	to->head = (struct block_head){
 		.size = (uint32_t)size,
-		.tag = BLOCK_INDEX_INSERT,
+		.tag = (uint8_t)spec->tag,
 		.chain = (uint16_t)(below->chain + 1u),
 		.tree = tree,
 		.page = page,
@@ -127,7 +137,7 @@ void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_
 	to->older = below_off;
 	to->base = below->chain == 0 ? below_off
 	                             : ((const struct index_delta *)(const void *)below)->base;
-	to->child = child;
+	to->child = spec->child;
 	to->low_size = (uint16_t)low.size;
 	to->high_size = (uint16_t)high.size;
 	to->high_infinite = high.data == NULL;

@@ -54,7 +54,12 @@ struct leaf_delta {                 /* BLOCK_PUT, BLOCK_DELETE */
 static_assert(sizeof(struct leaf_delta) == 0x40, "arena layout");
 #define LEAF_DELTA_WORD_OFF 0x20u /* for block_seal() */
 
-struct index_delta {            /* BLOCK_INDEX_INSERT: keys in [low, high) are at @child */
+/*
+ * BLOCK_INDEX_INSERT: keys in [low, high) are at @child, which is new. BLOCK_INDEX_DELETE: they are at @child, the
+ * child to the left of low, and low is no separator any more. BLOCK_INDEX_MERGE: @child, which has these keys, is to
+ * be merged into its left neighbour; nothing else changes.
+ */
+struct index_delta {
 	struct block_head head; /* 0x00 */
 	arena_off older;        /* 0x20  next older record of the chain */
 	arena_off base;         /* 0x28 */
@@ -91,11 +96,26 @@ struct bwt_slice leaf_delta_key(const struct leaf_delta *delta);
 const void *leaf_delta_value(const struct leaf_delta *delta);
 const uint8_t *leaf_delta_fingerprints(const struct leaf_delta *delta);
 
+/** Is a block with this tag a delta of an inner page? */
+static inline bool tag_is_index(uint8_t tag)
+{
+	return tag >= BLOCK_INDEX_INSERT && tag <= BLOCK_INDEX_MERGE;
+}
+
+/** The record below a delta in its chain. */
+arena_off delta_below(const struct block_head *delta);
+
+struct index_spec { /* what an index delta is made from */
+	enum block_tag tag;
+	struct bwt_slice low;
+	struct bwt_slice high; /* data == NULL: no upper bound */
+	page_id child;
+};
+
 size_t index_delta_size(struct bwt_slice low, struct bwt_slice high);
-/** @high.data == NULL: no upper bound. */
-void index_delta_build(struct index_delta *to, struct bwt_slice low, struct bwt_slice high,
-                       page_id child, page_id page, uint32_t tree, const struct block_head *below,
-                       arena_off below_off, uint64_t clock);
+/** Lay out and seal a delta at @to (index_delta_size() bytes) over @below, the newest record of page @page so far. */
+void index_delta_build(struct index_delta *to, const struct index_spec *spec, page_id page, uint32_t tree,
+                       const struct block_head *below, arena_off below_off, uint64_t clock);
 struct bwt_slice index_delta_low(const struct index_delta *delta);
 /** data == NULL: no upper bound. */
 struct bwt_slice index_delta_high(const struct index_delta *delta);

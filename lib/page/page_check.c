@@ -329,6 +329,8 @@ const char *page_check_block(const struct block_head *block, size_t room)
 	case BLOCK_DELETE:
 		return check_leaf_delta(bytes);
 	case BLOCK_INDEX_INSERT:
+	case BLOCK_INDEX_DELETE:
+	case BLOCK_INDEX_MERGE:
 		return check_index_delta(bytes);
 	default:
 		return NULL;

@@ -48,7 +48,7 @@ static uint64_t room_at(uint64_t arena_size, arena_off off)
 static const char *check_link(const struct chain_view *view, unsigned index)
 {
 	const struct block_head *upper = block_of(view, index), *lower = block_of(view, index + 1);
-	bool leaf = upper->tag != BLOCK_INDEX_INSERT;
+	bool leaf = !tag_is_index(upper->tag);
 	unsigned below = lower->chain;
 
 	if (below + 1u != upper->chain)
@@ -62,7 +62,7 @@ static const char *check_link(const struct chain_view *view, unsigned index)
 		               ? NULL
 		               : "base page is of the wrong kind";
 	if (leaf != (lower->tag == BLOCK_PUT || lower->tag == BLOCK_DELETE) ||
-	    (!leaf && lower->tag != BLOCK_INDEX_INSERT))
+	    (!leaf && !tag_is_index(lower->tag)))
 		return "deltas of leaf and inner page in one chain";
 	if (!leaf)
 		return index_of(view, index)->base == index_of(view, index + 1)->base
@@ -88,6 +88,8 @@ static arena_off below_of(const struct chain_view *view, unsigned index)
 	case BLOCK_DELETE:
 		return block->chain > 1 ? leaf_of(view, index)->older[0] : leaf_of(view, index)->base;
 	case BLOCK_INDEX_INSERT:
+	case BLOCK_INDEX_DELETE:
+	case BLOCK_INDEX_MERGE:
 		return block->chain == 1 && index_of(view, index)->older != index_of(view, index)->base
 		               ? 0
 		               : index_of(view, index)->older;
@@ -126,7 +128,7 @@ static const char *walk_chain(struct chain_view *view, uint64_t arena_size, aren
 		view->count = index;
 		if (block->tag == BLOCK_LEAF || block->tag == BLOCK_INNER)
 			return NULL;
-		if (block->tag == BLOCK_FILLER || block->tag > BLOCK_INDEX_INSERT)
+		if (block->tag == BLOCK_FILLER || block->tag > BLOCK_INDEX_MERGE)
 			return "block is no part of a page";
 	}
 	return "chain is too long";
@@ -169,6 +171,28 @@ static const char *check_leaf_chain(const struct chain_view *view, unsigned inde
 	return check_version_order(view, delta);
 }
 
+/* A child is to go, or goes: one that is there, not the first one, and one at a time. */
+static const char *check_index_removal(const struct chain_view *view, unsigned index)
+{
+	const struct index_delta *delta = index_of(view, index), *begun;
+	arena_off below = view->offs[index + 1];
+	struct bwt_slice low = index_delta_low(delta);
+	bool deletes = delta->head.tag == BLOCK_INDEX_DELETE;
+	struct key_ref high, same = key_ref_of(index_delta_high(delta));
+
+	if (!index_has(view->arena, below, low) ||
+	    key_compare(low, base_low(chain_base(view->arena, below))) == 0)
+		return "the child to be removed is not there, or the first one";
+	if (index_search(view->arena, below, low, deletes, NULL) != delta->child)
+		return "the child named with a removal is another one";
+	begun = index_unfinished(view->arena, below);
+	if (deletes != (begun != NULL) ||
+	    (deletes && key_compare(index_delta_low(begun), low) != 0))
+		return "a child is removed without being announced, or beside another one";
+	index_search(view->arena, below, low, false, &high);
+	return key_ref_compare(&high, &same) == 0 ? NULL : "a removal names another range than the child has";
+}
+
 static const char *check_index_chain(const struct chain_view *view, unsigned index)
 {
 	const struct index_delta *delta = index_of(view, index);
@@ -180,13 +204,9 @@ static const char *check_index_chain(const struct chain_view *view, unsigned ind
 		return "key lies outside the fences";
 	if (base->right != 0 && (high.data == NULL || key_compare(high, base_high(base)) > 0))
 		return "delta's range goes beyond the page";
-	inner_key(base, inner_search(base, low, false), &key);
-	if (key_ref_compare_slice(&key, low) == 0)
-		return "two children begin at the same key";
-	for (unsigned i = index + 1; i < view->count; i++)
-		if (key_compare(low, index_delta_low(index_of(view, i))) == 0)
-			return "two children begin at the same key";
-	return NULL;
+	if (delta->head.tag != BLOCK_INDEX_INSERT)
+		return check_index_removal(view, index);
+	return index_has(view->arena, view->offs[index + 1], low) ? "two children begin at the same key" : NULL;
 }
 
 const char *page_check_chain(const uint8_t *arena, uint64_t arena_size, arena_off head,
@@ -195,9 +215,10 @@ const char *page_check_chain(const uint8_t *arena, uint64_t arena_size, arena_of
 	struct chain_view view = {.arena = arena};
 	const char *wrong = walk_chain(&view, arena_size, head, page, bad);
 
-	for (unsigned index = 0; wrong == NULL && index < view.count; index++) {
+	/* Oldest first: what lies below a record holds when it is looked at. */
+	for (unsigned index = view.count; wrong == NULL && index-- > 0;) {
 		*bad = view.offs[index];
-		wrong = block_of(&view, index)->tag == BLOCK_INDEX_INSERT
+		wrong = tag_is_index(block_of(&view, index)->tag)
 		                ? check_index_chain(&view, index)
 		                : check_leaf_chain(&view, index, resolved);
 	}

@@ -108,6 +108,10 @@ static const char *tag_name(uint8_t tag)
 		return "delete";
 	case BLOCK_INDEX_INSERT:
 		return "index-insert";
+	case BLOCK_INDEX_DELETE:
+		return "index-delete";
+	case BLOCK_INDEX_MERGE:
+		return "index-merge";
 	case BLOCK_IMAGE_SEGMENT:
 		return "image-segment";
 	case BLOCK_IMAGE_DIRECTORY:
@@ -186,6 +190,8 @@ void page_print_block(FILE *file, const struct block_head *block, arena_off off,
 		leaf_delta_print(file, bytes, verbose);
 		break;
 	case BLOCK_INDEX_INSERT:
+	case BLOCK_INDEX_DELETE:
+	case BLOCK_INDEX_MERGE:
 		index_delta_print(file, bytes);
 		break;
 	default:
@@ -200,16 +206,10 @@ void page_print_chain(FILE *file, const uint8_t *arena, arena_off head, bool ver
 	for (;;) {
 		const struct block_head *block =
 			(const struct block_head *)(const void *)(arena + off);
-		const void *bytes = block;
 
 		page_print_block(file, block, off, verbose);
 		if (block->chain == 0)
 			return;
-		if (block->tag == BLOCK_INDEX_INSERT)
-			off = ((const struct index_delta *)bytes)->older;
-		else if (block->chain == 1)
-			off = ((const struct leaf_delta *)bytes)->base;
-		else
-			off = ((const struct leaf_delta *)bytes)->older[0];
+		off = delta_below(block);
 	}
 }

@@ -28,8 +28,9 @@ static int prepend_index(struct tree *tree, struct epoch_slot *slot, const struc
 	if (!mapping_touch(env->mapping, parent->page))
 		return -ENOMEM;
 	off = extent_bump(env->extents, slot, CHUNK_DELTA, (uint32_t)size);
-	index_delta_build(arena_at(env->arena, off), missing->low, high, missing->page, parent->page, tree->id,
-	                  tree_block(env, place_head(parent)), place_head(parent), env->clock(env->ctx));
+	index_delta_build(arena_at(env->arena, off),
+	                  &(struct index_spec){ BLOCK_INDEX_INSERT, missing->low, high, missing->page }, parent->page,
+	                  tree->id, tree_block(env, place_head(parent)), place_head(parent), env->clock(env->ctx));
 	sys_persist_flush(&env->arena->map, arena_at(env->arena, off), size);
 	word = mapping_word(off, mapping_chain(parent->word) + 1);
 	TEST_YIELD("post_swap");

@@ -210,15 +210,22 @@ arena_off test_delta(struct test_arena *arena, const struct version_spec *spec, 
 	return off;
 }
 
+arena_off test_index_record(struct test_arena *arena, const struct index_spec *spec, arena_off below)
+{
+	const struct block_head *under = test_arena_at(arena, below);
+	arena_off off = test_arena_take(arena, index_delta_size(spec->low, spec->high));
+
+	index_delta_build(test_arena_at(arena, off), spec, under->page, under->tree, under, below,
+	                  under->lsn);
+	return off;
+}
+
 arena_off test_index_delta(struct test_arena *arena, struct bwt_slice low, struct bwt_slice high,
                            page_id child, arena_off below)
 {
-	const struct block_head *under = test_arena_at(arena, below);
-	arena_off off = test_arena_take(arena, index_delta_size(low, high));
+	struct index_spec spec = {BLOCK_INDEX_INSERT, low, high, child};
 
-	index_delta_build(test_arena_at(arena, off), low, high, child, under->page, under->tree,
-	                  under, below, under->lsn);
-	return off;
+	return test_index_record(arena, &spec, below);
 }
 
 struct block_head *block_alone(const void *block)

@@ -71,6 +71,8 @@ arena_off test_delta(struct test_arena *arena, const struct version_spec *spec, 
                      uint64_t word);
 arena_off test_index_delta(struct test_arena *arena, struct bwt_slice low, struct bwt_slice high,
                            page_id child, arena_off below);
+/** The same with any tag. */
+arena_off test_index_record(struct test_arena *arena, const struct index_spec *spec, arena_off below);
 
 /** The block alone in memory of exactly its size, so that a sanitizer sees every step outside it. */
 struct block_head *block_alone(const void *block);

@@ -322,15 +322,89 @@ static void newer_index_deltas_split_the_ranges_of_older_ones(void)
 	CU_ASSERT_TRUE(key_ref_is(&entries[2].key, TEXT("h")));
 }
 
+static arena_off removal(enum block_tag tag, struct bwt_slice low, struct bwt_slice high, page_id child,
+                         arena_off below)
+{
+	struct index_spec spec = {tag, low, high, child};
+
+	return test_index_record(&arena, &spec, below);
+}
+
+static void a_child_that_goes_leaves_its_range_to_the_left_one(void)
+{
+	struct inner_entry children[] = {{key_ref_of(TEXT("")), 10},
+	                                 {key_ref_of(TEXT("h")), 15},
+	                                 {key_ref_of(TEXT("p")), 20}};
+	struct page_bounds bounds = bounds_all();
+	arena_off head = test_inner(&arena, children, 3, 1, &bounds, PAGE);
+	struct inner_entry entries[6];
+	struct key_ref high;
+
+	head = removal(BLOCK_INDEX_MERGE, TEXT("h"), TEXT("p"), 15, head);
+	CU_ASSERT_PTR_NOT_NULL(index_unfinished(arena.bytes, head));
+	CU_ASSERT_EQUAL(index_search(arena.bytes, head, TEXT("k"), false, NULL), 15);
+	CU_ASSERT_TRUE(index_has(arena.bytes, head, TEXT("h")));
+	CU_ASSERT_EQUAL(index_merge(arena.bytes, head, entries), 3);
+	CU_ASSERT_TRUE(chain_is_sound(head, false));
+	head = removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 10, head);
+	CU_ASSERT_PTR_NULL(index_unfinished(arena.bytes, head));
+	CU_ASSERT_FALSE(index_has(arena.bytes, head, TEXT("h")));
+	CU_ASSERT_EQUAL(index_search(arena.bytes, head, TEXT("k"), false, &high), 10);
+	CU_ASSERT_TRUE(high_is(&high, TEXT("p")));
+	CU_ASSERT_EQUAL(index_search(arena.bytes, head, TEXT("a"), false, &high), 10);
+	CU_ASSERT_TRUE(high_is(&high, TEXT("p"))); /* what was a bound is none any more */
+	CU_ASSERT_TRUE(chain_is_sound(head, false));
+	head = test_index_delta(&arena, TEXT("h"), TEXT("p"), 16, head);
+	CU_ASSERT_EQUAL(index_search(arena.bytes, head, TEXT("k"), false, &high), 16);
+	head = removal(BLOCK_INDEX_MERGE, TEXT("p"), NO_KEY, 20, head);
+	head = removal(BLOCK_INDEX_DELETE, TEXT("p"), NO_KEY, 16, head);
+	CU_ASSERT_EQUAL(index_last(arena.bytes, head), 16);
+	CU_ASSERT_EQUAL_FATAL(index_merge(arena.bytes, head, entries), 2);
+	CU_ASSERT_EQUAL(entries[0].child, 10);
+	CU_ASSERT_EQUAL(entries[1].child, 16);
+	CU_ASSERT_TRUE(chain_is_sound(head, true));
+}
+
+static const char *wrong_with(arena_off head)
+{
+	arena_off bad;
+
+	return page_check_chain(arena.bytes, arena.used, head, PAGE, true, &bad);
+}
+
+static void removals_that_cannot_be_are_told(void)
+{
+	struct inner_entry children[] = {{key_ref_of(TEXT("")), 10},
+	                                 {key_ref_of(TEXT("h")), 15},
+	                                 {key_ref_of(TEXT("p")), 20}};
+	struct page_bounds bounds = {TEXT("b"), NO_KEY, 0};
+	arena_off base, begun;
+
+	children[0].key = key_ref_of(bounds.low);
+	base = test_inner(&arena, children, 3, 1, &bounds, PAGE);
+	begun = removal(BLOCK_INDEX_MERGE, TEXT("h"), TEXT("p"), 15, base);
+	CU_ASSERT_PTR_NULL(wrong_with(begun));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("b"), TEXT("h"), 10, base)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("i"), TEXT("p"), 15, base)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("h"), TEXT("p"), 20, base)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("h"), NO_KEY, 15, base)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("p"), NO_KEY, 20, begun)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 10, base)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("p"), NO_KEY, 15, begun)));
+	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 20, begun)));
+	CU_ASSERT_PTR_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 10, begun)));
+}
+
 /*
- * Splits in random order: each inserts an unused key, up to the next key there, which is what a
- * parent knows at that time. The sorted keys with their children are the model.
+ * Splits and merges in random order: each inserts an unused key, up to the next key there, which is what a
+ * parent knows at that time, or takes one away that is there, and perhaps is to come back. The sorted keys with their children are the model.
  */
 struct index_model {
 	struct key_set keys;
 	bool there[VERSIONS_MAX];
 	struct page_bounds bounds;
 	arena_off head;
+	bool unfinished; /* the newest merge was announced only */
 };
 
 static struct bwt_slice next_there(const struct index_model *model, unsigned index)
@@ -339,6 +413,29 @@ static struct bwt_slice next_there(const struct index_model *model, unsigned ind
 		if (model->there[index])
 			return model->keys.keys[index];
 	return model->bounds.high;
+}
+
+static unsigned last_there(const struct index_model *model, unsigned index)
+{
+	while (!model->there[--index])
+		continue;
+	return index;
+}
+
+/* Child @index, not the first one, is announced to go; with @finish it goes. */
+static void index_model_remove(struct index_model *model, unsigned index, bool finish)
+{
+	struct index_spec spec = {BLOCK_INDEX_MERGE, model->keys.keys[index], next_there(model, index),
+	                          index + 100};
+
+	model->head = test_index_record(&arena, &spec, model->head);
+	model->unfinished = !finish;
+	if (!finish)
+		return;
+	model->there[index] = false;
+	spec.tag = BLOCK_INDEX_DELETE;
+	spec.child = last_there(model, index) + 100;
+	model->head = test_index_record(&arena, &spec, model->head);
 }
 
 static void index_model_init(struct index_model *model, enum key_family family)
@@ -360,12 +457,16 @@ static void index_model_init(struct index_model *model, enum key_family family)
 				(struct inner_entry){key_ref_of(model->keys.keys[i]), i + 100};
 	}
 	arena.used = BLOCK_ALIGN;
+	model->unfinished = false;
 	model->head = test_inner(&arena, entries, count, 1, &model->bounds, PAGE);
 	for (; deltas > 0; deltas--) {
 		unsigned index = (unsigned)rng_below(&rng, model->keys.count);
 
-		if (model->there[index])
+		if (model->there[index]) {
+			if (index != 0 && !model->unfinished)
+				index_model_remove(model, index, deltas > 2 || rng_chance(&rng, 50));
 			continue;
+		}
 		model->there[index] = true;
 		model->head = test_index_delta(&arena, model->keys.keys[index],
 		                               next_there(model, index), index + 100, model->head);
@@ -411,7 +512,8 @@ static unsigned check_index_merge(const struct index_model *model)
 		         !key_ref_is(&entries[at].key, model->keys.keys[i]);
 		at++;
 	}
-	return wrong + (at != count) + (index_child_count(arena.bytes, model->head) != count);
+	return wrong + (at != count) + (index_child_count(arena.bytes, model->head) < count) +
+	       (model->unfinished != (index_unfinished(arena.bytes, model->head) != NULL));
 }
 
 static void random_index_chains_lead_and_merge_as_the_model(void)
@@ -455,6 +557,8 @@ int main(void)
 		TEST(a_base_page_alone_is_a_chain),
 		TEST(random_chains_read_and_merge_as_the_model),
 		TEST(newer_index_deltas_split_the_ranges_of_older_ones),
+		TEST(a_child_that_goes_leaves_its_range_to_the_left_one),
+		TEST(removals_that_cannot_be_are_told),
 		TEST(random_index_chains_lead_and_merge_as_the_model),
 		CU_TEST_INFO_NULL,
 	};
