@@ -77,7 +77,7 @@ static int load(struct bwt_cursor *cursor, enum leaf_choice choice)
 {
 	struct store *store = &cursor->tree->db->store;
 	const struct tree *tree = &cursor->tree->named->tree;
-	struct reader reader = { store, cursor->lsn, 0 };
+	struct reader reader = { .store = store, .snapshot = cursor->lsn };
 	struct bwt_slice target = slice_of(&cursor->target);
 	struct epoch_slot *slot;
 	int rc = db_slot(cursor->tree->db, &slot);

@@ -50,7 +50,12 @@ static bool word_visible(struct reader *reader, _Atomic(uint64_t) *word, uint64_
 		}
 	}
 	*lsn = word_lsn(seen);
-	return word_state(seen) == WORD_COMMITTED && (reader->snapshot == READ_NEWEST || *lsn < reader->snapshot);
+	if (word_state(seen) != WORD_COMMITTED)
+		return false;
+	if (reader->snapshot == READ_NEWEST || *lsn < reader->snapshot)
+		return true;
+	reader->passed = true;
+	return false;
 }
 
 static bool entry_visible(struct reader *reader, const struct page_entry *entry)
@@ -61,6 +66,7 @@ static bool entry_visible(struct reader *reader, const struct page_entry *entry)
 		if (!word_visible(reader, entry->word, &lsn))
 			return false;
 	} else if (reader->snapshot != READ_NEWEST && lsn >= reader->snapshot) {
+		reader->passed = true;
 		return false;
 	}
 	if (lsn >= reader->newest)
@@ -116,10 +122,10 @@ static int copy_large(struct store *store, const struct value_ref *ref, struct b
 	return rc;
 }
 
-int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
-               struct bwt_buf *value)
+int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                 struct bwt_buf *value)
 {
-	struct reader reader = { store, snapshot, 0 };
+	struct store *store = reader->store;
 	struct page_entry entry;
 	struct value_ref ref;
 	bool large;
@@ -128,7 +134,7 @@ int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, 
 	if (rc < 0)
 		return rc;
 	epoch_pin(slot);
-	rc = find_visible(&reader, tree, key, &entry);
+	rc = find_visible(reader, tree, key, &entry);
 	large = rc == BWT_OK && value != NULL && (entry.flags & VERSION_VLOG) != 0;
 	if (large) {
 		memcpy(&ref, entry.value, sizeof ref);
@@ -141,8 +147,16 @@ int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, 
 		rc = copy_large(store, &ref, value);
 		atomic_store_explicit(&slot->value_hold, 0, memory_order_release);
 	}
-	if (reader.newest > slot->seen_lsn)
-		slot->seen_lsn = reader.newest;
+	if (reader->newest > slot->seen_lsn)
+		slot->seen_lsn = reader->newest;
 	/* A fault during the look-up led it through zero pages. */
 	return store_health(store, false) < 0 ? BWT_IO : rc;
+}
+
+int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
+               struct bwt_buf *value)
+{
+	struct reader reader = { .store = store, .snapshot = snapshot };
+
+	return read_version(&reader, tree, slot, key, value);
 }

@@ -13,7 +13,8 @@
 struct reader { /* what a version_choice needs: ctx of tree_copy_leaf() with reader_choose() */
 	struct store *store;
 	uint64_t snapshot;  /* READ_NEWEST or S */
-	uint64_t newest;    /* out: largest LSN of a version that was chosen */
+	uint64_t newest;    /* out: end of the newest version that was chosen, at least its LSN + 1; 0: none was */
+	bool passed;        /* out: a committed version was passed over, because it is not below the snapshot */
 };
 
 /** Which of the versions of one key (newest first) is seen; pushes pending ones that might be (section 1). */
@@ -26,6 +27,10 @@ int reader_choose(void *ctx, struct page_entry *versions, unsigned count);
  */
 int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
                struct bwt_buf *value);
+
+/** The same, telling more in @reader, which says store and snapshot and is zero otherwise. */
+int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                 struct bwt_buf *value);
 
 /** Room for @size bytes in a caller's buffer. */
 int buf_reserve(struct bwt_buf *buf, size_t size);

@@ -14,6 +14,8 @@
 #ifndef BWT_TXN_TXN_H
 #define BWT_TXN_TXN_H
 
+#include "txn/commit.h"
+#include "txn/read.h"
 #include "txn/read_set.h"
 #include "txn/store.h"
 #include "txn/write_set.h"
@@ -50,5 +52,16 @@ int txn_commit(struct txn *txn, uint64_t *end_lsn);
  * Returns: as read_value(); -ENOMEM also when the read could not be noted
  */
 int txn_get(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, struct bwt_buf *value);
+/** The same as of @reader->snapshot, telling more in @reader, see read_version(); nothing when it is an own write. */
+int txn_get_at(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct reader *reader, struct bwt_slice key,
+               struct bwt_buf *value);
+
+/**
+ * txn_write - commit_one() into the write set: the condition is about what the transaction sees
+ * @op:     durable and end_lsn are idle
+ * Returns: BWT_OK; the outcome codes of enum commit_kind, and nothing changed; BWT_CONFLICT: somebody else wrote the
+ *          key since, the commit would be refused; BWT_TOO_BIG; as txn_get()
+ */
+int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op);
 
 #endif

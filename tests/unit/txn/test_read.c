@@ -91,7 +91,7 @@ static int choose(uint64_t snapshot, unsigned count, unsigned base, struct reade
 {
 	struct page_entry versions[4] = {0};
 
-	*reader = (struct reader){&fixture.store, snapshot, 0};
+	*reader = (struct reader){.store = &fixture.store, .snapshot = snapshot};
 	for (unsigned i = 0; i < count; i++) {
 		if (i != base)
 			versions[i].word = &words[i];
