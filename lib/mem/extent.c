@@ -7,7 +7,7 @@
  *
  * A crash anywhere here leaves nothing to repair: all of it is DRAM, imaged as of a cut.
  */
-#include "mem/extent.h"
+#include "mem/extent_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 
 /* ---- stacks of extents ---- */
 
-static void stack_push(struct extents *extents, _Atomic(uint64_t) *stack, extent_id id)
+void extents_stack_push(struct extents *extents, _Atomic(uint64_t) *stack, extent_id id)
 {
 	uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
 	uint64_t next;
@@ -40,8 +40,8 @@ static void stack_push(struct extents *extents, _Atomic(uint64_t) *stack, extent
 	                                                memory_order_relaxed));
 }
 
-/* The popped id + 1, 0: empty. The tag makes a stale `next` fail the CAS. */
-static uint32_t stack_pop(struct extents *extents, _Atomic(uint64_t) *stack)
+/* The tag makes a stale `next` fail the CAS. */
+uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack)
 {
 	uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
 
@@ -56,19 +56,18 @@ static uint32_t stack_pop(struct extents *extents, _Atomic(uint64_t) *stack)
 	return 0;
 }
 
-static void free_push(struct extents *extents, extent_id id)
+void extents_free_push(struct extents *extents, extent_id id)
 {
-	stack_push(extents, id < EXTENT_SMALL_COUNT ? &extents->free_small : &extents->free_large, id);
+	extents_stack_push(extents, id < EXTENT_SMALL_COUNT ? &extents->free_small : &extents->free_large, id);
 	atomic_fetch_add_explicit(&extents->free_bytes, extent_size(id), memory_order_relaxed);
 }
 
-/* A free extent with room for @need bytes: its id + 1, 0: there is none. */
-static uint32_t free_pop(struct extents *extents, uint64_t need)
+uint32_t extents_free_pop(struct extents *extents, uint64_t need)
 {
-	uint32_t popped = need <= EXTENT_SMALL_SIZE ? stack_pop(extents, &extents->free_small) : 0;
+	uint32_t popped = need <= EXTENT_SMALL_SIZE ? extents_stack_pop(extents, &extents->free_small) : 0;
 
 	if (popped == 0)
-		popped = stack_pop(extents, &extents->free_large);
+		popped = extents_stack_pop(extents, &extents->free_large);
 	if (popped != 0)
 		atomic_fetch_sub_explicit(&extents->free_bytes, extent_size(popped - 1), memory_order_relaxed);
 	return popped;
@@ -84,6 +83,7 @@ int extents_init(struct extents *extents, struct arena *arena, struct epoch *epo
 	extents->arena = arena;
 	extents->epoch = epoch;
 	extents->capacity = extent_of(arena->max_size - 1) + 1;
+	atomic_init(&extents->growth_limit, UINT64_MAX);
 	rc = cow_init(&extents->table, extents->capacity, interval);
 	if (rc < 0)
 		return rc;
@@ -134,7 +134,7 @@ static void release_bytes(struct extents *extents, extent_id id, uint64_t bytes)
 	side->died = interval_now(extents);
 	/* What was unlinked before this advance carries the epoch that ends here (E1). */
 	side->epoch = epoch_advance(extents->epoch);
-	stack_push(extents, &extents->dead, id);
+	extents_stack_push(extents, &extents->dead, id);
 }
 
 bool extent_touch(struct extents *extents, arena_off off)
@@ -172,9 +172,9 @@ uint64_t extents_reclaim(struct extents *extents)
 		link = atomic_load_explicit(&extents->side[id].next, memory_order_relaxed);
 		if (reusable(extents, id, oldest)) {
 			freed += extent_size(id);
-			free_push(extents, id);
+			extents_free_push(extents, id);
 		} else {
-			stack_push(extents, &extents->dead, id);
+			extents_stack_push(extents, &extents->dead, id);
 		}
 	}
 	return freed;
@@ -183,7 +183,7 @@ uint64_t extents_reclaim(struct extents *extents)
 /* ---- growth and the reserve ---- */
 
 /* Bytes kept free for deletes, cleaning and two images: a few extents and a share of the file. */
-static uint64_t reserve_bytes(const struct extents *extents)
+uint64_t extents_reserve(const struct extents *extents)
 {
 	uint64_t size = arena_size(extents->arena);
 
@@ -195,11 +195,11 @@ static uint64_t reserve_bytes(const struct extents *extents)
 static void add_new(struct extents *extents, uint64_t old_size, uint64_t new_size)
 {
 	for (uint64_t off = old_size; off < new_size; off += extent_size(extent_of(off)))
-		free_push(extents, extent_of(off));
+		extents_free_push(extents, extent_of(off));
 }
 
-/* Add at least one extent with room for @need; smaller steps where a large one does not fit. */
-static int grow(struct extents *extents, uint64_t need)
+/* Smaller steps where a large one does not fit. */
+int extents_grow(struct extents *extents, uint64_t need)
 {
 	uint64_t size = arena_size(extents->arena);
 	uint64_t step = round_up(size / 8, EXTENT_SIZE);
@@ -225,10 +225,10 @@ static bool free_beyond(const struct extents *extents, uint64_t bytes)
 	return atomic_load_explicit(&extents->free_bytes, memory_order_relaxed) > bytes;
 }
 
-/* Free extents for one more request of @need, beside what @urgency may not touch. Outside the gate. */
-static int make_room(struct extents *extents, uint64_t need, enum extent_urgency urgency)
+int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgency urgency)
 {
-	uint64_t reserve = reserve_bytes(extents);
+	uint64_t reserve = extents_reserve(extents);
+	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
 	uint64_t unit = need <= EXTENT_SMALL_SIZE && arena_size(extents->arena) <= EXTENT_SIZE ? EXTENT_SMALL_SIZE
 	                                                                                       : EXTENT_SIZE;
 	int rc = BWT_OK;
@@ -236,8 +236,11 @@ static int make_room(struct extents *extents, uint64_t need, enum extent_urgency
 	if (free_beyond(extents, reserve + unit - 1))
 		return BWT_OK;
 	extents_reclaim(extents);
+	/* Whoever keeps the file small will soon free something: a quarter of the reserve bridges the time. */
+	if (arena_size(extents->arena) >= limit && free_beyond(extents, reserve - reserve / 4 + unit - 1))
+		return BWT_OK;
 	while (rc == BWT_OK && !free_beyond(extents, reserve + unit - 1))
-		rc = grow(extents, need);
+		rc = extents_grow(extents, need);
 	if (rc != BWT_FULL || urgency == URGENCY_PUT)
 		return rc;
 	return free_beyond(extents, urgency == URGENCY_DELETE ? reserve / 2 : 0) ? BWT_OK : rc;
@@ -245,7 +248,7 @@ static int make_room(struct extents *extents, uint64_t need, enum extent_urgency
 
 /* ---- chunks ---- */
 
-static void write_filler(struct arena *arena, arena_off next, arena_off end)
+void extents_write_filler(struct arena *arena, arena_off next, arena_off end)
 {
 	struct block_head *filler = arena_at(arena, next);
 
@@ -261,7 +264,7 @@ static void close_stretch(struct extents *extents, arena_off next, arena_off end
 {
 	if (next == end)
 		return;
-	write_filler(extents->arena, next, end);
+	extents_write_filler(extents->arena, next, end);
 	release_bytes(extents, extent_of(next), end - next);
 }
 
@@ -280,34 +283,46 @@ static uint64_t chunk_bytes(uint64_t size, uint64_t left, uint64_t need)
 	return bytes + PAGE_BYTES > left ? left : bytes;
 }
 
+/* Nobody cuts chunks off it any more, but who did may not have noted it in the slot yet: see extent_claim(). */
+static void extent_seal(struct extents *extents, extent_id id)
+{
+	atomic_store_explicit(&extents->side[id].age,
+	                      atomic_load_explicit(&extents->allocated_bytes, memory_order_relaxed),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&extents->side[id].sealed, epoch_advance(extents->epoch), memory_order_release);
+}
+
 /* Replace the full open extent @seen by a free one and cut the first chunk off it. Inside the gate. */
 static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_t seen, uint64_t need,
                           struct chunk *chunk)
 {
-	uint32_t popped = free_pop(extents, need);
+	uint32_t popped = extents_free_pop(extents, need);
 	extent_id id = popped - 1;
 	uint64_t size, bytes;
 
 	if (popped == 0)
 		return BWT_FULL;
 	if (!cow_touch(&extents->table, id)) {
-		free_push(extents, id);
+		extents_free_push(extents, id);
 		return -ENOMEM;
 	}
 	size = extent_size(id);
 	bytes = chunk_bytes(size, size, need);
 	extents->side[id].opened = interval_now(extents);
-	atomic_store_explicit(&extents->table.words[id], (uint64_t)(kind + 1) << 32 | size, memory_order_relaxed);
+	atomic_store_explicit(&extents->side[id].sealed, EXTENT_UNSEALED, memory_order_relaxed);
+	/* RELEASE: who sees live bytes does not take the extent for the sealed one that it was (extent_pick.c). */
+	atomic_store_explicit(&extents->table.words[id], (uint64_t)(kind + 1) << 32 | size, memory_order_release);
 	if (!atomic_compare_exchange_strong_explicit(&extents->open[kind], &seen, open_word(id, bytes),
 	                                             memory_order_acq_rel, memory_order_relaxed)) {
 		atomic_store_explicit(&extents->table.words[id], 0, memory_order_relaxed);
-		free_push(extents, id);
+		extents_free_push(extents, id);
 		return BWT_BUSY;
 	}
 	if (seen != 0) {
 		arena_off start = extent_start((extent_id)(seen >> 32));
 
 		close_stretch(extents, start + (uint32_t)seen, start + extent_size((extent_id)(seen >> 32)));
+		extent_seal(extents, (extent_id)(seen >> 32));
 	}
 	atomic_store_explicit(&chunk->next, extent_start(id), memory_order_relaxed);
 	chunk->end = extent_start(id) + bytes;
@@ -382,7 +397,12 @@ int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_
 	BWT_ASSERT(!epoch_in_gate(slot));
 	if (extent_has(slot, kind, bytes))
 		return BWT_OK;
-	rc = make_room(extents, need, urgency);
+	if (!pinned && urgency != URGENCY_CARE && extents->tend != NULL) {
+		extents->tend(extents->tend_ctx, slot);
+		if (extent_has(slot, kind, bytes)) /* it took chunks for itself */
+			return BWT_OK;
+	}
+	rc = extents_make_room(extents, need, urgency);
 	while (rc == BWT_OK) {
 		if (!pinned)
 			epoch_pin(slot);
@@ -394,7 +414,7 @@ int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_
 		if (rc != BWT_FULL)
 			return rc;
 		/* What is free is too small, or others took it between the two steps. */
-		rc = grow(extents, need);
+		rc = extents_grow(extents, need);
 	}
 	return rc;
 }
@@ -457,129 +477,4 @@ int extents_close_chunks(struct extents *extents, struct epoch_slot *own)
 	gate_leave(own);
 	epoch_unpin(own);
 	return rc;
-}
-
-/* ---- images and opening ---- */
-
-int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes, extent_id *ids, unsigned room)
-{
-	unsigned count = 0;
-	uint64_t got = 0;
-	int rc = BWT_OK;
-
-	while (got < bytes && count < room && rc == BWT_OK) {
-		uint32_t popped;
-
-		rc = make_room(extents, EXTENT_SMALL_SIZE, URGENCY_CARE);
-		if (rc < 0)
-			break;
-		gate_enter(slot);
-		popped = free_pop(extents, EXTENT_SMALL_SIZE);
-		if (popped != 0 && !cow_touch(&extents->table, popped - 1)) {
-			free_push(extents, popped - 1);
-			rc = -ENOMEM;
-		} else if (popped != 0) {
-			uint64_t size = extent_size(popped - 1);
-
-			atomic_store_explicit(&extents->table.words[popped - 1], (uint64_t)EXTENT_IMAGE << 32 | size,
-			                      memory_order_relaxed);
-			ids[count++] = popped - 1;
-			got += size;
-		}
-		gate_leave(slot);
-		epoch_unpin(slot);
-	}
-	if (rc == BWT_OK && got >= bytes)
-		return (int)count;
-	while (count > 0)
-		extents_free_image(extents, slot, ids[--count]);
-	return rc < 0 ? rc : BWT_FULL;
-}
-
-int extents_free_image(struct extents *extents, struct epoch_slot *slot, extent_id id)
-{
-	bool touched;
-
-	gate_enter(slot);
-	touched = cow_touch(&extents->table, id);
-	if (touched)
-		atomic_store_explicit(&extents->table.words[id], 0, memory_order_relaxed);
-	gate_leave(slot);
-	epoch_unpin(slot);
-	if (!touched)
-		return -ENOMEM;
-	free_push(extents, id);
-	return BWT_OK;
-}
-
-int extents_format(struct extents *extents)
-{
-	int rc = arena_size(extents->arena) >= EXTENT_SMALL_SIZE ? BWT_OK : grow(extents, EXTENT_SMALL_SIZE);
-
-	if (rc < 0)
-		return rc;
-	/* Growing made extent 0 free: the stack holds nothing else yet. */
-	if (stack_pop(extents, &extents->free_small) != 0)
-		atomic_fetch_sub_explicit(&extents->free_bytes, EXTENT_SMALL_SIZE, memory_order_relaxed);
-	atomic_store_explicit(&extents->table.words[0], (uint64_t)EXTENT_SUPER << 32 | EXTENT_SMALL_SIZE,
-	                      memory_order_relaxed);
-	return BWT_OK;
-}
-
-/* While a store is opened, `opened` and `died` of the side entry carry what is known so far. */
-#define OPENING_IMAGE 1u
-#define OPENING_HELD 2u
-#define OPENED_BEFORE UINT32_MAX /* opened: in an earlier life, so never equal to `died` */
-
-void extents_resume(struct extents *extents, enum chunk_kind kind, uint64_t open)
-{
-	atomic_store_explicit(&extents->open[kind], open, memory_order_relaxed);
-}
-
-void extents_close_stale(struct extents *extents, arena_off next, arena_off end)
-{
-	if (next == end)
-		return;
-	write_filler(extents->arena, next, end);
-	(void)cow_touch(&extents->table, extent_of(next)); /* no copies in the first interval: cannot fail */
-	/* Alone, and extents_finish() looks at what is live: no death to announce here. */
-	atomic_fetch_sub_explicit(&extents->table.words[extent_of(next)], end - next, memory_order_relaxed);
-}
-
-void extents_mark_image(struct extents *extents, extent_id id)
-{
-	extents->side[id].opened = OPENING_IMAGE;
-}
-
-void extents_mark_held(struct extents *extents, extent_id id)
-{
-	extents->side[id].died = OPENING_HELD;
-}
-
-void extents_finish(struct extents *extents)
-{
-	uint64_t count = extents_count(extents);
-
-	for (extent_id id = 0; id < count; id++) {
-		struct extent_side *side = &extents->side[id];
-		_Atomic(uint64_t) *word = &extents->table.words[id];
-		uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
-		bool image = side->opened == OPENING_IMAGE;
-		bool held = side->died == OPENING_HELD;
-		bool live = extent_live(seen) != 0 && extent_kind_of(seen) != EXTENT_IMAGE;
-
-		side->opened = OPENED_BEFORE;
-		side->died = 0;
-		side->epoch = 0;
-		if (image)
-			atomic_store_explicit(word, (uint64_t)EXTENT_IMAGE << 32 | extent_size(id), memory_order_relaxed);
-		else if (!live)
-			atomic_store_explicit(word, 0, memory_order_relaxed);
-		if (image || live)
-			continue;
-		if (held)
-			stack_push(extents, &extents->dead, id);
-		else
-			free_push(extents, id);
-	}
 }

@@ -46,8 +46,13 @@ struct extent_side { /* DRAM only */
 	_Atomic(uint32_t) next;   /* link of the free or dead stack: extent id + 1, 0: end */
 	uint32_t opened;          /* interval in which it was opened */
 	uint32_t died;            /* interval in which it died */
+	_Atomic(uint32_t) claim;  /* 0; 1: some thread empties it; else 2 + interval in which that did not succeed */
 	uint64_t epoch;           /* epoch at death */
+	_Atomic(uint64_t) sealed; /* epoch that ended when no chunk was left to cut off it; EXTENT_UNSEALED before */
+	_Atomic(uint64_t) age;    /* allocated_bytes then */
 };
+
+#define EXTENT_UNSEALED UINT64_MAX
 
 struct extents {
 	struct arena *arena;
@@ -62,6 +67,10 @@ struct extents {
 	_Alignas(64) _Atomic(uint64_t) open[CHUNK_KINDS]; /* id << 32 | bytes handed out of it; 0: none */
 	_Atomic(uint64_t) retained;                  /* interval of the older retained durable checkpoint's cut */
 	_Atomic(uint64_t) allocated_bytes;           /* chunk bytes handed out since open */
+	_Atomic(uint64_t) growth_limit;              /* bytes of the file beyond which a part of the reserve goes first */
+	/* Handed down, NULL: nobody. Called before a chunk is taken, not pinned: space may be made now, in bounds. */
+	void (*tend)(void *ctx, struct epoch_slot *slot);
+	void *tend_ctx;
 };
 
 int extents_init(struct extents *extents, struct arena *arena, struct epoch *epoch, const _Atomic(uint64_t) *interval);
@@ -96,6 +105,47 @@ void extent_retire(struct extents *extents, arena_off off, uint32_t size);
 uint64_t extents_reclaim(struct extents *extents);
 /** Close every slot's chunk, giving back what can be. No thread is inside (close, clean shutdown). */
 int extents_close_chunks(struct extents *extents, struct epoch_slot *own);
+
+/* For who keeps the arena small (db/space.c, tree/clean.c): extent_pick.c. */
+
+struct extents_survey { /* the whole file, in bytes: size = live + sparse + held + free */
+	uint64_t size;
+	uint64_t live;    /* open extents and those of images counted whole */
+	uint64_t sparse;  /* dead bytes of extents that hold live ones */
+	uint64_t held;    /* dead extents that wait for checkpoints or pinned threads, about */
+	uint64_t free;
+	uint64_t reserve; /* part of the free that ordinary writes leave alone */
+};
+
+/** A scan of the table; others go on meanwhile, so the parts fit each other only about. */
+void extents_survey(const struct extents *extents, struct extents_survey *survey);
+
+struct extent_pick { /* a sealed extent that is worth emptying */
+	extent_id id;
+	uint64_t sealed;  /* tells this life of the extent from later ones */
+	uint64_t score;   /* bytes won, weighed by age, over the bytes to be moved */
+};
+
+enum pick_effort {
+	PICK_GAIN,       /* only where it wins a fair share of what it moves */
+	PICK_EVERYTHING, /* the store is full: whatever may win anything, long chains included */
+};
+
+/**
+ * extents_pick - the sealed extents that are best emptied now, best first
+ * @picks:  room for @room
+ * Returns: their number; it scans the table
+ * Threads: any
+ */
+unsigned extents_pick(struct extents *extents, enum pick_effort effort, struct extent_pick *picks, unsigned room);
+/** Take the extent for this thread: false: another has it, it is gone, or its bytes may still change. Pinned. */
+bool extent_claim(struct extents *extents, const struct extent_pick *pick);
+/** Is the claimed extent still the one that was picked, with live blocks in it? Pinned; true holds while pinned. */
+bool extent_claimed_lives(const struct extents *extents, const struct extent_pick *pick);
+/** Give the claim back; @emptied false: leave it alone until after the next checkpoint. */
+void extent_unclaim(struct extents *extents, const struct extent_pick *pick, bool emptied);
+/** One more extent for the file, though there are other ways. Returns: BWT_OK, BWT_FULL, BWT_IO */
+int extents_extend(struct extents *extents);
 
 /* For checkpoints (recovery/). */
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extent_private.h - what the files of extents share
+ */
+#ifndef BWT_MEM_EXTENT_PRIVATE_H
+#define BWT_MEM_EXTENT_PRIVATE_H
+
+#include "mem/extent.h"
+
+/** Stacks of extents, linked through their side entries; a pop gives id + 1, 0: empty. */
+void extents_stack_push(struct extents *extents, _Atomic(uint64_t) *stack, extent_id id);
+uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack);
+
+/** A free extent comes; one with room for @need bytes goes: its id + 1, 0: there is none. */
+void extents_free_push(struct extents *extents, extent_id id);
+uint32_t extents_free_pop(struct extents *extents, uint64_t need);
+
+/** Bytes that ordinary writes leave free: for deletes, cleaning and two images. */
+uint64_t extents_reserve(const struct extents *extents);
+/** Add at least one extent with room for @need. BWT_OK; BWT_FULL: max_size or the disk; BWT_IO */
+int extents_grow(struct extents *extents, uint64_t need);
+/** Free extents for one more request of @need, beside what @urgency may not touch. Outside the gate. */
+int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgency urgency);
+
+/** A filler over [@next, @end), which is at least a block's head. */
+void extents_write_filler(struct arena *arena, arena_off next, arena_off end);
+
+#endif
