@@ -48,9 +48,10 @@ struct checkpointer *checkpointer_new(void)
 	/* Never written to but for the slots there are: the rest is address space. */
 	checkpointer->chunks =
 		malloc((size_t)EPOCH_SLOTS_MAX * CHUNK_KINDS * sizeof *checkpointer->chunks);
-	if (checkpointer->chunks != NULL)
+	checkpointer->txns = malloc(DESCRIPTORS_MAX * sizeof *checkpointer->txns);
+	if (checkpointer->chunks != NULL && checkpointer->txns != NULL)
 		return checkpointer;
-	free(checkpointer);
+	checkpointer_free(checkpointer);
 	return NULL;
 }
 
@@ -63,6 +64,7 @@ void checkpointer_free(struct checkpointer *checkpointer)
 	image_pool_free(&checkpointer->pool);
 	value_files_free(&checkpointer->values);
 	free(checkpointer->chunks);
+	free(checkpointer->txns);
 	free(checkpointer);
 }
 
@@ -167,6 +169,28 @@ static uint32_t note_chunks(struct store *store, struct image_chunk *chunks)
 	return count;
 }
 
+/* Transactions that are between two gate sections: what their versions mean at the cut (K1). */
+static uint32_t note_txns(struct store *store, struct image_txn *txns)
+{
+	uint32_t slots = atomic_load_explicit(&store->descriptors.count, memory_order_acquire);
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < slots && !TEST_FAULT("checkpoint_no_txns"); i++) {
+		struct descriptor *descriptor = descriptor_at(&store->descriptors, i);
+		uint64_t word;
+
+		if (descriptor == NULL || atomic_load_explicit(&descriptor->in_use, memory_order_acquire) == 0)
+			continue;
+		word = atomic_load_explicit(&descriptor->word, memory_order_acquire);
+		txns[count++] = (struct image_txn){
+			.ref = descriptor_ref(descriptor),
+			.lsn = word_state(word) == WORD_COMMITTED ? word_lsn(word) : 0,
+			.first_lsn = atomic_load_explicit(&descriptor->first_lsn, memory_order_relaxed),
+		};
+	}
+	return count;
+}
+
 /* All that is in the closed gate (CP1). */
 static void note_state(struct store *store, struct checkpointer *checkpointer, struct image *next)
 {
@@ -183,6 +207,7 @@ static void note_state(struct store *store, struct checkpointer *checkpointer, s
 		state->open[kind] =
 			atomic_load_explicit(&store->extents.open[kind], memory_order_acquire);
 	state->chunk_count = note_chunks(store, checkpointer->chunks);
+	state->txn_count = note_txns(store, checkpointer->txns);
 	for (struct named_tree *tree = store->trees; tree != NULL; tree = tree->next)
 		next->trees[i++].tree.keys = tree_keys(&tree->tree);
 	/* RELAXED: opening the gate publishes it to everybody who enters. */
@@ -218,9 +243,11 @@ static int cut_take(struct store *store, struct checkpointer *checkpointer, stru
 	atomic_store_explicit(&checkpointer->allocated, allocated, memory_order_relaxed);
 	size = next->state.chunk_count * sizeof *next->chunks;
 	next->chunks = malloc(size + 1);
-	if (next->chunks == NULL)
+	next->txns = malloc(next->state.txn_count * sizeof *next->txns + 1);
+	if (next->chunks == NULL || next->txns == NULL)
 		return -ENOMEM;
 	memcpy(next->chunks, checkpointer->chunks, size);
+	memcpy(next->txns, checkpointer->txns, next->state.txn_count * sizeof *next->txns);
 	return BWT_OK;
 }
 
@@ -326,7 +353,7 @@ static void advance(struct checkpointer *checkpointer, struct image *next)
 /* CP4. The checkpoint is done: a failure here is only told, its space goes with a later one. */
 static void release(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot)
 {
-	uint64_t lsn = checkpointer->older.state.start_lsn;
+	uint64_t lsn = image_log_from(&checkpointer->older);
 	int rc;
 
 	if (checkpointer->older.number != 0) {

@@ -18,6 +18,7 @@
  *   struct image_chunk [chunk_count]
  *   arena_off directory[...] of table 0, then of 1, then of 2: image_directories(segment_count[i]) each
  *   tree_count times: struct image_tree, the name, zeroes up to a multiple of 8
+ *   struct image_txn [txn_count]
  */
 #ifndef BWT_RECOVERY_CHECKPOINT_FORMAT_H
 #define BWT_RECOVERY_CHECKPOINT_FORMAT_H
@@ -79,12 +80,18 @@ struct image_state {                /* the store at the cut */
 	uint32_t next_tree;                   /* 0x50  tree ids at or above were never used */
 	uint32_t tree_count;                  /* 0x54 */
 	uint32_t chunk_count;                 /* 0x58 */
-	uint32_t reserved;                    /* 0x5c  zero */
+	uint32_t txn_count; /* 0x5c  transactions whose versions may be half-way: image_txn */
 };
 
 struct image_chunk {    /* a chunk that was open at the cut: what lies in it is not in the image */
 	arena_off next; /* 0x00 */
 	arena_off end;  /* 0x08 */
+};
+
+struct image_txn {          /* a descriptor in use at the cut (K1) */
+	uint64_t ref;       /* 0x00  LSN word of its versions */
+	uint64_t lsn;       /* 0x08  of its commit, below the cut; 0: not committed then */
+	uint64_t first_lsn; /* 0x10  of its first part in the log; 0: none */
 };
 
 struct image_tree {
@@ -103,6 +110,7 @@ static_assert(sizeof(struct image_root) == 0x38, "arena layout");
 static_assert(sizeof(struct image_state) == 0x60, "arena layout");
 static_assert(sizeof(struct image_chunk) == 0x10, "arena layout");
 static_assert(sizeof(struct image_tree) == 0x20, "arena layout");
+static_assert(sizeof(struct image_txn) == 0x18, "arena layout");
 static_assert(sizeof(struct image_segment) + COW_SEGMENT_WORDS * 8 <= BLOCK_SIZE_MAX, "blocks");
 
 #endif

@@ -20,6 +20,7 @@
 #include <syslog.h>
 
 #include "base/error.h"
+#include "tree/descend.h"
 
 int superblocks_read(int fd, struct superblocks *supers)
 {
@@ -249,7 +250,40 @@ static int restore_trees(struct store *store, const struct image *image)
 	return BWT_OK;
 }
 
-int checkpoint_restore(struct store *store, const struct loaded *loaded, struct image_pool *pool)
+/*
+ * Versions whose transactions were between two gate sections at the cut, and words that were stamped
+ * after it: they get their meaning now, on every leaf that has deltas, because nobody can tell them apart
+ * later. A leaf that is damaged keeps its words, and is refused whenever somebody comes to it.
+ */
+static int settle(struct store *store, struct epoch_slot *slot, const struct image *image)
+{
+	const struct image_state *state = &image->state;
+	struct settled *settled = &store->settled;
+
+	settled->start_lsn = UINT64_MAX;
+	if (state->txn_count == 0)
+		return BWT_OK;
+	settled->refs = calloc(state->txn_count, sizeof *settled->refs);
+	if (settled->refs == NULL)
+		return -ENOMEM;
+	settled->start_lsn = state->start_lsn;
+	for (uint32_t i = 0; i < state->txn_count; i++)
+		if (image->txns[i].lsn != 0)
+			settled->refs[settled->count++] =
+				(struct settled_ref){image->txns[i].ref, image->txns[i].lsn};
+	epoch_pin(slot);
+	for (page_id page = 1; page < state->next_page; page++) {
+		struct place place;
+
+		if (mapping_chain(mapping_load(&store->mapping, page)) != 0)
+			(void)page_look(&store->trees->tree, page, &place);
+	}
+	epoch_unpin(slot);
+	return BWT_OK;
+}
+
+int checkpoint_restore(struct store *store, const struct loaded *loaded, struct epoch_slot *slot,
+                       struct image_pool *pool)
 {
 	const struct image *image = &loaded->newest;
 	int rc;
@@ -265,5 +299,6 @@ int checkpoint_restore(struct store *store, const struct loaded *loaded, struct 
 	touch_changed(store, loaded);
 	extents_finish(&store->extents);
 	mapping_finish(&store->mapping, image->state.next_page);
-	return restore_trees(store, image);
+	rc = restore_trees(store, image);
+	return rc < 0 ? rc : settle(store, slot, image);
 }

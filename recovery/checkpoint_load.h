@@ -38,7 +38,8 @@ int checkpoint_choose(struct store *store, struct loaded *loaded);
  * Returns: BWT_OK; BWT_CORRUPT: the image contradicts itself; -ENOMEM
  * Threads: alone
  */
-int checkpoint_restore(struct store *store, const struct loaded *loaded, struct image_pool *pool);
+int checkpoint_restore(struct store *store, const struct loaded *loaded, struct epoch_slot *slot,
+                       struct image_pool *pool);
 void loaded_free(struct loaded *loaded);
 
 #endif

@@ -36,6 +36,7 @@ struct checkpointer {
 	struct image_pool pool;
 	uint64_t collected[IMAGE_TABLES]; /* segments [0, this) were collected since the newest cut (T3) */
 	struct image_chunk *chunks; /* room for the chunks of all slots */
+	struct image_txn *txns;     /* room for all descriptors */
 	struct value_files values;
 	struct log_hooks hooks;
 	/* For checkpoint_state(): written by the checkpointer, read by anybody, relaxed. */

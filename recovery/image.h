@@ -28,6 +28,7 @@ struct image {           /* zeroed: no image, number 0 */
 	struct image_state state;
 	struct image_chunk *chunks; /* state.chunk_count */
 	struct image_named *trees;  /* state.tree_count */
+	struct image_txn *txns;     /* state.txn_count */
 	struct image_blocks table[IMAGE_TABLES];
 	arena_off *roots;     /* one per part of the root */
 	uint32_t *root_sizes; /* bytes of each */
@@ -35,6 +36,8 @@ struct image {           /* zeroed: no image, number 0 */
 };
 
 void image_free(struct image *image); /* back to zeroed */
+/** image_log_from - the log from here on belongs to @image: its cut, or the first part of a transaction open then */
+uint64_t image_log_from(const struct image *image);
 /** image_resize - room for @segment_count segments; offsets that are there stay, new ones are 0. -ENOMEM */
 int image_resize(struct image *image, enum image_table table, uint64_t segment_count);
 

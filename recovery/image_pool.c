@@ -27,9 +27,20 @@ void image_free(struct image *image)
 	}
 	free(image->chunks);
 	free(image->trees);
+	free(image->txns);
 	free(image->roots);
 	free(image->root_sizes);
 	memset(image, 0, sizeof *image);
+}
+
+uint64_t image_log_from(const struct image *image)
+{
+	uint64_t from = image->state.start_lsn;
+
+	for (uint32_t i = 0; i < image->state.txn_count; i++)
+		if (image->txns[i].lsn == 0 && image->txns[i].first_lsn != 0 && image->txns[i].first_lsn < from)
+			from = image->txns[i].first_lsn;
+	return from;
 }
 
 /* @offs with room for @count, new ones 0. NULL: no memory, @offs is as it was. */

@@ -144,7 +144,8 @@ static int state_check(const struct image_reader *reader)
 		return damaged(reader, reader->super->root, "its cut is not that of the superblock");
 	if (state->next_page == 0 || state->next_page > pages_max(reader->arena) ||
 	    state->extent_count > extents || state->value_file >= IMAGE_VALUE_FILES_MAX ||
-	    state->tree_count > IMAGE_TREES_MAX || state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS)
+	    state->tree_count > IMAGE_TREES_MAX || state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS ||
+	    state->txn_count > DESCRIPTORS_MAX)
 		return damaged(reader, reader->super->root, "a count in its root is out of range");
 	if (state->segment_count[IMAGE_MAPPING] != divide_up(state->next_page, COW_SEGMENT_WORDS) ||
 	    state->segment_count[IMAGE_EXTENTS] != divide_up(state->extent_count, COW_SEGMENT_WORDS) ||
@@ -211,6 +212,25 @@ static int trees_decode(struct image_reader *reader, struct bytes_reader *bytes)
 	return BWT_OK;
 }
 
+static int txns_decode(struct image_reader *reader, struct bytes_reader *bytes)
+{
+	struct image *image = reader->image;
+	uint64_t cut = image->state.start_lsn;
+	size_t size = image->state.txn_count * sizeof *image->txns;
+	const void *from = bytes_take(bytes, size);
+
+	if (from == NULL)
+		return damaged(reader, reader->super->root, "its root is too short");
+	image->txns = calloc(1, size + 1);
+	if (image->txns == NULL)
+		return -ENOMEM;
+	memcpy(image->txns, from, size);
+	for (uint32_t i = 0; i < image->state.txn_count; i++)
+		if (image->txns[i].lsn >= cut || image->txns[i].first_lsn >= cut)
+			return damaged(reader, reader->super->root, "a transaction in its root is wrong");
+	return BWT_OK;
+}
+
 static int root_decode(struct image_reader *reader, const uint8_t *all, size_t size)
 {
 	struct image *image = reader->image;
@@ -236,7 +256,9 @@ static int root_decode(struct image_reader *reader, const uint8_t *all, size_t s
 		if (rc == BWT_OK)
 			memcpy(image->table[t].directories, from, part);
 	}
-	return rc < 0 ? rc : trees_decode(reader, &bytes);
+	if (rc == BWT_OK)
+		rc = trees_decode(reader, &bytes);
+	return rc < 0 ? rc : txns_decode(reader, &bytes);
 }
 
 /* ---- the tables ---- */

@@ -173,7 +173,7 @@ static size_t root_bytes(const struct image *image)
 		bytes += image_directories(image->table[t].segment_count) * sizeof(arena_off);
 	for (uint32_t i = 0; i < image->state.tree_count; i++)
 		bytes += sizeof(struct image_tree) + name_room(&image->trees[i]);
-	return bytes;
+	return bytes + image->state.txn_count * sizeof *image->txns;
 }
 
 static uint8_t *put(uint8_t *to, const void *from, size_t size)
@@ -198,6 +198,7 @@ static void root_encode(const struct image *image, uint8_t *to)
 		put(to, named->name, named->tree.name_size);
 		to += name_room(named);
 	}
+	put(to, image->txns, image->state.txn_count * sizeof *image->txns);
 }
 
 /* One part; the next one is there already. */

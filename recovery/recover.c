@@ -131,6 +131,8 @@ static int wire(struct opening *opening, uint64_t next_page)
 		.limits = opening->config->limits,
 		.clock = store_clock,
 		.horizon = store_horizon,
+		.decide = store_decide,
+		.settle = store_settle,
 		.value_dropped = store_value_dropped,
 		.ctx = store,
 	};
@@ -275,7 +277,7 @@ static int load(struct opening *opening)
 	if (rc == BWT_OK)
 		rc = wire(opening, loaded->newest.state.next_page);
 	if (rc == BWT_OK)
-		rc = checkpoint_restore(store, loaded, &opening->checkpointer->pool);
+		rc = checkpoint_restore(store, loaded, opening->slot, &opening->checkpointer->pool);
 	TEST_YIELD("recover_loaded");
 	return rc;
 }
@@ -447,6 +449,7 @@ void recover_close(struct store *store, struct checkpointer *checkpointer)
 		epoch_deinit(&store->epoch);
 	if (store->arena.base != NULL)
 		arena_close(&store->arena);
+	free(store->settled.refs);
 	store->trees = NULL;
 	store->wal = NULL;
 	store->vlog = NULL;

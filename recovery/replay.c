@@ -8,6 +8,8 @@
  *
  *   RP1  A record's large value is checked before the record is applied. If it does not check, the
  *        record counts as a bad frame: the log ends there, or it is damaged (W4).
+ *   RP3  Of a transaction all values are checked before the first operation is done again. Its parts, which
+ *        may lie before the image's cut, are read by a second reader when its commit record comes.
  *   RP2  A record whose CRC is right and whose content is not is damage, never skipped.
  */
 #include "recovery/replay.h"
@@ -64,22 +66,28 @@ static int check_value(struct replay *replay, const void *value)
 	return rc == BWT_CORRUPT ? wal_reader_reject(replay->reader) : rc;
 }
 
-static int apply_op(struct replay *replay, const struct wal_record *record)
+struct operation {
+	struct tree *tree;
+	struct bwt_slice key;
+	const void *value;
+	uint32_t value_size;
+	uint8_t flags;
+};
+
+/* The next operation of @bytes, which are of @record. */
+static int read_op(struct replay *replay, const struct wal_record *record, struct bytes_reader *bytes,
+                   struct operation *operation)
 {
-	struct bytes_reader bytes;
-	const uint8_t *head;
+	const uint8_t *head = bytes_take(bytes, offsetof(struct wal_op, bytes));
 	const void *key, *value;
 	struct named_tree *tree;
 	struct wal_op op;
-	int rc = BWT_OK;
 
-	bytes_reader_init(&bytes, record->payload.data, record->payload.size);
-	head = bytes_take(&bytes, offsetof(struct wal_op, bytes));
 	if (head == NULL)
 		return nonsense(record, "too short for an operation");
 	memcpy(&op, head, sizeof op);
-	key = bytes_take(&bytes, op.key_size);
-	value = bytes_take(&bytes, op.value_size);
+	key = bytes_take(bytes, op.key_size);
+	value = bytes_take(bytes, op.value_size);
 	if (key == NULL || value == NULL || (op.flags & ~(VERSION_TOMBSTONE | VERSION_VLOG)) != 0 ||
 	    ((op.flags & VERSION_TOMBSTONE) != 0 &&
 	     (op.value_size != 0 || (op.flags & VERSION_VLOG) != 0)))
@@ -89,12 +97,130 @@ static int apply_op(struct replay *replay, const struct wal_record *record)
 		return nonsense(record, "its tree does not exist");
 	if ((op.flags & VERSION_VLOG) != 0 && op.value_size != sizeof(struct value_ref))
 		return nonsense(record, "not a reference to a value");
-	if ((op.flags & VERSION_VLOG) != 0)
-		rc = check_value(replay, value);
+	*operation = (struct operation){&tree->tree, {key, op.key_size}, value, op.value_size, op.flags};
+	return BWT_OK;
+}
+
+static int check_op(struct replay *replay, const struct operation *operation)
+{
+	return (operation->flags & VERSION_VLOG) != 0 ? check_value(replay, operation->value) : BWT_OK;
+}
+
+static int redo(struct replay *replay, const struct operation *operation, uint64_t lsn)
+{
+	return commit_replay(replay->store, operation->tree, operation->key, operation->flags, operation->value,
+	                     operation->value_size, lsn);
+}
+
+static int apply_op(struct replay *replay, const struct wal_record *record)
+{
+	struct operation operation;
+	struct bytes_reader bytes;
+	int rc;
+
+	bytes_reader_init(&bytes, record->payload.data, record->payload.size);
+	rc = read_op(replay, record, &bytes, &operation);
+	if (rc == BWT_OK)
+		rc = check_op(replay, &operation);
+	return rc < 0 ? rc : redo(replay, &operation, record->lsn);
+}
+
+/* ---- transactions: all operations check out, or none is done (RP3) ---- */
+
+enum pass { CHECK, REDO };
+
+/* @count operations in @size bytes, at @lsn. */
+static int each_op(struct replay *replay, const struct wal_record *record, struct bwt_slice ops, uint32_t count,
+                   enum pass pass, uint64_t lsn)
+{
+	struct bytes_reader bytes;
+	int rc = BWT_OK;
+
+	bytes_reader_init(&bytes, ops.data, ops.size);
+	for (uint32_t i = 0; i < count && rc == BWT_OK; i++) {
+		struct operation operation;
+
+		rc = read_op(replay, record, &bytes, &operation);
+		if (rc == BWT_OK)
+			rc = pass == CHECK ? check_op(replay, &operation) : redo(replay, &operation, lsn);
+	}
+	if (rc == BWT_OK && bytes_left(&bytes) != 0)
+		rc = nonsense(record, "longer than its operations");
+	return rc;
+}
+
+static int apply_txn(struct replay *replay, const struct wal_record *record)
+{
+	struct bwt_slice ops = {(const uint8_t *)record->payload.data + sizeof(struct wal_txn), 0};
+	struct wal_txn head;
+	int rc;
+
+	if (record->payload.size < sizeof head)
+		return nonsense(record, "too short for a transaction");
+	memcpy(&head, record->payload.data, sizeof head);
+	if (head.size > record->payload.size - sizeof head)
+		return nonsense(record, "a transaction larger than its record");
+	ops.size = head.size;
+	rc = each_op(replay, record, ops, head.count, CHECK, record->lsn);
+	return rc < 0 ? rc : each_op(replay, record, ops, head.count, REDO, record->lsn);
+}
+
+/* One part of the transaction that @commit ends, if @record is one. */
+static int apply_part(struct replay *replay, const struct wal_record *record, const struct wal_txn_commit *commit,
+                      enum pass pass, uint64_t lsn, struct wal_txn_commit *found)
+{
+	struct bwt_slice ops = {(const uint8_t *)record->payload.data + sizeof(struct wal_txn_part), 0};
+	struct wal_txn_part head;
+
+	if (record->payload.size < sizeof head)
+		return nonsense(record, "too short for a part of a transaction");
+	memcpy(&head, record->payload.data, sizeof head);
+	if (head.txn != commit->txn)
+		return BWT_OK;
+	if (head.size > record->payload.size - sizeof head)
+		return nonsense(record, "a part of a transaction larger than its record");
+	ops.size = head.size;
+	found->parts++;
+	found->count += head.count;
+	return each_op(replay, record, ops, head.count, pass, lsn);
+}
+
+/* All parts, between the first one and the commit record. */
+static int each_part(struct replay *replay, const struct wal_record *record, const struct wal_txn_commit *commit,
+                     enum pass pass)
+{
+	struct wal_txn_commit found = {0};
+	struct wal_reader *reader;
+	struct wal_record part;
+	int rc = wal_reader_open(replay->store->wal_dir_fd, replay->store->store_id, commit->first_lsn, true, &reader);
+
 	if (rc < 0)
 		return rc;
-	return commit_replay(replay->store, &tree->tree, (struct bwt_slice){key, op.key_size},
-	                     op.flags, value, op.value_size, record->lsn);
+	while (rc == BWT_OK) {
+		rc = wal_reader_next(reader, &part);
+		if (rc != BWT_OK || part.lsn >= record->lsn)
+			break;
+		if (part.type == WAL_TXN_PART && part.incarnation == record->incarnation)
+			rc = apply_part(replay, &part, commit, pass, record->lsn, &found);
+	}
+	wal_reader_close(reader);
+	if ((rc == BWT_OK || rc == BWT_NOT_FOUND) && (found.parts != commit->parts || found.count != commit->count))
+		rc = nonsense(record, "parts of its transaction are missing");
+	return rc;
+}
+
+static int apply_commit(struct replay *replay, const struct wal_record *record)
+{
+	struct wal_txn_commit commit;
+	int rc;
+
+	if (record->payload.size < sizeof commit)
+		return nonsense(record, "too short for the commit of a transaction");
+	memcpy(&commit, record->payload.data, sizeof commit);
+	if (commit.first_lsn >= record->lsn || commit.first_lsn % 16 != 0)
+		return nonsense(record, "its first part does not lie before it");
+	rc = each_part(replay, record, &commit, CHECK);
+	return rc < 0 ? rc : each_part(replay, record, &commit, REDO);
 }
 
 /* WAL_TREE_CREATE, WAL_TREE_DROP: u32 id, then the name, then zeroes. */
@@ -134,6 +260,12 @@ static int apply(struct replay *replay, const struct wal_record *record)
 	switch (record->type) {
 	case WAL_OP:
 		return apply_op(replay, record);
+	case WAL_TXN:
+		return apply_txn(replay, record);
+	case WAL_TXN_PART:
+		return BWT_OK; /* without effect until its commit */
+	case WAL_TXN_COMMIT:
+		return apply_commit(replay, record);
 	case WAL_TREE_CREATE:
 	case WAL_TREE_DROP:
 		return apply_name(replay, record);

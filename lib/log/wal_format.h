@@ -45,6 +45,9 @@ enum wal_type {              /* stored: append, never renumber */
 	WAL_OP = 2,          /* one put or delete: struct wal_op */
 	WAL_TREE_CREATE = 3, /* u32 tree id, then the name */
 	WAL_TREE_DROP = 4,   /* u32 tree id, then the name */
+	WAL_TXN = 5,         /* a whole transaction: struct wal_txn */
+	WAL_TXN_PART = 6,    /* operations of a large one, without effect: struct wal_txn_part */
+	WAL_TXN_COMMIT = 7,  /* its commit: struct wal_txn_commit */
 };
 
 struct wal_frame {
@@ -70,5 +73,30 @@ struct wal_op {
 };
 
 static_assert(sizeof(struct wal_op) == 0x0c, "log layout");
+
+struct wal_txn {
+	uint32_t count;    /* 0x00  operations */
+	uint32_t size;     /* 0x04  bytes of them: struct wal_op and its bytes, one after another */
+	uint8_t ops[];     /* 0x08 */
+};
+
+struct wal_txn_part {
+	uint64_t txn;      /* 0x00  number of the transaction, unique in its incarnation */
+	uint32_t count;    /* 0x08  operations, whole ones */
+	uint32_t size;     /* 0x0c  bytes of them */
+	uint8_t ops[];     /* 0x10 */
+};
+
+struct wal_txn_commit {
+	uint64_t txn;       /* 0x00 */
+	uint64_t first_lsn; /* 0x08  of its first part */
+	uint64_t count;     /* 0x10  operations of all parts */
+	uint32_t parts;     /* 0x18 */
+	uint32_t reserved;  /* 0x1c  zero */
+};
+
+static_assert(sizeof(struct wal_txn) == 0x08, "log layout");
+static_assert(sizeof(struct wal_txn_part) == 0x10, "log layout");
+static_assert(sizeof(struct wal_txn_commit) == 0x20, "log layout");
 
 #endif

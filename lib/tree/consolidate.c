@@ -2,7 +2,8 @@
 /*
  * consolidate.c - what of a chain stays, and how it is cut into pages
  *
- * Only resolved versions are copied (C1), and what is decided stays right while the page is rebuilt:
+ * Only resolved versions go into base pages (C1), those of undecided transactions are carried as deltas (C2),
+ * and what is decided stays right while the page is rebuilt:
  * resolved words are final, and a horizon only keeps more than is needed when it ages. The swap in
  * rebuild_install() fails if anything was prepended meanwhile.
  */
@@ -22,6 +23,8 @@
 
 #define ENTRY_OVERHEAD 17u        /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
 #define INNER_OVERHEAD 16u
+#define CARRY_MAX 24u                     /* versions carried over one new base page, at most */
+#define CARRY_BYTES_MAX ((size_t)24 << 10) /* their bytes: fewer large ones than make a chain full (write.c) */
 #define SCRATCH_STEP ((size_t)64 << 10)
 
 void *slot_scratch(struct epoch_slot *slot, size_t size)
@@ -131,13 +134,26 @@ unsigned versions_prune(const struct page_entry *versions, unsigned count, const
 
 /* ---- a leaf's new content ---- */
 
-/* The final word of a version, or BWT_BUSY: pending and to be left alone. */
+/*
+ * The final word of a version; or the reference to its transaction, which is undecided: the version is to be
+ * carried; or BWT_BUSY: pending and to be left alone.
+ */
 static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry *entry, enum patience patience,
                    uint64_t *word)
 {
+	const struct tree_env *env = tree->env;
 	struct backoff backoff = { 0 };
 
 	*word = atomic_load_explicit(entry->word, memory_order_acquire);
+	if (word_state(*word) == WORD_DESCRIPTOR) {
+		uint64_t decided = env->decide(env->ctx, entry->word);
+
+		if (word_state(decided) != WORD_PENDING)
+			*word = decided;
+		else if (patience == LEAVE_PENDING)
+			return BWT_BUSY;
+		return BWT_OK;
+	}
 	while (word_state(*word) == WORD_PENDING) {
 		if (patience == LEAVE_PENDING)
 			return BWT_BUSY;
@@ -152,9 +168,11 @@ static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry
 	return BWT_OK;
 }
 
-/* Replace words by LSNs and drop aborted versions, in place. The new count, or BWT_BUSY. */
+/*
+ * Replace words by LSNs, drop aborted versions and move those to be carried to @carried. The new count, or BWT_BUSY.
+ */
 static int resolve_all(struct tree *tree, struct epoch_slot *slot, struct page_entry *entries, unsigned count,
-                       enum patience patience)
+                       enum patience patience, struct page_entry *carried, unsigned *carried_count)
 {
 	bool headless = false; /* the newest versions of the key at hand were dropped */
 	unsigned kept = 0;
@@ -168,6 +186,10 @@ static int resolve_all(struct tree *tree, struct epoch_slot *slot, struct page_e
 			rc = resolve(tree, slot, &entries[i], patience, &word);
 			if (rc < 0)
 				return rc;
+			if (word_state(word) == WORD_DESCRIPTOR) {
+				carried[*carried_count] = entries[i];
+				carried[(*carried_count)++].lsn = word;
+			}
 			if (word_state(word) != WORD_COMMITTED) {
 				headless = headless || (entries[i].flags & VERSION_OLDER) == 0;
 				continue;
@@ -220,6 +242,24 @@ static unsigned prune_all(struct page_entry *entries, unsigned count, const stru
 
 /* ---- cutting into pieces ---- */
 
+/* The content in key order, carried versions before the entries of the same key. */
+struct cut_point {
+	unsigned entry;   /* the next of each */
+	unsigned carried;
+};
+
+static struct key_ref entry_key(const struct rebuild *rebuild, unsigned index)
+{
+	return rebuild->children != NULL ? rebuild->children[index].key : rebuild->entries[index].key;
+}
+
+static bool at_carried(const struct rebuild *rebuild, unsigned count, const struct cut_point *at)
+{
+	return at->carried < rebuild->carried_count &&
+	       (at->entry == count ||
+	        key_ref_compare(&rebuild->carried[at->carried].key, &rebuild->entries[at->entry].key) <= 0);
+}
+
 static size_t entry_bytes(const struct rebuild *rebuild, unsigned index)
 {
 	const struct page_entry *entry;
@@ -230,52 +270,79 @@ static size_t entry_bytes(const struct rebuild *rebuild, unsigned index)
 	return key_ref_size(&entry->key) + entry->value_size + ENTRY_OVERHEAD;
 }
 
-static bool same_key(const struct rebuild *rebuild, unsigned a, unsigned b)
+static size_t carried_size(const struct rebuild *rebuild, unsigned index)
 {
-	return rebuild->children == NULL &&
-	       key_ref_compare(&rebuild->entries[a].key, &rebuild->entries[b].key) == 0;
+	const struct page_entry *entry = &rebuild->carried[index];
+
+	return key_ref_size(&entry->key) + entry->value_size + ENTRY_OVERHEAD;
 }
 
-/* The fence between entries @index - 1 and @index, written to @to. */
-static struct bwt_slice fence_at(const struct rebuild *rebuild, unsigned index, uint8_t *to)
+/* The fence between the keys @left and @right, written to @to; children are told apart by their own keys. */
+static struct bwt_slice fence_between(const struct rebuild *rebuild, const struct key_ref *left,
+                                      const struct key_ref *right, uint8_t *to)
 {
-	uint32_t size;
+	uint32_t size = rebuild->children != NULL ? key_ref_copy(right, 0, to) : separator_between(left, right, to);
 
-	if (rebuild->children != NULL)
-		size = key_ref_copy(&rebuild->children[index].key, 0, to);
-	else
-		size = separator_between(&rebuild->entries[index - 1].key, &rebuild->entries[index].key, to);
 	return (struct bwt_slice){ to, size };
 }
 
+struct cut_rule {
+	size_t pieces;      /* at most */
+	size_t goal;        /* bytes of a piece */
+};
+
 /*
- * One piece, or as many as the bytes want. Even halves, but at the right edge of the tree, where keys
- * mostly come in order, the left pages are filled: nothing will be put into them again.
+ * As many pieces as the bytes want. Even halves, but at the right edge of the tree, where keys mostly come
+ * in order, the left pages are filled: nothing will be put into them again. More pieces where the carried
+ * versions would make chains too long or too large again.
  */
-static void cut(struct rebuild *rebuild, unsigned count, size_t total, uint32_t page_bytes, bool ascending,
-                uint8_t *fences)
+static struct cut_rule cut_rule(const struct rebuild *rebuild, size_t total, uint32_t page_bytes, bool ascending)
 {
-	size_t pieces = total / page_bytes + 1 < REBUILD_PIECES_MAX ? total / page_bytes + 1 : REBUILD_PIECES_MAX;
-	size_t goal = ascending && pieces == 2 ? page_bytes - page_bytes / 8 : total / pieces;
-	size_t bytes = 0;
+	struct cut_rule rule = { .pieces = total / page_bytes + 1 };
+
+	rule.goal = ascending && rule.pieces == 2 ? page_bytes - page_bytes / 8 : total / rule.pieces;
+	if (total <= page_bytes)
+		rule.goal = SIZE_MAX;
+	if (rebuild->carried_count > CARRY_MAX || rule.pieces > REBUILD_PIECES_MAX)
+		rule.pieces = REBUILD_PIECES_MAX;
+	return rule;
+}
+
+static void cut(struct rebuild *rebuild, unsigned count, struct cut_rule rule, uint8_t *fences)
+{
+	struct cut_point at = { 0, 0 };
+	struct key_ref last = { 0 };
+	size_t bytes = 0, carried = 0;
+	bool first = true;
 
 	rebuild->piece_count = 1;
-	rebuild->piece[0] = (struct rebuild_piece){ .first = 0, .low = rebuild->bounds.low };
-	for (unsigned i = 0; i < count; i++) {
+	rebuild->piece[0] = (struct rebuild_piece){ .low = rebuild->bounds.low };
+	while (at.entry < count || at.carried < rebuild->carried_count) {
 		struct rebuild_piece *piece = &rebuild->piece[rebuild->piece_count - 1];
-		size_t more = entry_bytes(rebuild, i);
+		bool is_carried = at_carried(rebuild, count, &at);
+		struct key_ref key = is_carried ? rebuild->carried[at.carried].key : entry_key(rebuild, at.entry);
+		size_t more = is_carried ? carried_size(rebuild, at.carried) : entry_bytes(rebuild, at.entry);
+		bool full = bytes + more / 2 > rule.goal ||
+		            (is_carried && (piece->carried_count == CARRY_MAX || carried + more > CARRY_BYTES_MAX));
 
-		if (i > piece->first && bytes + more / 2 > goal && rebuild->piece_count < pieces &&
-		    !same_key(rebuild, i - 1, i)) {
-			struct bwt_slice low = fence_at(rebuild, i, fences);
+		if (full && !first && rebuild->piece_count < rule.pieces && key_ref_compare(&last, &key) != 0) {
+			struct bwt_slice low = fence_between(rebuild, &last, &key, fences);
 
 			fences += low.size;
-			rebuild->piece[rebuild->piece_count++] = (struct rebuild_piece){ .first = i, .low = low };
 			piece++;
+			*piece = (struct rebuild_piece){ .first = at.entry, .first_carried = at.carried, .low = low };
+			rebuild->piece_count++;
 			bytes = 0;
+			carried = 0;
 		}
+		first = false;
+		last = key;
 		bytes += more;
-		piece->count = i + 1 - piece->first;
+		carried += is_carried ? more : 0;
+		piece->count += !is_carried;
+		piece->carried_count += is_carried;
+		at.entry += !is_carried;
+		at.carried += is_carried;
 	}
 }
 
@@ -290,17 +357,22 @@ static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, uns
 	int rc;
 
 	for (unsigned i = 0; i < count; i++) {
-		uint32_t size = rebuild->children != NULL ? key_ref_size(&rebuild->children[i].key)
-		                                          : key_ref_size(&rebuild->entries[i].key);
+		struct key_ref key = entry_key(rebuild, i);
 
 		total += entry_bytes(rebuild, i);
+		key_max = key_ref_size(&key) > key_max ? key_ref_size(&key) : key_max;
+	}
+	for (unsigned i = 0; i < rebuild->carried_count; i++) {
+		uint32_t size = key_ref_size(&rebuild->carried[i].key);
+
+		total += carried_size(rebuild, i);
 		key_max = size > key_max ? size : key_max;
 	}
-	if (total > page_bytes) {
+	if (total > page_bytes || rebuild->carried_count > 0) {
 		fences = malloc((size_t)key_max * REBUILD_PIECES_MAX + 1);
 		if (fences == NULL)
 			return -ENOMEM;
-		cut(rebuild, count, total, page_bytes, ascending, fences);
+		cut(rebuild, count, cut_rule(rebuild, total, page_bytes, ascending), fences);
 	} else {
 		rebuild->piece_count = 1;
 		rebuild->piece[0] = (struct rebuild_piece){ .first = 0, .count = count, .low = rebuild->bounds.low };
@@ -330,13 +402,18 @@ static void post_pieces(const struct rebuild *rebuild, struct epoch_slot *slot, 
 }
 
 /* Is the newest delta's key the last one of the leaf? Then more of the kind will come. */
-static bool appended(const struct tree *tree, const struct place *place, const struct page_entry *entries,
-                     unsigned count)
+static bool appended(const struct rebuild *rebuild, unsigned count)
 {
-	const struct leaf_delta *top = (const struct leaf_delta *)tree_block(tree->env, place_head(place));
+	const struct place *place = rebuild->place;
+	const struct leaf_delta *top = (const struct leaf_delta *)tree_block(rebuild->tree->env, place_head(place));
+	struct bwt_slice key;
 
-	return place->base->right == 0 && mapping_chain(place->word) > 0 && count > 0 &&
-	       key_ref_compare_slice(&entries[count - 1].key, leaf_delta_key(top)) == 0;
+	if (place->base->right != 0 || mapping_chain(place->word) == 0 || count + rebuild->carried_count == 0)
+		return false;
+	key = leaf_delta_key(top);
+	return (count == 0 || key_ref_compare_slice(&rebuild->entries[count - 1].key, key) <= 0) &&
+	       (rebuild->carried_count == 0 ||
+	        key_ref_compare_slice(&rebuild->carried[rebuild->carried_count - 1].key, key) <= 0);
 }
 
 static int consolidate_leaf(struct tree *tree, struct epoch_slot *slot, const struct place *place,
@@ -344,17 +421,20 @@ static int consolidate_leaf(struct tree *tree, struct epoch_slot *slot, const st
 {
 	const uint8_t *arena = tree->env->arena->base;
 	struct rebuild rebuild = { .tree = tree, .place = place };
-	unsigned room = chain_version_count(arena, place_head(place));
+	unsigned room = chain_version_count(arena, place_head(place)), chain = mapping_chain(place->word);
 	struct page_entry *entries =
-	    slot_scratch(slot, room * (sizeof *entries + sizeof(struct value_ref) + sizeof(bool)));
+	    slot_scratch(slot, (room + chain) * sizeof *entries + room * (sizeof(struct value_ref) + sizeof(bool)));
+	struct page_entry *carried;
 	struct value_ref *dropped;
 	struct horizon horizon;
 	int count, rc;
 
 	if (entries == NULL)
 		return -ENOMEM;
-	dropped = (struct value_ref *)(entries + room);
-	count = resolve_all(tree, slot, entries, chain_merge(arena, place_head(place), entries), patience);
+	carried = entries + room;
+	dropped = (struct value_ref *)(carried + chain);
+	count = resolve_all(tree, slot, entries, chain_merge(arena, place_head(place), entries), patience, carried,
+	                    &rebuild.carried_count);
 	if (count < 0)
 		return count;
 	tree->env->horizon(tree->env->ctx, &horizon);
@@ -362,9 +442,9 @@ static int consolidate_leaf(struct tree *tree, struct epoch_slot *slot, const st
 	                       &rebuild.dropped_count);
 	base_bounds(place->base, &rebuild.bounds);
 	rebuild.entries = entries;
+	rebuild.carried = carried;
 	rebuild.dropped = dropped;
-	rc = cut_and_install(&rebuild, slot, (unsigned)count, appended(tree, place, entries, (unsigned)count),
-	                     urgency);
+	rc = cut_and_install(&rebuild, slot, (unsigned)count, appended(&rebuild, (unsigned)count), urgency);
 	if (rc == BWT_OK)
 		post_pieces(&rebuild, slot, urgency);
 	return rc;

@@ -20,6 +20,25 @@ static int wrong_block(const struct tree *tree, page_id page, arena_off off, con
 	                 (unsigned long long)page, tree->id, what);
 }
 
+/*
+ * Words that the image left open get their meaning: references to transactions, and LSNs stamped after the
+ * cut, whose records are replayed (K1). Racing threads write the same.
+ */
+static void settle_words(const struct tree_env *env, uint64_t word)
+{
+	arena_off off = mapping_head(word);
+
+	for (unsigned left = mapping_chain(word); left > 0; left--) {
+		struct leaf_delta *delta = arena_at(env->arena, off);
+		uint64_t stored = atomic_load_explicit(&delta->lsn_word, memory_order_relaxed);
+		uint64_t settled = env->settle(env->ctx, stored);
+
+		if (settled != stored)
+			atomic_store_explicit(&delta->lsn_word, settled, memory_order_release);
+		off = left > 1 ? delta->older[0] : delta->base;
+	}
+}
+
 /* The whole chain of a page that was there at opening. */
 static int check_unseen(const struct tree *tree, page_id page, uint64_t *word)
 {
@@ -32,6 +51,8 @@ static int check_unseen(const struct tree *tree, page_id page, uint64_t *word)
 		wrong = "the chain has another length than its mapping word says";
 	if (wrong != NULL)
 		return wrong_block(tree, page, bad, wrong);
+	if (env->settle != NULL && tree_block(env, mapping_head(*word))->tag != BLOCK_INDEX_INSERT)
+		settle_words(env, *word);
 	*word = mapping_seen(env->mapping, page, *word);
 	return BWT_OK;
 }

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/stats.h"
 #include "base/testpoint.h"
+#include "page/visibility.h"
 #include "tree/consolidate.h"
 
 static unsigned level_of(const struct rebuild *rebuild)
@@ -71,6 +72,27 @@ static enum chunk_kind chunk_kind_of(unsigned level)
 	return level == 0 ? CHUNK_LEAF : CHUNK_INNER;
 }
 
+static struct version_spec carried_spec(const struct page_entry *entry)
+{
+	struct bwt_slice key = { entry->key.suffix, entry->key.suffix_size }; /* of a delta: in one piece */
+
+	BWT_ASSERT(entry->key.prefix_size == 0);
+	return (struct version_spec){ key, key_hash(key), entry->value, entry->value_size, entry->flags };
+}
+
+/* Bytes of all the versions that are carried. */
+static size_t carried_bytes(const struct rebuild *rebuild)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < rebuild->carried_count; i++) {
+		struct version_spec spec = carried_spec(&rebuild->carried[i]);
+
+		bytes += leaf_delta_size(&spec, DELTA_CHAIN_MAX);
+	}
+	return bytes;
+}
+
 /* Room for all pages in this slot's chunks. */
 static int prepare(struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
 {
@@ -86,6 +108,8 @@ static int prepare(struct rebuild *rebuild, struct epoch_slot *slot, enum extent
 	rc = extent_prepare(extents, slot, kind, bytes, urgency);
 	if (rc == BWT_OK && rebuild->root_size != 0 && kind == CHUNK_LEAF)
 		rc = extent_prepare(extents, slot, CHUNK_INNER, rebuild->root_size, urgency);
+	if (rc == BWT_OK && rebuild->carried_count != 0)
+		rc = extent_prepare(extents, slot, CHUNK_DELTA, carried_bytes(rebuild), urgency);
 	return rc;
 }
 
@@ -131,6 +155,51 @@ static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsign
 		inner_build(to, piece->size, rebuild->children + piece->first, piece->count, level, &bounds,
 		            piece->page, tree->id, clock);
 	sys_persist_flush(&tree->env->arena->map, to, piece->size);
+	piece->head = piece->off;
+}
+
+/* The carried versions of piece @index, as deltas over its base page. */
+static void build_carried(struct rebuild *rebuild, struct epoch_slot *slot, unsigned index, uint64_t clock)
+{
+	struct tree *tree = rebuild->tree;
+	struct tree_env *env = tree->env;
+	struct rebuild_piece *piece = &rebuild->piece[index];
+
+	for (unsigned i = 0; i < piece->carried_count; i++) {
+		const struct page_entry *entry = &rebuild->carried[piece->first_carried + i];
+		struct version_spec spec = carried_spec(entry);
+		size_t size = leaf_delta_size(&spec, i);
+		arena_off off = extent_bump(env->extents, slot, CHUNK_DELTA, (uint32_t)size);
+
+		leaf_delta_build(arena_at(env->arena, off), &spec, piece->page, tree->id, tree_block(env, piece->head),
+		                 piece->head, entry->lsn, clock);
+		sys_persist_flush(&env->arena->map, arena_at(env->arena, off), size);
+		piece->head = off;
+	}
+}
+
+/* The copies can be found now. Those whose transaction was decided meanwhile are stamped here (C2). */
+static void settle_carried(struct rebuild *rebuild)
+{
+	struct tree_env *env = rebuild->tree->env;
+
+	/* SEQ_CST: pairs with the fence between an owner's publishing and its search for what to stamp. */
+	atomic_thread_fence(memory_order_seq_cst);
+	for (unsigned i = 0; i < rebuild->piece_count && !TEST_FAULT("carry_no_second_look"); i++) {
+		const struct rebuild_piece *piece = &rebuild->piece[i];
+		arena_off off = piece->head;
+
+		for (unsigned left = piece->carried_count; left > 0; left--) {
+			struct leaf_delta *delta = arena_at(env->arena, off);
+			uint64_t seen = atomic_load_explicit(&delta->lsn_word, memory_order_relaxed);
+			uint64_t word = env->decide(env->ctx, &delta->lsn_word);
+
+			if (word_state(seen) == WORD_DESCRIPTOR && word_state(word) != WORD_PENDING)
+				atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen, word,
+				                                        memory_order_acq_rel, memory_order_relaxed);
+			off = left > 1 ? delta->older[0] : delta->base;
+		}
+	}
 }
 
 static arena_off build_root(struct rebuild *rebuild, struct epoch_slot *slot, uint64_t clock)
@@ -167,6 +236,13 @@ static void unbump(struct rebuild *rebuild, struct epoch_slot *slot, const struc
 	extent_unbump(rebuild->tree->env->extents, slot, kind, marks->next[kind]);
 	if (rebuild->root_size != 0)
 		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_INNER, marks->next[CHUNK_INNER]);
+	if (rebuild->carried_count != 0)
+		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_DELTA, marks->next[CHUNK_DELTA]);
+}
+
+static uint64_t piece_word(const struct rebuild_piece *piece)
+{
+	return mapping_word(piece->head, piece->carried_count);
 }
 
 /* Inside the gate. */
@@ -184,10 +260,12 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 		return -ENOMEM;
 	for (unsigned i = rebuild->piece_count; i-- > 0;) {
 		build_piece(rebuild, slot, i, clock);
+		build_carried(rebuild, slot, i, clock);
 		if (rebuild->piece[i].page != place->page)
-			mapping_set(env->mapping, rebuild->piece[i].page, mapping_word(rebuild->piece[i].off, 0));
+			mapping_set(env->mapping, rebuild->piece[i].page, piece_word(&rebuild->piece[i]));
 	}
-	word = mapping_word(rebuild->root_size != 0 ? build_root(rebuild, slot, clock) : rebuild->piece[0].off, 0);
+	word = rebuild->root_size != 0 ? mapping_word(build_root(rebuild, slot, clock), 0)
+	                               : piece_word(&rebuild->piece[0]);
 	TEST_YIELD("rebuild_swap");
 	if (!mapping_swap(env->mapping, place->page, place->word, word)) {
 		stats_add(env->stats, slot->index, STAT_SWAPS_LOST, 1);
@@ -195,6 +273,8 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 		unbump(rebuild, slot, &marks);
 		return BWT_BUSY;
 	}
+	if (rebuild->carried_count != 0)
+		settle_carried(rebuild);
 	chain_retire(env, place->word);
 	for (unsigned i = 0; i < rebuild->dropped_count; i++)
 		env->value_dropped(env->ctx, &rebuild->dropped[i]);

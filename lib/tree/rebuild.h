@@ -6,6 +6,10 @@
  * One piece replaces the page. Several: the first replaces it and links to the others, which get new
  * ids (split.h, state 2); under a root, which never moves, all of them get new ids and the root becomes
  * an inner page over them.
+ *
+ * Versions of undecided transactions are carried: copied as deltas over the new base pages, for base pages
+ * hold final versions only (C2). Who carried one looks at its transaction again after the swap, in the
+ * same gate section: it may have been decided, and its versions stamped, before the copy could be found.
  */
 #ifndef BWT_TREE_REBUILD_H
 #define BWT_TREE_REBUILD_H
@@ -17,10 +21,13 @@
 struct rebuild_piece {
 	unsigned first; /* index of its first entry */
 	unsigned count;
+	unsigned first_carried; /* the same of the versions carried */
+	unsigned carried_count;
 	struct bwt_slice low;
 	size_t size;    /* bytes of the page; set by rebuild_measure() */
 	page_id page;
-	arena_off off;
+	arena_off off;  /* of the base page */
+	arena_off head; /* of the newest record: the base page, or the last carried version */
 };
 
 struct rebuild {
@@ -28,6 +35,8 @@ struct rebuild {
 	const struct place *place;
 	const struct page_entry *entries;   /* a leaf's content, or */
 	const struct inner_entry *children; /* an inner page's */
+	const struct page_entry *carried;   /* by key, one a key; lsn: the reference that word held */
+	unsigned carried_count;
 	struct page_bounds bounds;          /* of the whole */
 	unsigned piece_count;
 	struct rebuild_piece piece[REBUILD_PIECES_MAX];

@@ -6,7 +6,7 @@
  *   room in the log, room in the arena    attempt()         may wait for a flush, may grow the file
  *   ---- pin, find the leaf ------------------------------------------------------------------
  *   ---- gate --------------------------------------------------------------------------------
- *   look: newest version of the key       look()            somebody else's pending: out, back off, wound
+ *   look: newest version of the key       look()            somebody else's pending: out, wound.h
  *   is the operation's condition true?    decide()
  *   prepend a PENDING delta               tree_prepend()    the only CAS on the mapping table
  *   reserve an LSN                        publish()         pushed beyond it: pad, reserve again
@@ -29,10 +29,10 @@
 #include "base/stats.h"
 #include "base/testpoint.h"
 #include "page/visibility.h"
-#include "sys/backoff.h"
 #include "tree/write.h"
 #include "txn/commit_record.h"
 #include "txn/read.h"
+#include "txn/wound.h"
 
 #define PUSHES_MAX 3u     /* reservations of one delta before its writer starts over (C4) */
 #define GATE_TRIES_MAX 16u /* lost swaps before the gate is left for a moment */
@@ -141,9 +141,10 @@ static int look(struct write *write)
 	version_walk_init(&walk, write->store->arena.base, place_head(&write->place), write->spec.key,
 	                  write->spec.hash);
 	while (version_walk_next(&walk, &entry)) {
-		uint64_t word = entry.word == NULL ? word_make(WORD_COMMITTED, entry.lsn)
-		                                   : atomic_load_explicit(entry.word, memory_order_acquire);
+		uint64_t word = word_make(WORD_COMMITTED, entry.lsn);
 
+		if (entry.word != NULL)
+			version_word(&write->store->descriptors, entry.word, &word);
 		if (word_state(word) == WORD_ABORTED)
 			continue;
 		if (word_state(word) != WORD_COMMITTED) {
@@ -151,6 +152,8 @@ static int look(struct write *write)
 			return STEP_PENDING;
 		}
 		entry.lsn = word_lsn(word);
+		if (write->op != NULL && write->op->unchanged_since != 0 && entry.lsn >= write->op->unchanged_since)
+			return BWT_CONFLICT;
 		if (entry.lsn >= write->slot->seen_lsn)
 			write->slot->seen_lsn = entry.lsn + 1;
 		write->exists = (entry.flags & VERSION_TOMBSTONE) == 0;
@@ -245,21 +248,6 @@ static int in_gate(struct write *write)
 
 /* ---- outside it ---- */
 
-/* Somebody's version of the key is pending: wait a little, then abort it (its owner starts over). */
-static void wait_or_wound(struct write *write, struct backoff *patience)
-{
-	uint64_t word = atomic_load_explicit(write->pending, memory_order_acquire);
-
-	if (backoff_pause(patience, &write->slot->random))
-		return;
-	if (word_state(word) == WORD_PENDING &&
-	    atomic_compare_exchange_strong_explicit(write->pending, &word, word_make(WORD_ABORTED, 0),
-	                                            memory_order_acq_rel, memory_order_relaxed)) {
-		stats_add(&write->store->stats, write->slot->index, STAT_WOUNDS, 1);
-		*patience = (struct backoff){ 0 };
-	}
-}
-
 /* Room for one attempt, however often it is pushed. */
 static int take_room(struct write *write)
 {
@@ -279,8 +267,9 @@ static int take_room(struct write *write)
 	return rc;
 }
 
-static int attempt(struct write *write, struct backoff *patience)
+static int attempt(struct write *write, struct wound *wound)
 {
+	bool wait = false;
 	int rc = take_room(write);
 
 	if (rc < 0)
@@ -300,7 +289,7 @@ static int attempt(struct write *write, struct backoff *patience)
 		}
 	}
 	if (rc == STEP_PENDING) {
-		wait_or_wound(write, patience);
+		wait = wound_look(write->store, write->slot, wound, write->pending, false) == WOUND_WAIT;
 		rc = STEP_AGAIN;
 	}
 	if (rc == STEP_COMPARE) {
@@ -310,16 +299,18 @@ static int attempt(struct write *write, struct backoff *patience)
 	if (rc == BWT_OK)
 		tree_after_write(write->tree, write->slot, &write->place);
 	epoch_unpin(write->slot);
+	if (wait)
+		wound_wait(wound);
 	return rc;
 }
 
 static int run(struct write *write)
 {
-	struct backoff patience = { 0 };
+	struct wound wound = { 0 };
 	int rc;
 
 	do
-		rc = attempt(write, &patience);
+		rc = attempt(write, &wound);
 	while (rc == STEP_AGAIN);
 	if (write->credits > 0)
 		wal_room_return(write->store->wal, write->credits);

@@ -21,6 +21,7 @@ struct commit_op {
 	struct bwt_slice value;           /* the new value; COMMIT_CAS: see desired */
 	const struct bwt_slice *expected; /* COMMIT_CAS; NULL: absent */
 	const struct bwt_slice *desired;  /* COMMIT_CAS; NULL: delete */
+	uint64_t unchanged_since;         /* BWT_CONFLICT if the key was written at or above this LSN; 0: whatever */
 	bool durable;                     /* return when it is durable */
 	uint64_t end_lsn;                 /* out: end of the record; 0 when nothing was written */
 };

@@ -166,7 +166,7 @@ static int slot_new(struct descriptors *descriptors, struct descriptor **out)
 	return BWT_OK;
 }
 
-int descriptor_take(struct descriptors *descriptors, uint32_t patience, uint64_t order, struct descriptor **out)
+int descriptor_take(struct descriptors *descriptors, uint64_t patience_ns, uint64_t order, struct descriptor **out)
 {
 	struct descriptor *descriptor = slot_pop(descriptors);
 	int rc = BWT_OK;
@@ -179,7 +179,7 @@ int descriptor_take(struct descriptors *descriptors, uint32_t patience, uint64_t
 		rc = slot_new(descriptors, &descriptor);
 	if (rc < 0)
 		return rc;
-	atomic_store_explicit(&descriptor->patience, patience, memory_order_relaxed);
+	atomic_store_explicit(&descriptor->patience_ns, patience_ns, memory_order_relaxed);
 	atomic_store_explicit(&descriptor->order, order, memory_order_relaxed);
 	atomic_store_explicit(&descriptor->first_lsn, 0, memory_order_relaxed);
 	/* The generation first: who finds the old one beside the new word looks again (DS3). */
@@ -188,6 +188,14 @@ int descriptor_take(struct descriptors *descriptors, uint32_t patience, uint64_t
 	atomic_store_explicit(&descriptor->in_use, 1, memory_order_release);
 	*out = descriptor;
 	return BWT_OK;
+}
+
+/* SEQ_CST on both sides: the ringer counts, then looks for sleepers; a sleeper announces itself, then compares. */
+void descriptor_ring(struct descriptor *descriptor)
+{
+	atomic_fetch_add_explicit(&descriptor->bell, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&descriptor->sleepers, memory_order_seq_cst) != 0)
+		sys_wake(&descriptor->bell, UINT32_MAX);
 }
 
 void descriptor_done(struct descriptors *descriptors, struct descriptor *descriptor)

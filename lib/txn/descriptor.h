@@ -32,7 +32,9 @@ struct descriptor {
 	_Atomic(uint64_t) generation;         /* of the present use; counted up when it is taken */
 	_Atomic(uint64_t) first_lsn;          /* of its first log fragment, 0: none. Changed in the gate */
 	_Atomic(uint64_t) order;              /* serializable: place in the order of beginning; 0: another level */
-	_Atomic(uint32_t) patience;           /* what others grant before they wound it: see descriptor_take() */
+	_Atomic(uint64_t) patience_ns;        /* what others grant before they wound it (wound.h) */
+	_Atomic(uint32_t) bell;               /* futex word, counted up when it is decided */
+	_Atomic(uint32_t) sleepers;           /* on it */
 	_Atomic(uint32_t) in_use;             /* 1 from take to done; changed in the gate, read by a cut */
 	_Atomic(uint32_t) next;               /* link of the free or limbo stack: slot + 1 */
 	uint32_t slot;
@@ -52,14 +54,16 @@ void descriptors_deinit(struct descriptors *descriptors);
 
 /**
  * descriptor_take - a descriptor that is PENDING, with floor 0
- * @patience: doublings of the wait that others grant it before they wound it (C5)
- * @order:    see struct descriptor
+ * @patience_ns, @order: see struct descriptor
  * Returns: BWT_OK; BWT_BUSY: DESCRIPTORS_MAX are in use; -ENOMEM
  * Threads: inside the gate or not; wait-free but for making a block
  */
-int descriptor_take(struct descriptors *descriptors, uint32_t patience, uint64_t order, struct descriptor **out);
+int descriptor_take(struct descriptors *descriptors, uint64_t patience_ns, uint64_t order, struct descriptor **out);
 /** It is decided and stamped (DS2). Threads: the owner, inside the gate. */
 void descriptor_done(struct descriptors *descriptors, struct descriptor *descriptor);
+
+/** It was decided: wake those who wait for that. Any thread. */
+void descriptor_ring(struct descriptor *descriptor);
 
 /** The LSN word of a version of @descriptor's transaction. */
 uint64_t descriptor_ref(const struct descriptor *descriptor);

@@ -32,9 +32,11 @@ int buf_reserve(struct bwt_buf *buf, size_t size)
 }
 
 /* Is the version with this word visible to @reader? *lsn: of it, if so. */
-static bool word_visible(struct reader *reader, _Atomic(uint64_t) *word, uint64_t *lsn)
+static bool word_visible(struct reader *reader, _Atomic(uint64_t) *own, uint64_t *lsn)
 {
-	uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+	struct store *store = reader->store;
+	uint64_t seen;
+	_Atomic(uint64_t) *word = version_word(&store->descriptors, own, &seen);
 
 	while (word_state(seen) == WORD_PENDING) {
 		uint64_t pushed = word_make(WORD_PENDING, reader->snapshot);
@@ -45,9 +47,10 @@ static bool word_visible(struct reader *reader, _Atomic(uint64_t) *word, uint64_
 			return false;
 		if (atomic_compare_exchange_strong_explicit(word, &seen, pushed, memory_order_acq_rel,
 		                                            memory_order_acquire)) {
-			stats_add(&reader->store->stats, 0, STAT_PUSHES, 1);
+			stats_add(&store->stats, 0, STAT_PUSHES, 1);
 			return false;
 		}
+		word = version_word(&store->descriptors, own, &seen);
 	}
 	*lsn = word_lsn(seen);
 	if (word_state(seen) != WORD_COMMITTED)

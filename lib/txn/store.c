@@ -32,6 +32,27 @@ void store_horizon(void *ctx, struct horizon *horizon)
 	snapshots_horizon(&store->snapshots, store_stable_clock, store, horizon);
 }
 
+uint64_t store_decide(void *ctx, _Atomic(uint64_t) *word)
+{
+	const struct store *store = ctx;
+	uint64_t seen;
+
+	version_word(&store->descriptors, word, &seen);
+	return seen;
+}
+
+uint64_t store_settle(void *ctx, uint64_t stored_word)
+{
+	const struct settled *settled = &((const struct store *)ctx)->settled;
+
+	if (word_state(stored_word) == WORD_COMMITTED && word_lsn(stored_word) < settled->start_lsn)
+		return stored_word;
+	for (uint32_t i = 0; word_state(stored_word) == WORD_DESCRIPTOR && i < settled->count; i++)
+		if (settled->refs[i].ref == stored_word)
+			return word_make(WORD_COMMITTED, settled->refs[i].lsn);
+	return word_make(WORD_ABORTED, 0);
+}
+
 void store_value_dropped(void *ctx, const struct value_ref *ref)
 {
 	struct store *store = ctx;

@@ -35,6 +35,17 @@ struct named_tree { /* the registry: every tree of the store, by id; guarded by 
 	void *handle;            /* the db layer's struct bwt_tree, NULL: not opened */
 };
 
+struct settled_ref { /* a transaction that was committed at an image's cut, some of its versions not stamped yet */
+	uint64_t ref; /* LSN word of those */
+	uint64_t lsn;
+};
+
+struct settled { /* what the words of an image mean (K1) */
+	uint64_t start_lsn;          /* the cut: versions at or above it are replayed */
+	struct settled_ref *refs;
+	uint32_t count;              /* other references: not committed at the cut */
+};
+
 struct store {
 	/* files */
 	int dir_fd, wal_dir_fd, vlog_dir_fd, lock_fd, arena_fd; /* -1: not open */
@@ -55,7 +66,9 @@ struct store {
 	struct tree_env env;
 	struct snapshots snapshots;
 	struct descriptors descriptors;
+	struct settled settled;           /* by the image that it was opened from */
 	_Atomic(uint64_t) txn_order;      /* serializable transactions begun so far */
+	_Atomic(uint64_t) txn_numbers;    /* of transactions logged in parts: the newest one */
 	struct stats stats;
 	pthread_mutex_t *trees_lock;      /* registry and catalogue changes; taken by no data path */
 	struct named_tree *trees;         /* main and catalogue included */
@@ -80,6 +93,10 @@ uint64_t store_clock(void *ctx);
 uint64_t store_stable_clock(void *ctx);
 /** tree_env.horizon */
 void store_horizon(void *ctx, struct horizon *horizon);
+/** tree_env.decide: see version_word(). */
+uint64_t store_decide(void *ctx, _Atomic(uint64_t) *word);
+/** tree_env.settle: against store.settled. */
+uint64_t store_settle(void *ctx, uint64_t stored_word);
 /** tree_env.value_dropped */
 void store_value_dropped(void *ctx, const struct value_ref *ref);
 /** BWT_OK, or why nothing works (BWT_IO) or nothing may be written any more. */

@@ -94,6 +94,7 @@ void fixture_new(struct fixture *fixture, int durability)
 		.limits = {1024, 1024, 8, 4},
 		.clock = store_clock,
 		.horizon = store_horizon,
+		.decide = store_decide,
 		.value_dropped = store_value_dropped,
 		.ctx = store,
 	};
