@@ -218,6 +218,9 @@ $(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of),$$(notdir $$(@D))
 # bench/Makefile.inc, where present, adds $(O)/bin/bwt-bench to "all" and defines the target "bench".
 -include bench/Makefile.inc
 
+# The schedule simulator: a build of the library of its own, tests/sched/sched_*, the target "sched".
+include tests/sched/Makefile.inc
+
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 lib/bwt.h $(DESTDIR)$(PREFIX)/include/

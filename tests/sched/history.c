@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* history.c - recording, and the three checks */
+#include "tests/sched/history.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define VISITED_MAX 16384u /* states of one search, a power of two */
+
+static const char *const names[] = {"put", "insert", "update", "delete", "cas", "get"};
+
+void history_clear(struct history *history, const history_value first[HISTORY_KEYS])
+{
+	memcpy(history->first, first, sizeof history->first);
+	history->op_count = 0;
+	history->look_count = 0;
+}
+
+struct history_op *history_begin(struct history *history, uint8_t fiber, enum history_kind kind,
+                                 uint8_t key, uint32_t stamp)
+{
+	struct history_op *op;
+
+	if (history->op_count == HISTORY_OPS_MAX)
+		return NULL;
+	op = &history->op[history->op_count++];
+	*op = (struct history_op){
+		.fiber = fiber, .kind = kind, .key = key, .begin = stamp, .end = UINT32_MAX};
+	return op;
+}
+
+struct history_look *history_look(struct history *history, uint8_t fiber, uint32_t stamp)
+{
+	struct history_look *look;
+
+	if (history->look_count == HISTORY_LOOKS_MAX)
+		return NULL;
+	look = &history->look[history->look_count++];
+	memset(look, 0, sizeof *look);
+	look->fiber = fiber;
+	look->begin = stamp;
+	look->end = UINT32_MAX;
+	return look;
+}
+
+void history_print(const struct history *history)
+{
+	for (unsigned i = 0; i < history->op_count; i++) {
+		const struct history_op *op = &history->op[i];
+
+		printf("  fiber %u  [%3u,%3u]  %-6s key %02u  %s %d", op->fiber, op->begin, op->end,
+		       names[op->kind], op->key,
+		       op->kind == HISTORY_GET ? "reads"
+		       : op->done              ? "writes"
+		                               : "refused, would write",
+		       op->value);
+		if (op->kind == HISTORY_CAS)
+			printf(", expects %d", op->expected);
+		printf(op->lsn != 0 ? "  lsn < %llu\n" : "\n", (unsigned long long)op->lsn);
+	}
+	for (unsigned i = 0; i < history->look_count; i++) {
+		const struct history_look *look = &history->look[i];
+
+		printf("  fiber %u  [%3u,%3u]  snapshot %llu:", look->fiber, look->begin, look->end,
+		       (unsigned long long)look->lsn);
+		for (unsigned key = 0; key < HISTORY_KEYS; key++)
+			if (look->looked[key] && look->seen[key] != 0)
+				printf(" %02u=%d", key, look->seen[key]);
+		printf("\n");
+	}
+}
+
+/* ---- the sequential map ---- */
+
+/* Would @op, on a key that is @state, be answered as it was? *next: the state after it. */
+static bool step(const struct history_op *op, history_value state, history_value *next)
+{
+	bool can = true;
+
+	*next = state;
+	switch (op->kind) {
+	case HISTORY_GET:
+		return op->value == state;
+	case HISTORY_PUT:
+		break;
+	case HISTORY_INSERT:
+		can = state == 0;
+		break;
+	case HISTORY_UPDATE:
+	case HISTORY_DELETE:
+		can = state != 0;
+		break;
+	case HISTORY_CAS:
+		can = state == op->expected;
+		break;
+	}
+	if (can && op->done)
+		*next = op->value;
+	return can == op->done;
+}
+
+/* ---- H1 ---- */
+
+struct search {
+	const struct history_op *op[HISTORY_KEY_OPS_MAX];
+	unsigned count;
+	struct {
+		uint32_t set; /* operations that have taken effect */
+		history_value state;
+		uint32_t round; /* of the search that came here */
+	} visited[VISITED_MAX];
+	uint32_t round;
+};
+
+static bool visit(struct search *search, uint32_t set, history_value state)
+{
+	unsigned slot = (set * 0x9e3779b1u ^ (uint32_t)state * 0x85ebca6bu) % VISITED_MAX;
+
+	while (search->visited[slot].round == search->round) {
+		if (search->visited[slot].set == set && search->visited[slot].state == state)
+			return false;
+		slot = (slot + 1) % VISITED_MAX;
+	}
+	search->visited[slot].round = search->round;
+	search->visited[slot].set = set;
+	search->visited[slot].state = state;
+	return true;
+}
+
+/* Can the operations that are not in @set yet follow, from @state? */
+static bool follow(struct search *search, uint32_t set, history_value state)
+{
+	uint32_t first_end = UINT32_MAX;
+
+	if (set == (uint32_t)(((uint64_t)1 << search->count) - 1))
+		return true;
+	if (!visit(search, set, state))
+		return false;
+	for (unsigned i = 0; i < search->count; i++)
+		if ((set >> i & 1) == 0 && search->op[i]->end < first_end)
+			first_end = search->op[i]->end;
+	for (unsigned i = 0; i < search->count; i++) {
+		history_value next;
+
+		if ((set >> i & 1) != 0 || search->op[i]->begin > first_end)
+			continue;
+		if (step(search->op[i], state, &next) && follow(search, set | 1u << i, next))
+			return true;
+	}
+	return false;
+}
+
+/* The operations on @key, for a search; false: too many of them. */
+static bool gather(struct search *search, const struct history *history, unsigned key)
+{
+	search->count = 0;
+	for (unsigned i = 0; i < history->op_count; i++) {
+		if (history->op[i].key != key)
+			continue;
+		if (search->count == HISTORY_KEY_OPS_MAX)
+			return false;
+		search->op[search->count++] = &history->op[i];
+	}
+	search->round++;
+	return true;
+}
+
+bool history_linear(const struct history *history, char why[HISTORY_WHY])
+{
+	static struct search search;
+	bool written[HISTORY_KEYS] = {false};
+
+	for (unsigned i = 0; i < history->op_count; i++)
+		if (history->op[i].kind != HISTORY_GET)
+			written[history->op[i].key] = true;
+	for (unsigned i = 0; i < history->op_count; i++) {
+		const struct history_op *op = &history->op[i];
+
+		if (written[op->key] || op->value == history->first[op->key])
+			continue;
+		snprintf(why, HISTORY_WHY, "key %u reads %d, and nobody wrote it", op->key, op->value);
+		return false;
+	}
+	for (unsigned key = 0; key < HISTORY_KEYS; key++) {
+		if (!written[key])
+			continue;
+		if (!gather(&search, history, key)) {
+			snprintf(why, HISTORY_WHY, "more than %u operations on key %u: not checked",
+			         HISTORY_KEY_OPS_MAX, key);
+			return false;
+		}
+		if (!follow(&search, 0, history->first[key])) {
+			snprintf(why, HISTORY_WHY, "not linearizable: key %u", key);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* ---- H2, H3 ---- */
+
+/* The indexes of the writes that changed something, by LSN; their number. */
+static unsigned by_lsn(const struct history *history, uint16_t order[HISTORY_OPS_MAX])
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < history->op_count; i++) {
+		unsigned at = count;
+
+		if (!history->op[i].done)
+			continue;
+		for (; at > 0 && history->op[order[at - 1]].lsn > history->op[i].lsn; at--)
+			order[at] = order[at - 1];
+		order[at] = (uint16_t)i;
+		count++;
+	}
+	return count;
+}
+
+bool history_lsn_order(const struct history *history, char why[HISTORY_WHY])
+{
+	history_value state[HISTORY_KEYS];
+	uint16_t order[HISTORY_OPS_MAX];
+	unsigned count = by_lsn(history, order);
+
+	memcpy(state, history->first, sizeof state);
+	for (unsigned i = 0; i < count; i++) {
+		const struct history_op *op = &history->op[order[i]];
+
+		if (op->lsn == 0 || (i > 0 && op->lsn == history->op[order[i - 1]].lsn)) {
+			snprintf(why, HISTORY_WHY, "%s of key %u by fiber %u has no LSN of its own",
+			         names[op->kind], op->key, op->fiber);
+			return false;
+		}
+		if (!step(op, state[op->key], &state[op->key])) {
+			snprintf(why, HISTORY_WHY, "in LSN order, %s of key %u by fiber %u cannot succeed",
+			         names[op->kind], op->key, op->fiber);
+			return false;
+		}
+	}
+	return true;
+}
+
+void history_state(const struct history *history, uint64_t lsn, history_value state[HISTORY_KEYS])
+{
+	uint16_t order[HISTORY_OPS_MAX];
+	unsigned count = by_lsn(history, order);
+
+	memcpy(state, history->first, HISTORY_KEYS * sizeof *state);
+	for (unsigned i = 0; i < count && history->op[order[i]].lsn <= lsn; i++)
+		state[history->op[order[i]].key] = history->op[order[i]].value;
+}
+
+bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
+{
+	history_value state[HISTORY_KEYS];
+
+	for (unsigned l = 0; l < history->look_count; l++) {
+		const struct history_look *look = &history->look[l];
+
+		history_state(history, look->lsn, state);
+		for (unsigned key = 0; key < HISTORY_KEYS; key++)
+			if (look->looked[key] && look->seen[key] != state[key]) {
+				snprintf(why, HISTORY_WHY,
+				         "snapshot %llu of fiber %u: key %u is %d, should be %d",
+				         (unsigned long long)look->lsn, look->fiber, key,
+				         look->seen[key], state[key]);
+				return false;
+			}
+		for (unsigned i = 0; i < history->op_count; i++) {
+			const struct history_op *op = &history->op[i];
+
+			if (!op->done || (op->end < look->begin ? op->lsn <= look->lsn
+			                                        : op->begin <= look->end || op->lsn > look->lsn))
+				continue;
+			snprintf(why, HISTORY_WHY,
+			         "snapshot %llu of fiber %u is on the wrong side of %s of key %u",
+			         (unsigned long long)look->lsn, look->fiber, names[op->kind], op->key);
+			return false;
+		}
+	}
+	return true;
+}
+
+bool history_check(const struct history *history, char why[HISTORY_WHY])
+{
+	return history_lsn_order(history, why) && history_snapshots(history, why) &&
+	       history_linear(history, why);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * script.h - what each fiber of a scenario does, as text
+ *
+ *   "put 12; get 12; snap; look; drop"
+ *
+ * | word                         | does                                                                   |
+ * |------------------------------|------------------------------------------------------------------------|
+ * | put K, ins K, upd K, del K   | commit_one(); the value is a new one each time                         |
+ * | cas K                        | compare with what this fiber last read of K (else: absent), and swap   |
+ * | sync K                       | put, and wait until it is durable                                      |
+ * | get K                        | newest committed                                                       |
+ * | scan                         | all leaves, newest committed: a get of every key of the scenario       |
+ * | snap, read K, look, drop     | acquire a snapshot, read a key, scan all, release                      |
+ * | fix K, force K, fixup K      | consolidate K's leaf; aborting what is pending; the page above it      |
+ * | reclaim                      | free extents and page ids that may be; freed extents are overwritten   |
+ * | advance                      | an epoch                                                               |
+ * | cut                          | a checkpoint's cut and the collection of its picture                   |
+ * | chunk N                      | close the chunk of kind N, take another                                |
+ * | tree N                       | create another tree, put N keys, free it                               |
+ * | yield                        | let others go first                                                    |
+ */
+#ifndef BWT_SCHED_SCRIPT_H
+#define BWT_SCHED_SCRIPT_H
+
+#include "tests/sched/history.h"
+#include "tests/sched/sim.h"
+
+#define SCRIPT_STEPS_MAX 64u
+
+enum script_word {
+	SCRIPT_PUT, SCRIPT_INS, SCRIPT_UPD, SCRIPT_DEL, SCRIPT_CAS, SCRIPT_SYNC, SCRIPT_GET, SCRIPT_SCAN,
+	SCRIPT_SNAP, SCRIPT_READ, SCRIPT_LOOK, SCRIPT_DROP, SCRIPT_FIX, SCRIPT_FORCE, SCRIPT_FIXUP,
+	SCRIPT_RECLAIM, SCRIPT_ADVANCE, SCRIPT_CUT, SCRIPT_CHUNK, SCRIPT_TREE, SCRIPT_YIELD,
+	SCRIPT_WORDS
+};
+
+struct script {
+	unsigned count;
+	struct script_step {
+		enum script_word word;
+		unsigned number;
+	} step[SCRIPT_STEPS_MAX];
+};
+
+/** script_parse - ends the program with a message if the text is wrong; keys it names are set in @keys */
+void script_parse(struct script *script, const char *text, bool keys[HISTORY_KEYS]);
+/** script_play - as fiber @fiber; what it did goes to @history */
+void script_play(const struct script *script, unsigned fiber, struct history *history,
+                 const bool keys[HISTORY_KEYS]);
+/** script_print - as text again */
+void script_print(const struct script *script);
+
+#endif
