@@ -171,6 +171,28 @@ static void print_tree_change(const char *what, struct bwt_slice payload)
 	putchar('\n');
 }
 
+static void print_txn(const struct wal_record *record)
+{
+	struct wal_txn_commit commit;
+	struct wal_txn_part part;
+	struct wal_txn whole;
+
+	if (record->type == WAL_TXN && record->payload.size >= sizeof whole) {
+		memcpy(&whole, record->payload.data, sizeof whole);
+		printf(" transaction of %" PRIu32 " operations\n", whole.count);
+	} else if (record->type == WAL_TXN_PART && record->payload.size >= sizeof part) {
+		memcpy(&part, record->payload.data, sizeof part);
+		printf(" transaction %" PRIu64 ": %" PRIu32 " operations\n", part.txn, part.count);
+	} else if (record->type == WAL_TXN_COMMIT && record->payload.size >= sizeof commit) {
+		memcpy(&commit, record->payload.data, sizeof commit);
+		printf(" transaction %" PRIu64 " commits: %" PRIu64 " operations in %" PRIu32 " parts from LSN %" PRIu64
+		       "\n",
+		       commit.txn, commit.count, commit.parts, commit.first_lsn);
+	} else {
+		printf(" transaction, cut off\n");
+	}
+}
+
 static void print_record(const struct wal_record *record)
 {
 	printf("%" PRIu64 " to %" PRIu64 " [%08" PRIx32 "]", record->lsn, record->end_lsn,
@@ -184,6 +206,11 @@ static void print_record(const struct wal_record *record)
 		break;
 	case WAL_TREE_DROP:
 		print_tree_change("drop", record->payload);
+		break;
+	case WAL_TXN:
+	case WAL_TXN_PART:
+	case WAL_TXN_COMMIT:
+		print_txn(record);
 		break;
 	default:
 		printf(" type %u, %zu bytes\n", record->type, record->payload.size);

@@ -196,8 +196,12 @@ int txn_stamp(struct commit *commit, struct write_entry *entry, struct place *pl
 	struct page_entry found;
 	int rc = tree_descend(entry->tree, entry->key, false, 0, place, NULL);
 
-	if (rc < 0 || TEST_FAULT("txn_no_stamp"))
+	if (TEST_FAULT("txn_no_stamp"))
 		return rc;
+	if (rc < 0) {
+		stamp_word(commit, &entry->delta->lsn_word, final);
+		return rc;
+	}
 	version_walk_init(&walk, commit->store->arena.base, place_head(place), entry->key, entry->hash);
 	while (version_walk_next(&walk, &found))
 		if (found.word != NULL)

@@ -155,7 +155,6 @@ static void stamp_all(struct commit *commit)
 			continue;
 		TEST_YIELD("txn_stamp");
 		epoch_pin(commit->slot);
-		/* A leaf that cannot be read keeps its reference: the store has failed then, and says so. */
 		if (txn_stamp(commit, entry, &place) == BWT_OK)
 			tree_after_write(entry->tree, commit->slot, &place);
 		epoch_unpin(commit->slot);
