@@ -658,6 +658,28 @@ BWT_API int bwt_checkpoint(struct bwt_db *db);
 BWT_API int bwt_stat(struct bwt_db *db, struct bwt_stats *stats);
 
 /**
+ * bwt_backup - copy the store to another folder while readers and writers go on
+ *
+ * The copy is a store of its own: everything that was committed and durable at one LSN, which is not
+ * below bwt_durable_lsn() at the call, and nothing that came later. What the copy needs is kept in the
+ * store until it is done, so space that becomes free meanwhile is used again only afterwards.
+ *
+ * @path:    folder of the copy: absent (its parent is not), empty, or an unfinished backup
+ * Returns:  BWT_OK         the copy is complete, durable, and was opened once to prove it
+ *           BWT_EXISTS     @path holds something else
+ *           BWT_BUSY       another backup of this store, or to @path, is being made
+ *           BWT_FULL       no space at @path
+ *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
+ *           BWT_INVALID    NULL, or @db belongs to the parent process
+ *           BWT_IO, BWT_CORRUPT, -ENOENT, -ENOTDIR, -EACCES, -ENOMEM
+ *           After any of these, and after a crash on the way, @path is no store: bwt_open() says that it
+ *           is an unfinished backup, and another bwt_backup() begins it anew
+ * Threads:  any
+ * Blocks:   on both disks, for as long as copying takes; nobody else waits for it
+ */
+BWT_API int bwt_backup(struct bwt_db *db, const char *path);
+
+/**
  * bwt_verify - check every rule of a store that nobody has open; changes nothing
  * @path:    folder of the store
  * @flags:   0: there are none yet. Mapping faults are always turned into BWT_IO

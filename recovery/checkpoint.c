@@ -14,7 +14,7 @@
  *        became of the attempt (cow_table.h T3). What a failed attempt collected stays dirty: the
  *        next one compares with the interval of the image that it builds on, not with the last cut.
  *   CP4  Nothing that one of the two retained images or its log needs is released; after a superblock
- *        was written, or may have been, its image counts as retained.
+ *        was written, or may have been, its image counts as retained, and so does a pinned one (K3).
  */
 #include "recovery/checkpoint.h"
 
@@ -350,29 +350,73 @@ static void advance(struct checkpointer *checkpointer, struct image *next)
 	checkpointer->last_number = checkpointer->newest.number;
 }
 
+/* The older one of the two, or what is pinned, if that is older still (K3). */
+static struct retained oldest_retained(const struct checkpointer *checkpointer)
+{
+	const struct image *older = &checkpointer->older;
+
+	if (checkpointer->pinned.number != 0 && checkpointer->pinned.number < older->number &&
+	    !TEST_FAULT("checkpoint_forget_pin"))
+		return checkpointer->pinned;
+	return (struct retained){older->number, older->interval, image_log_from(older)};
+}
+
 /* CP4. The checkpoint is done: a failure here is only told, its space goes with a later one. */
 static void release(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot)
 {
-	uint64_t lsn = image_log_from(&checkpointer->older);
+	struct retained keep = oldest_retained(checkpointer);
 	int rc;
 
-	if (checkpointer->older.number != 0) {
-		atomic_store_explicit(&store->extents.retained, checkpointer->older.interval,
-		                      memory_order_release);
-		image_pool_release(&checkpointer->pool, &store->extents, slot,
-		                   checkpointer->older.number);
+	if (keep.number != 0) {
+		atomic_store_explicit(&store->extents.retained, keep.interval, memory_order_release);
+		image_pool_release(&checkpointer->pool, &store->extents, slot, keep.number);
 		if (TEST_FAULT("checkpoint_release_early"))
-			lsn = checkpointer->newest.state.start_lsn;
-		rc = wal_release(store->wal, lsn);
+			keep.log_from = checkpointer->newest.state.start_lsn;
+		rc = wal_release(store->wal, keep.log_from);
 		if (rc < 0)
 			store_say(store, LOG_WARNING,
 			          "log files that are not needed any more stay: %s", bwt_detail());
-		value_files_unlink(&checkpointer->values, store, checkpointer->older.number);
+		value_files_unlink(&checkpointer->values, store, keep.number);
 	}
 	value_files_notice(&checkpointer->values, store, checkpointer->newest.number);
 	extents_reclaim(&store->extents);
 	mapping_reclaim(&store->mapping);
 	TEST_YIELD("checkpoint_released");
+}
+
+/* ---- pins ---- */
+
+int checkpoint_pin(const struct store *store, struct checkpointer *checkpointer,
+                   struct checkpoint_pin *pin)
+{
+	const struct image *newest = &checkpointer->newest;
+	int rc;
+
+	memset(pin, 0, sizeof *pin);
+	if (checkpointer->pinned.number != 0)
+		return error_set(BWT_BUSY, "a backup of this store is being made");
+	pin->slot = checkpointer->super_slot;
+	rc = superblock_read(store->arena_fd, pin->slot, &pin->super);
+	if (rc < 0)
+		return rc;
+	if (pin->super.checkpoint != newest->number)
+		return error_set(BWT_CORRUPT, "arena: superblock %u is not that of checkpoint %llu",
+		                 pin->slot, (unsigned long long)newest->number);
+	rc = value_files_dead(&checkpointer->values, newest->number, &pin->dead_files,
+	                      &pin->dead_count);
+	if (rc < 0)
+		return rc;
+	pin->log_from = image_log_from(newest);
+	checkpointer->pinned =
+		(struct retained){newest->number, newest->interval, image_log_from(newest)};
+	return BWT_OK;
+}
+
+void checkpoint_unpin(struct checkpointer *checkpointer, struct checkpoint_pin *pin)
+{
+	memset(&checkpointer->pinned, 0, sizeof checkpointer->pinned);
+	free(pin->dead_files);
+	memset(pin, 0, sizeof *pin);
 }
 
 int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,

@@ -36,6 +36,23 @@ struct checkpoint_state {
 };
 void checkpoint_state(const struct store *store, const struct checkpointer *checkpointer,
                       struct checkpoint_state *state);
+struct checkpoint_pin {          /* a durable checkpoint that counts as one more in I8 (K3) */
+	struct superblock super; /* as it was written */
+	unsigned slot;           /* where */
+	uint64_t log_from;       /* the log from here on belongs to it */
+	uint64_t *dead_files; /* value-log files that nothing of it refers to, nor the log from its cut on */
+	unsigned dead_count;
+};
+/**
+ * checkpoint_pin - keep all that the newest durable checkpoint reaches, and the log from its cut on
+ * @pin:    out; checkpoint_unpin() it
+ * Returns: BWT_OK; BWT_BUSY: another one is pinned; BWT_IO, BWT_CORRUPT, -ENOMEM
+ * Threads: the caller serialises it with checkpoint_take()
+ */
+int checkpoint_pin(const struct store *store, struct checkpointer *checkpointer,
+                   struct checkpoint_pin *pin);
+/** What only it kept goes with the next checkpoint. Serialised as checkpoint_pin(). */
+void checkpoint_unpin(struct checkpointer *checkpointer, struct checkpoint_pin *pin);
 void checkpointer_free(struct checkpointer *checkpointer);
 
 #endif

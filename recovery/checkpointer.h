@@ -27,11 +27,18 @@ struct log_hooks { /* ctx of the log's callbacks */
 	void *ctx;
 };
 
+struct retained { /* the oldest image that must stay whole */
+	uint64_t number;
+	uint64_t interval;
+	uint64_t log_from; /* image_log_from() */
+};
+
 struct checkpointer {
-	struct image newest;  /* the newest durable image; number 0: none yet */
-	struct image older;   /* the one before; number 0: none */
-	unsigned super_slot;  /* where the newest superblock is */
-	uint64_t last_number; /* largest checkpoint number ever seen (K2) */
+	struct image newest;    /* the newest durable image; number 0: none yet */
+	struct image older;     /* the one before; number 0: none */
+	unsigned super_slot;    /* where the newest superblock is */
+	struct retained pinned; /* of a backup; number 0: none */
+	uint64_t last_number;   /* largest checkpoint number ever seen (K2) */
 	uint64_t created_ns;
 	struct image_pool pool;
 	uint64_t collected[IMAGE_TABLES]; /* segments [0, this) were collected since the newest cut (T3) */
@@ -60,6 +67,9 @@ void checkpointer_fail(struct store *store, int rc);
 void value_files_notice(struct value_files *values, struct store *store, uint64_t number);
 /** value_files_unlink - remove those that were dead before checkpoint @retained, the older one, was cut */
 void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained);
+/** value_files_dead - files that were dead before checkpoint @number was cut; -ENOMEM. free() @files */
+int value_files_dead(const struct value_files *values, uint64_t number, uint64_t **files,
+                     unsigned *count);
 void value_files_free(struct value_files *values);
 
 #endif

@@ -7,6 +7,8 @@
  *   SF1  arena.new is there, durably, before wal/ and vlog/ are, and all of it is durable before it
  *        is renamed: so a folder with logs and neither arena nor arena.new was never ours to fill.
  *   SF2  Nothing is created in a folder that is not a store and may not become one.
+ *        A backup's arena is called arena.part as long as the rest of it is not durable: such a folder
+ *        is never taken for a store, nor for one that may be created, only for the same again.
  *   SF3  Read-only, nothing is created or written, the lock's text included. A read-only descriptor
  *        can be locked like any other; a copy of a store without LOCK is locked by its folder.
  */
@@ -20,6 +22,7 @@
 
 #define ARENA_NAME "arena"
 #define ARENA_NEW_NAME "arena.new"
+#define ARENA_PART_NAME "arena.part"
 #define LOCK_NAME "LOCK"
 #define WAL_NAME "wal"
 #define VLOG_NAME "vlog"
@@ -27,6 +30,7 @@
 struct contents {
 	bool arena;
 	bool arena_new;
+	bool arena_part;
 	bool logs;  /* wal or vlog */
 	bool other; /* something that no store has before its arena */
 };
@@ -39,6 +43,8 @@ static int survey_name(void *ctx, const char *name)
 		contents->arena = true;
 	else if (strcmp(name, ARENA_NEW_NAME) == 0)
 		contents->arena_new = true;
+	else if (strcmp(name, ARENA_PART_NAME) == 0)
+		contents->arena_part = true;
 	else if (strcmp(name, WAL_NAME) == 0 || strcmp(name, VLOG_NAME) == 0)
 		contents->logs = true;
 	else if (strcmp(name, LOCK_NAME) != 0)
@@ -59,6 +65,8 @@ static int survey(int dir_fd, const struct recover_config *config, struct conten
 		return error_set(BWT_EXISTS, "%s is a store already", config->path);
 	if (contents->arena)
 		return BWT_OK;
+	if (contents->arena_part)
+		return error_set(BWT_INVALID, "%s is a backup that was not finished", config->path);
 	if (!config->create)
 		return error_set(BWT_INVALID, "%s is not a store: it has no file \"" ARENA_NAME "\"",
 		                 config->path);
@@ -184,6 +192,74 @@ void store_files_undo(struct store *store)
 	if (store->wal_dir_fd >= 0)
 		(void)sys_dir_list(store->wal_dir_fd, unlink_name, &store->wal_dir_fd);
 }
+
+/* ---- the target of a backup ---- */
+
+/* Only what an unfinished backup left, or nothing. */
+static int survey_target(int dir_fd, const char *path)
+{
+	struct contents contents = {0};
+	int rc = sys_dir_list(dir_fd, survey_name, &contents);
+
+	if (rc < 0)
+		return rc;
+	if (contents.arena || contents.arena_new || contents.other ||
+	    (contents.logs && !contents.arena_part))
+		return error_set(BWT_EXISTS, "%s is not empty: a backup needs a folder of its own",
+		                 path);
+	return BWT_OK;
+}
+
+int store_files_backup(struct store *target, const char *path)
+{
+	struct recover_config config = {.path = path, .create = true};
+	int rc = open_dir(&config, &target->dir_fd);
+
+	if (rc == BWT_OK)
+		rc = survey_target(target->dir_fd, path);
+	if (rc == BWT_OK)
+		rc = lock(target);
+	if (rc == BWT_OK)
+		rc = survey_target(target->dir_fd, path);
+	if (rc == BWT_OK)
+		rc = sys_file_open(target->dir_fd, ARENA_PART_NAME, SYS_CREATE, &target->arena_fd);
+	if (rc == BWT_OK)
+		rc = sys_file_truncate(target->arena_fd, 0);
+	if (rc == BWT_OK)
+		rc = sys_dir_sync(target->dir_fd); /* SF1 */
+	if (rc == BWT_OK)
+		rc = fresh_dir(target->dir_fd, WAL_NAME, &target->wal_dir_fd);
+	if (rc == BWT_OK)
+		rc = fresh_dir(target->dir_fd, VLOG_NAME, &target->vlog_dir_fd);
+	return rc;
+}
+
+int store_files_backup_done(struct store *target)
+{
+	int rc = sys_dir_sync(target->dir_fd); /* SF1 */
+
+	if (rc == BWT_OK)
+		rc = sys_file_rename(target->dir_fd, ARENA_PART_NAME, ARENA_NAME);
+	return rc < 0 ? rc : sys_dir_sync(target->dir_fd);
+}
+
+void store_files_backup_undo(struct store *target)
+{
+	bool named = false;
+
+	/* Best effort, as store_files_undo(). If the rename was done, it is undone first. */
+	if (target->arena_fd < 0)
+		return;
+	if (sys_file_exists(target->dir_fd, ARENA_NAME, &named) == BWT_OK && named)
+		(void)sys_file_rename(target->dir_fd, ARENA_NAME, ARENA_PART_NAME);
+	(void)sys_file_truncate(target->arena_fd, 0);
+	if (target->wal_dir_fd >= 0)
+		(void)sys_dir_list(target->wal_dir_fd, unlink_name, &target->wal_dir_fd);
+	if (target->vlog_dir_fd >= 0)
+		(void)sys_dir_list(target->vlog_dir_fd, unlink_name, &target->vlog_dir_fd);
+}
+
+/* ---- the end ---- */
 
 void store_files_close(struct store *store)
 {

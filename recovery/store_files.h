@@ -5,6 +5,7 @@
  *   LOCK        held (flock) by the one opener; the text in it is the pid of the last one that could write
  *   arena       superblocks, pages, images; its name is what makes the directory a store
  *   arena.new   a creation that was cut off
+ *   arena.part  a backup that was cut off
  *   wal/ vlog/  the logs
  *   stats       counters for bwt-stat (db layer)
  */
@@ -22,6 +23,17 @@
 int store_files_open(struct store *store, const struct recover_config *config, bool *create);
 /** store_files_begin - an empty arena.new, empty wal/ and vlog/; what an earlier attempt left is gone */
 int store_files_begin(struct store *store);
+/**
+ * store_files_backup - lock the target of a backup, and make arena.part and empty wal/ and vlog/ in it
+ * @target: its descriptors are all -1; they are set; store_files_close() them, after a failure too
+ * Returns: BWT_OK; BWT_EXISTS: there is something else than an unfinished backup; BWT_BUSY: one is being made;
+ *          -ENOTDIR, BWT_FULL, BWT_IO
+ */
+int store_files_backup(struct store *target, const char *path);
+/** store_files_backup_done - everything is durable: arena.part becomes arena. From here on it is a store. */
+int store_files_backup_done(struct store *target);
+/** store_files_backup_undo - it failed: give its space back; what stays says that it is unfinished */
+void store_files_backup_undo(struct store *target);
 /** store_files_finish - everything is durable: arena.new becomes arena. From here on it is a store. */
 int store_files_finish(struct store *store);
 /** store_files_undo - the creation failed: give its space back */

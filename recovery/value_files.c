@@ -13,10 +13,12 @@
  *
  * Nothing here is stored: after a restart the files are noticed anew.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
+#include "base/error.h"
 #include "recovery/checkpointer.h"
 
 /* Files at or above this number are held by some thread. SEQ_CST: see epoch_slot.value_hold. */
@@ -112,6 +114,22 @@ void value_files_unlink(struct value_files *values, struct store *store, uint64_
 			          bwt_detail());
 	}
 	values->count = kept;
+}
+
+int value_files_dead(const struct value_files *values, uint64_t number, uint64_t **files,
+                     unsigned *count)
+{
+	uint64_t *found = malloc((values->count + 1) * sizeof *found);
+
+	if (found == NULL)
+		return error_set(-ENOMEM, "no memory for a list of value-log files");
+	*count = 0;
+	for (unsigned i = 0; i < values->count; i++) {
+		if (values->dead[i].noticed < number)
+			found[(*count)++] = values->dead[i].file;
+	}
+	*files = found;
+	return BWT_OK;
 }
 
 void value_files_free(struct value_files *values)

@@ -8,6 +8,7 @@
  *   H2  Checking means CRC, the number in the file's name, and rules between the fields: numbers that
  *       pass can be added and subtracted without a thought.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,7 +105,7 @@ static int list_one(void *ctx, const char *name)
 		return BWT_OK;
 	rc = sys_file_open(listing->dir_fd, name, SYS_RDONLY, &fd);
 	if (rc < 0)
-		return rc;
+		return rc == -ENOENT ? BWT_OK : rc; /* released since it was listed */
 	for (uint64_t off = 0; off < WAL_HEADER_SIZE && !valid; off += WAL_BLOCK) {
 		size_t got;
 
