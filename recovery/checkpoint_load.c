@@ -9,7 +9,9 @@
  *                                        +--> BWT_CORRUPT
  *
  *   CL1  Until an image was read whole (image_read()) nothing of it is believed.
- *   CL2  What the other valid image reaches and the chosen one does not is neither written nor handed
+ *   CL2  A superblock of another format whose checksum does not match is a damaged one, if the other one is
+ *        good: one damaged byte must not make a store of this format look newer (I11).
+ *   CL3  What the other valid image reaches and the chosen one does not is neither written nor handed
  *        out: its image extents are marked, its data extents held (I8, I11).
  */
 #include "recovery/checkpoint_load.h"
@@ -30,7 +32,7 @@ int superblocks_read(int fd, struct superblocks *supers)
 		struct superblock *super = &supers->super[slot];
 
 		supers->rc[slot] = superblock_read(fd, (unsigned)slot, super);
-		if (supers->rc[slot] == BWT_VERSION)
+		if (supers->rc[slot] == BWT_VERSION && superblock_matches(fd, (unsigned)slot))
 			return BWT_VERSION;
 		if (supers->rc[slot] != BWT_OK)
 			continue;
@@ -41,6 +43,8 @@ int superblocks_read(int fd, struct superblocks *supers)
 	}
 	if (supers->newer >= 0)
 		return BWT_OK;
+	if (supers->rc[1] == BWT_VERSION)
+		return BWT_VERSION;
 	/* The words of the first slot: the second was read last. */
 	return superblock_read(fd, 0, &supers->super[0]) < 0 ? supers->rc[0] : supers->rc[1];
 }
@@ -189,7 +193,7 @@ static int restore_chunks(struct store *store, const struct image *image)
 	return BWT_OK;
 }
 
-/* Extents with data that only the older image reaches (CL2). */
+/* Extents with data that only the older image reaches (CL3). */
 static void hold_older(struct store *store, const struct image *older)
 {
 	uint64_t words[COW_SEGMENT_WORDS];

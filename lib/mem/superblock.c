@@ -41,6 +41,14 @@ int superblock_read(int fd, unsigned slot, struct superblock *super)
 	return BWT_OK;
 }
 
+bool superblock_matches(int fd, unsigned slot)
+{
+	struct superblock found;
+
+	return sys_file_read(fd, &found, sizeof found, SUPERBLOCK_OFF(slot)) == BWT_OK &&
+	       found.crc == superblock_crc(&found);
+}
+
 int superblock_newest(int fd, struct superblock *super)
 {
 	struct superblock found[2];

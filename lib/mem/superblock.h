@@ -42,6 +42,8 @@ static_assert(sizeof(struct superblock) == SUPERBLOCK_SIZE, "arena layout");
  * Returns: BWT_OK; BWT_CORRUPT: not a superblock or damaged; BWT_VERSION: a format that we do not know; BWT_IO
  */
 int superblock_read(int fd, unsigned slot, struct superblock *super);
+/** Does the checksum match, whatever the version? Every format sums the same bytes. */
+bool superblock_matches(int fd, unsigned slot);
 /** The newer of the two that check out; BWT_CORRUPT or BWT_VERSION when none does. */
 int superblock_newest(int fd, struct superblock *super);
 /** Fills in magic, version and CRC, writes, and syncs the file. */

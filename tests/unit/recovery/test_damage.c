@@ -89,17 +89,37 @@ static void two_damaged_superblocks_are_corruption(void)
 	CU_ASSERT_EQUAL(damages, 2);
 }
 
+/* In both superblocks: in one, without its checksum, it is a damaged byte. */
 static void a_newer_format_is_refused(void)
 {
-	int fd;
+	off_t at = (off_t)offsetof(struct superblock, major);
 	uint16_t major = FORMAT_MAJOR + 1;
+	int fd;
 
 	fixture_close(&fixture, true);
 	fd = open(fixture_file(fixture.path, "arena"), O_RDWR | O_CLOEXEC);
-	CU_ASSERT_EQUAL(pwrite(fd, &major, sizeof major, (off_t)offsetof(struct superblock, major)),
-	                2);
+	CU_ASSERT_EQUAL(pwrite(fd, &major, sizeof major, at), 2);
+	CU_ASSERT_EQUAL(pwrite(fd, &major, sizeof major, (off_t)SUPERBLOCK_OFF(1) + at), 2);
 	close(fd);
 	CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.path), BWT_VERSION);
+}
+
+static void one_damaged_version_is_a_damaged_superblock(void)
+{
+	uint16_t major = FORMAT_MAJOR + 8;
+
+	for (unsigned slot = 0; slot < 2; slot++) {
+		off_t at = (off_t)(SUPERBLOCK_OFF(slot) + offsetof(struct superblock, major));
+		uint16_t before;
+		int fd;
+
+		fixture_close(&fixture, true);
+		fd = open(fixture_file(fixture.path, "arena"), O_RDWR | O_CLOEXEC);
+		CU_ASSERT_EQUAL(pread(fd, &before, sizeof before, at), 2);
+		CU_ASSERT_EQUAL(pwrite(fd, &major, sizeof major, at), 2);
+		close(fd);
+		CU_ASSERT_EQUAL(fixture_open(&fixture, fixture.path), BWT_OK);
+	}
 }
 
 struct where { /* blocks of the newest image */
@@ -425,6 +445,7 @@ int main(void)
 		TEST(either_superblock_may_be_damaged),
 		TEST(two_damaged_superblocks_are_corruption),
 		TEST(a_newer_format_is_refused),
+		TEST(one_damaged_version_is_a_damaged_superblock),
 		TEST(any_block_of_the_newer_image_may_be_damaged),
 		TEST(a_damaged_older_image_costs_nothing),
 		TEST(either_copy_of_a_log_header_may_be_damaged),
