@@ -170,7 +170,6 @@ static int in_gate(struct small *small)
 	if (rc != BWT_OK)
 		txn_abort(commit);
 	TEST_YIELD("txn_stamp");
-	/* A leaf that cannot be read any more keeps a reference: the store has failed then, and says so. */
 	for (unsigned i = 0; i < small->count; i++) {
 		struct place place;
 
@@ -210,6 +209,7 @@ static int attempt(struct small *small)
 		wait = result == WOUND_WAIT;
 		rc = result == WOUND_YIELD ? BWT_CONFLICT : TXN_PENDING;
 	}
+	TEST_YIELD("txn_stamped");
 	for (unsigned i = 0; i < small->count && rc == BWT_OK; i++)
 		if (i + 1 == small->count || small->place[i].page != small->place[i + 1].page)
 			tree_after_write(small->entry[i]->tree, commit->slot, &small->place[i]);
@@ -282,7 +282,7 @@ static int commit_many(struct txn *txn, struct epoch_slot *slot, bool deletes_on
 
 	commit.urgency = deletes_only ? URGENCY_DELETE : URGENCY_PUT;
 	rc = run(&commit);
-	if (rc == BWT_FULL && deletes_only && txn->store->relieve != NULL) {
+	if (rc == BWT_FULL && txn->store->relieve != NULL) {
 		txn->store->relieve(txn->store);
 		rc = run(&commit);
 	}

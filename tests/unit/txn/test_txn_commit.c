@@ -398,29 +398,161 @@ static unsigned chain_length(void)
 	return fixture_top(&fixture, "a") == NULL ? 0 : fixture_top(&fixture, "a")->head.chain;
 }
 
+static void fill_chain(void *arg)
+{
+	char key[16];
+
+	(void)arg;
+	for (unsigned i = 0; chain_length() < DELTA_CHAIN_MAX && i < 1000; i++)
+		fixture_put(&fixture, numbered(key, sizeof key, i), "theirs");
+}
+
+/* On the owner's thread, its versions pending: somebody carries them, and stops before it swaps. */
+static bool let_carry(void *ctx, const char *name, uint64_t hit)
+{
+	struct actor filler;
+
+	(void)name;
+	if (hit > 1)
+		return false;
+	actor_start(&filler, NULL, fill_chain, NULL);
+	actor_finish(&filler);
+	actor_start(ctx, "rebuild_swap", put_one_more, "c");
+	CU_ASSERT_TRUE(actor_await(ctx));
+	return false;
+}
+
 /* Who carries is stopped between copying and swapping, while the owner publishes and stamps what it can find. */
-static void who_carries_looks_again(void)
+static bool a_copy_is_forgotten(void)
 {
 	struct actor owner, carrier;
 	struct play play;
-	char key[16];
+	bool stamped;
 
 	play_begin(&play, TXN_SNAPSHOT);
 	play_put(&play, "a", "mine");
 	play_put(&play, "b", "mine");
-	actor_start(&owner, "txn_reserve", play_commit, &play);
+	testpoint_set("txn_reserve", 0, let_carry, &carrier);
+	actor_start(&owner, "txn_stamped", play_commit, &play);
 	CU_ASSERT_TRUE(actor_await(&owner));
-	for (unsigned i = 0; chain_length() < DELTA_CHAIN_MAX && i < 1000; i++)
-		fixture_put(&fixture, numbered(key, sizeof key, i), "theirs");
-	CU_ASSERT_EQUAL(chain_length(), DELTA_CHAIN_MAX);
-	actor_start(&carrier, "rebuild_swap", put_one_more, "c");
-	CU_ASSERT_TRUE(actor_await(&carrier));
-	actor_finish(&owner);
-	CU_ASSERT_EQUAL(play.rc, BWT_OK);
 	actor_finish(&carrier);
 	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, "mine") &&
 	               fixture_get(&fixture, "b", READ_NEWEST, "mine"));
-	STILL();
+	stamped = all_stamped();
+	actor_finish(&owner);
+	CU_ASSERT_EQUAL(play.rc, BWT_OK);
+	return !stamped;
+}
+
+/* What it read is changed after it was validated, before its LSN is reserved. */
+static bool a_late_change_is_missed(void)
+{
+	struct actor actor;
+	struct play play;
+
+	play_begin(&play, TXN_SERIALIZABLE);
+	play_read(&play, "x");
+	play_put(&play, "y", "mine");
+	play_put(&play, "z", "mine");
+	actor_start(&actor, "txn_reserve", play_commit, &play);
+	CU_ASSERT_TRUE(actor_await(&actor));
+	fixture_put(&fixture, "x", "theirs");
+	actor_finish(&actor);
+	return play.rc == BWT_OK;
+}
+
+static bool a_phantom_is_missed(void)
+{
+	struct play play;
+
+	play_begin(&play, TXN_SERIALIZABLE);
+	play_read_all(&play);
+	play_put(&play, "y", "mine");
+	fixture_put(&fixture, "x", "theirs");
+	return commit(&play) == BWT_OK;
+}
+
+static bool an_update_is_lost(void)
+{
+	struct play play;
+
+	play_begin(&play, TXN_SNAPSHOT);
+	play_put(&play, "x", "mine");
+	play_put(&play, "y", "mine");
+	fixture_put(&fixture, "x", "theirs");
+	return commit(&play) == BWT_OK;
+}
+
+static bool a_version_is_not_stamped(void)
+{
+	struct play play;
+
+	play_begin(&play, TXN_SNAPSHOT);
+	play_put(&play, "x", "mine");
+	play_put(&play, "y", "mine");
+	CU_ASSERT_EQUAL(commit(&play), BWT_OK);
+	return !all_stamped();
+}
+
+struct seen {
+	bool there;
+};
+
+static void look_at_x(void *arg)
+{
+	((struct seen *)arg)->there = fixture_get(&fixture, "x", READ_NEWEST, "first");
+}
+
+/* A reader holds a reference; its transaction ends, and another one gets the slot (C3). */
+static bool a_reader_follows_the_wrong_transaction(void)
+{
+	struct actor first, reader, second;
+	struct play one, two;
+	struct seen seen;
+
+	play_begin(&one, TXN_SNAPSHOT);
+	play_put(&one, "x", "first");
+	play_put(&one, "y", "first");
+	actor_start(&first, "txn_stamp", play_commit, &one);
+	CU_ASSERT_TRUE(actor_await(&first));
+	actor_start(&reader, "descriptor_read", look_at_x, &seen);
+	CU_ASSERT_TRUE(actor_await(&reader));
+	actor_finish(&first);
+	play_begin(&two, TXN_SNAPSHOT);
+	play_put(&two, "p", "second");
+	play_put(&two, "q", "second");
+	actor_start(&second, "txn_reserve", play_commit, &two);
+	CU_ASSERT_TRUE(actor_await(&second));
+	actor_finish(&reader);
+	actor_finish(&second);
+	return !seen.there;
+}
+
+static void broken_rules_show(void)
+{
+	static const struct {
+		bool (*broken)(void);
+		const char *faults[2];
+	} rules[] = {
+		{ a_copy_is_forgotten, { "carry_no_second_look" } },
+		{ a_late_change_is_missed, { "txn_no_second_look" } },
+		{ a_phantom_is_missed, { "txn_no_phantom_check" } },
+		{ an_update_is_lost, { "txn_no_conflict" } },
+		{ a_version_is_not_stamped, { "txn_no_stamp" } },
+		{ a_reader_follows_the_wrong_transaction, { "descriptor_no_generation", "descriptor_reuse_early" } },
+	};
+
+	for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+		tear_down();
+		set_up();
+		CU_ASSERT_FALSE(rules[i].broken());
+		tear_down();
+		set_up();
+		for (unsigned f = 0; f < 2 && rules[i].faults[f] != NULL; f++)
+			testpoint_set(rules[i].faults[f], 0, NULL, NULL);
+		CU_ASSERT_TRUE(rules[i].broken());
+	}
+	testpoint_reset();
 }
 
 /* ---- real threads ---- */
@@ -535,7 +667,7 @@ int main(void)
 		TEST(a_large_transaction_commits_as_one),
 		TEST(a_large_transaction_that_is_refused_leaves_nothing),
 		TEST(versions_of_an_open_transaction_are_carried),
-		TEST(who_carries_looks_again),
+		TEST(broken_rules_show),
 		TEST(the_sum_of_all_accounts_never_moves),
 		CU_TEST_INFO_NULL,
 	};
