@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cursor.c - ordered walks over one snapshot
+ * cursor.c - ordered walks over one snapshot, under a transaction's own writes if it has any
  *
  *   NOWHERE --seek, next, prev--> AT <--next, prev--> BEFORE (the first) or AFTER (the last)
  *
- * A cursor holds a snapshot and a private copy of what it sees of one leaf, never a pin (G3). It goes
- * on from the fence of its copy, so leaves may split beneath it: the snapshot keeps what it must see,
- * and every key has one leaf (I5).
+ * There are two kinds. A plain cursor stands on the entry of its walk (walk.h). One of a read-write
+ * transaction stands on a key, and looks from there in both the store and the write set (merge.h).
  *
- *   Q1  AT: copy.entries[index] is the current entry.
+ *   Q1  AT: the walk's entry is the current one; in a merging cursor, key is the current key.
  *   Q2  Every entry that is returned begins with the prefix of the last BWT_PREFIX seek.
+ *   Q3  Serializable: all that a move looked at, absent keys included, is in the read set before it
+ *       returns; beyond a prefix nothing was looked at, as nothing of it is told.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,224 +18,248 @@
 
 #include "base/error.h"
 #include "db/db.h"
+#include "db/merge.h"
 
 enum where { NOWHERE, AT, BEFORE, AFTER };
 
 struct bwt_cursor {
 	struct bwt_tree *tree;
-	struct bwt_txn *txn;           /* NULL: a snapshot of its own */
-	struct snapshot_slot *snapshot; /* its own, NULL with a read-only transaction */
-	uint64_t lsn;
+	struct bwt_txn *txn;           /* NULL: none */
+	struct snapshot_slot *snapshot; /* its own; NULL: the transaction's */
+	bool merges;                   /* of a read-write transaction */
 	enum where where;
-	unsigned index;
-	struct leaf_copy copy;
+	struct walk walk;
 	struct bwt_buf prefix;         /* of the last BWT_PREFIX seek; size 0: unbounded */
-	struct bwt_buf target;         /* the key that a move starts from */
+	struct bwt_buf prefix_end;     /* first key behind all that begin with it; size 0: there is none */
+	struct bwt_buf from;           /* merges: the key that a move starts from */
 	struct bwt_buf key;            /* the current key in one piece */
 	bool key_whole;                /* it is there already */
 	struct bwt_buf value;
 };
 
-/* ---- the leaf copy ---- */
+/* ---- the merging kind ---- */
 
-static int buf_set(struct bwt_buf *buf, struct bwt_slice bytes)
+/* Q3 for a move between two keys, or from the position to the end of what may be seen (@to NULL). */
+static int note_right(struct bwt_cursor *cursor, struct bwt_slice from, bool above, const struct bwt_slice *to)
 {
-	int rc = buf_reserve(buf, bytes.size + 1);
+	struct bwt_slice end = { NULL, 0 };
 
+	if (cursor->txn->txn.level != TXN_SERIALIZABLE)
+		return BWT_OK;
+	if (to == NULL && cursor->prefix_end.size > 0)
+		end = buf_slice(&cursor->prefix_end);
+	return read_set_add(&cursor->txn->txn.reads, &cursor->tree->named->tree, from, above,
+	                    to != NULL ? *to : end, to != NULL);
+}
+
+/* The same to the left; @from NULL: from behind the last key. */
+static int note_left(struct bwt_cursor *cursor, const struct bwt_slice *from, bool included, const struct bwt_slice *to)
+{
+	struct bwt_slice end = { NULL, 0 };
+
+	if (cursor->txn->txn.level != TXN_SERIALIZABLE)
+		return BWT_OK;
+	return read_set_add(&cursor->txn->txn.reads, &cursor->tree->named->tree,
+	                    to != NULL ? *to : buf_slice(&cursor->prefix), false, from != NULL ? *from : end, included);
+}
+
+/* A move of the merge came to @rc and @own: the key there is the current one. */
+static int merged(struct bwt_cursor *cursor, int rc, const struct write_entry *own)
+{
+	const struct key_ref *stored;
+
+	if (cursor->walk.newest > cursor->txn->txn.newest)
+		cursor->txn->txn.newest = cursor->walk.newest;
 	if (rc < 0)
 		return rc;
-	if (bytes.size > 0)
-		memcpy(buf->data, bytes.data, bytes.size);
-	buf->size = bytes.size;
-	return BWT_OK;
+	if (own != NULL)
+		return buf_set(&cursor->key, own->key);
+	stored = &walk_entry(&cursor->walk)->key;
+	rc = buf_reserve(&cursor->key, key_ref_size(stored) + 1);
+	if (rc == BWT_OK)
+		cursor->key.size = key_ref_copy(stored, 0, cursor->key.data);
+	return rc;
 }
 
-static struct bwt_slice slice_of(const struct bwt_buf *buf)
+static bool key_in_prefix(const struct bwt_cursor *cursor)
 {
-	return (struct bwt_slice){ buf->data, buf->size };
+	return cursor->prefix.size == 0 ||
+	       (cursor->key.size >= cursor->prefix.size &&
+	        memcmp(cursor->key.data, cursor->prefix.data, cursor->prefix.size) == 0);
 }
 
-/* Index of the first entry of the copy that is >= @key (> @key with @above). */
-static unsigned copy_bound(const struct leaf_copy *copy, struct bwt_slice key, bool above)
+/* From cursor->from on to the right. */
+static int merging_right(struct bwt_cursor *cursor, bool above)
 {
-	unsigned from = 0, to = copy->count;
+	const struct write_entry *own = NULL;
+	struct bwt_slice from = buf_slice(&cursor->from), to;
+	int rc = merge_right(&cursor->walk, &cursor->txn->txn.writes, from, above, &own);
+	int noted;
 
-	while (from < to) {
-		unsigned middle = (from + to) / 2;
-
-		if (key_ref_compare_slice(&copy->entries[middle].key, key) < (above ? 1 : 0))
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from;
-}
-
-enum leaf_choice { LEAF_OF, LEAF_BEFORE, LEAF_BEHIND, LEAF_LAST };
-
-/* Load the leaf that covers cursor->target, the keys just below it, the one behind the copy, or the last one. */
-static int load(struct bwt_cursor *cursor, enum leaf_choice choice)
-{
-	struct store *store = &cursor->tree->db->store;
-	const struct tree *tree = &cursor->tree->named->tree;
-	struct reader reader = { .store = store, .snapshot = cursor->lsn };
-	struct bwt_slice target = slice_of(&cursor->target);
-	struct epoch_slot *slot;
-	int rc = db_slot(cursor->tree->db, &slot);
-
-	if (rc < 0)
+	rc = merged(cursor, rc, own);
+	if (rc == BWT_OK && !key_in_prefix(cursor))
+		rc = BWT_NOT_FOUND;
+	if (rc < 0 && rc != BWT_NOT_FOUND)
 		return rc;
-	epoch_pin(slot);
-	if (choice == LEAF_LAST)
-		rc = tree_copy_last_leaf(tree, slot, reader_choose, &reader, &cursor->copy);
-	else if (choice == LEAF_BEHIND)
-		rc = tree_copy_next_leaf(tree, slot, target, reader_choose, &reader, &cursor->copy);
-	else
-		rc = tree_copy_leaf(tree, slot, target, choice == LEAF_BEFORE, reader_choose, &reader, &cursor->copy);
-	epoch_unpin(slot);
-	if (reader.newest > slot->seen_lsn)
-		slot->seen_lsn = reader.newest;
-	return store_health(store, false) < 0 ? BWT_IO : rc;
+	to = buf_slice(&cursor->key);
+	noted = note_right(cursor, from, above, rc == BWT_OK ? &to : NULL);
+	return noted < 0 ? noted : rc;
 }
 
-static int found(struct bwt_cursor *cursor, unsigned index)
+/* From cursor->from (@last: from the end of the tree) on to the left. */
+static int merging_left(struct bwt_cursor *cursor, bool included, bool last)
 {
-	cursor->where = AT;
-	cursor->index = index;
-	return BWT_OK;
+	const struct write_entry *own = NULL;
+	struct bwt_slice from = buf_slice(&cursor->from), to;
+	int rc = merge_left(&cursor->walk, &cursor->txn->txn.writes, last ? NULL : &from, included, &own);
+	int noted;
+
+	rc = merged(cursor, rc, own);
+	if (rc == BWT_OK && !key_in_prefix(cursor))
+		rc = BWT_NOT_FOUND;
+	if (rc < 0 && rc != BWT_NOT_FOUND)
+		return rc;
+	to = buf_slice(&cursor->key);
+	noted = note_left(cursor, last ? NULL : &from, included, rc == BWT_OK ? &to : NULL);
+	return noted < 0 ? noted : rc;
 }
 
-static int ended(struct bwt_cursor *cursor, enum where where)
+static int merging_exact(struct bwt_cursor *cursor)
 {
-	cursor->where = where;
-	return BWT_NOT_FOUND;
+	const struct write_entry *own = NULL;
+	struct bwt_slice from = buf_slice(&cursor->from);
+	int rc = merge_exact(&cursor->walk, &cursor->txn->txn.writes, from, &own);
+	int noted;
+
+	rc = merged(cursor, rc, own);
+	if (rc < 0 && rc != BWT_NOT_FOUND)
+		return rc;
+	noted = note_right(cursor, from, false, &from);
+	return noted < 0 ? noted : rc;
 }
 
-/* From entry @index of the copy on to the right, over empty leaves. */
-static int settle_right(struct bwt_cursor *cursor, unsigned index)
+/* The current key is where the next move starts. */
+static void from_here(struct bwt_cursor *cursor)
 {
-	while (index >= cursor->copy.count) {
-		int rc;
+	struct bwt_buf from = cursor->from;
 
-		if (cursor->copy.high.data == NULL)
-			return ended(cursor, AFTER);
-		rc = buf_set(&cursor->target, cursor->copy.high);
-		if (rc == BWT_OK)
-			rc = load(cursor, LEAF_BEHIND);
-		if (rc == BWT_OK && cursor->copy.high.data != NULL &&
-		    key_compare(cursor->copy.high, slice_of(&cursor->target)) <= 0)
-			rc = error_set(BWT_CORRUPT, "a leaf ends before it begins");
-		if (rc < 0)
-			return rc;
-		index = copy_bound(&cursor->copy, slice_of(&cursor->target), false);
-	}
-	return found(cursor, index);
+	cursor->from = cursor->key;
+	cursor->key = from;
 }
 
-/* From entry @count - 1 of the copy on to the left, over empty leaves. */
-static int settle_left(struct bwt_cursor *cursor, unsigned count)
+/* ---- both kinds ---- */
+
+static bool entry_in_prefix(const struct bwt_cursor *cursor)
 {
-	while (count == 0) {
-		int rc;
+	struct key_ref prefix = key_ref_of(buf_slice(&cursor->prefix));
 
-		if (cursor->copy.low.size == 0)
-			return ended(cursor, BEFORE);
-		rc = buf_set(&cursor->target, cursor->copy.low);
-		if (rc == BWT_OK)
-			rc = load(cursor, LEAF_BEFORE);
-		if (rc == BWT_OK && key_compare(cursor->copy.low, slice_of(&cursor->target)) >= 0)
-			rc = error_set(BWT_CORRUPT, "a leaf begins behind its end");
-		if (rc < 0)
-			return rc;
-		count = copy_bound(&cursor->copy, slice_of(&cursor->target), false);
-	}
-	return found(cursor, count - 1);
+	return cursor->prefix.size == 0 ||
+	       key_ref_common(&walk_entry(&cursor->walk)->key, &prefix) == cursor->prefix.size;
 }
 
-/* ---- seeks, unbounded ---- */
+/* A move came to @rc; what lies outside the prefix is past the end. */
+static int moved(struct bwt_cursor *cursor, int rc, enum where past)
+{
+	if (rc == BWT_OK && !cursor->merges && !entry_in_prefix(cursor))
+		rc = BWT_NOT_FOUND;
+	cursor->key_whole = cursor->merges;
+	cursor->where = rc == BWT_OK ? AT : rc == BWT_NOT_FOUND ? past : NOWHERE;
+	return rc;
+}
 
 static int seek_right(struct bwt_cursor *cursor, struct bwt_slice key, bool above)
 {
-	int rc = buf_set(&cursor->target, key);
+	int rc;
 
-	if (rc == BWT_OK)
-		rc = load(cursor, LEAF_OF);
-	return rc < 0 ? rc : settle_right(cursor, copy_bound(&cursor->copy, slice_of(&cursor->target), above));
+	if (!cursor->merges)
+		return moved(cursor, walk_right(&cursor->walk, key, above), AFTER);
+	rc = buf_set(&cursor->from, key);
+	return moved(cursor, rc < 0 ? rc : merging_right(cursor, above), AFTER);
 }
 
 static int seek_left(struct bwt_cursor *cursor, struct bwt_slice key, bool included)
 {
-	int rc = buf_set(&cursor->target, key);
+	int rc;
 
-	if (rc == BWT_OK)
-		rc = load(cursor, LEAF_OF);
-	return rc < 0 ? rc : settle_left(cursor, copy_bound(&cursor->copy, slice_of(&cursor->target), included));
+	if (!cursor->merges)
+		return moved(cursor, walk_left(&cursor->walk, key, included), BEFORE);
+	rc = buf_set(&cursor->from, key);
+	return moved(cursor, rc < 0 ? rc : merging_left(cursor, included, false), BEFORE);
 }
 
-static int seek_last(struct bwt_cursor *cursor)
+static int seek_exact(struct bwt_cursor *cursor, struct bwt_slice key)
 {
-	int rc = load(cursor, LEAF_LAST);
+	int rc;
 
-	return rc < 0 ? rc : settle_left(cursor, cursor->copy.count);
-}
-
-/* ---- the prefix bound ---- */
-
-static bool in_prefix(const struct bwt_cursor *cursor)
-{
-	const struct key_ref *key = &cursor->copy.entries[cursor->index].key;
-	struct key_ref prefix = key_ref_of(slice_of(&cursor->prefix));
-
-	return cursor->prefix.size == 0 || key_ref_common(key, &prefix) == cursor->prefix.size;
-}
-
-/* A move came to @rc; what lies outside the prefix is past the end. */
-static int bounded(struct bwt_cursor *cursor, int rc, enum where past)
-{
-	cursor->key_whole = false;
-	if (rc == BWT_OK && !in_prefix(cursor))
-		return ended(cursor, past);
-	if (rc < 0 && rc != BWT_NOT_FOUND)
-		cursor->where = NOWHERE;
-	return rc;
+	if (!cursor->merges)
+		return moved(cursor, walk_exact(&cursor->walk, key), NOWHERE);
+	rc = buf_set(&cursor->from, key);
+	return moved(cursor, rc < 0 ? rc : merging_exact(cursor), NOWHERE);
 }
 
 static int to_first(struct bwt_cursor *cursor)
 {
-	return bounded(cursor, seek_right(cursor, slice_of(&cursor->prefix), false), AFTER);
+	return seek_right(cursor, buf_slice(&cursor->prefix), false);
 }
 
-/* The last key below the prefix's successor: the prefix with its last byte that is not 0xff counted up. */
 static int to_last(struct bwt_cursor *cursor)
 {
-	struct bwt_buf next = { 0 };
-	uint8_t *bytes;
-	int rc = buf_set(&next, slice_of(&cursor->prefix));
+	if (cursor->prefix_end.size > 0)
+		return seek_left(cursor, buf_slice(&cursor->prefix_end), false);
+	if (cursor->merges)
+		return moved(cursor, merging_left(cursor, false, true), BEFORE);
+	return moved(cursor, walk_last(&cursor->walk), BEFORE);
+}
 
+/* The prefix's end is the prefix with its last byte that is not 0xff counted up. */
+static int set_prefix(struct bwt_cursor *cursor, struct bwt_slice prefix)
+{
+	struct bwt_buf *end = &cursor->prefix_end;
+	int rc = buf_set(&cursor->prefix, prefix);
+	uint8_t *bytes;
+
+	if (rc == BWT_OK)
+		rc = buf_set(end, buf_slice(&cursor->prefix));
 	if (rc < 0)
 		return rc;
-	bytes = next.data;
-	while (next.size > 0 && bytes[next.size - 1] == 0xff)
-		next.size--;
-	if (next.size == 0) {
-		rc = seek_last(cursor);
-	} else {
-		bytes[next.size - 1]++;
-		rc = seek_left(cursor, slice_of(&next), false);
-	}
-	bwt_buf_free(&next);
-	return bounded(cursor, rc, BEFORE);
+	bytes = end->data;
+	while (end->size > 0 && bytes[end->size - 1] == 0xff)
+		end->size--;
+	if (end->size > 0)
+		bytes[end->size - 1]++;
+	return BWT_OK;
 }
 
 /* ---- public ---- */
 
 static int check(const struct bwt_cursor *cursor)
 {
+	int rc;
+
 	if (cursor == NULL)
 		return error_set(BWT_INVALID, "the cursor handle is NULL");
 	if (cursor->txn != NULL && atomic_load_explicit(&cursor->txn->ended, memory_order_acquire) != 0)
 		return error_set(BWT_INVALID, "the cursor's transaction has ended");
-	return db_check_tree(cursor->tree);
+	rc = db_check_tree(cursor->tree);
+	return rc == BWT_OK && cursor->txn != NULL && cursor->txn->lost ? BWT_CONFLICT : rc;
+}
+
+/* One moment for all moves: the transaction's, or one of its own. */
+static int take_snapshot(struct bwt_cursor *cursor)
+{
+	struct store *store = &cursor->tree->db->store;
+	int rc;
+
+	cursor->walk.store = store;
+	cursor->walk.tree = &cursor->tree->named->tree;
+	if (cursor->txn != NULL && cursor->txn->lsn != READ_NEWEST) {
+		cursor->walk.lsn = cursor->txn->lsn;
+		return BWT_OK;
+	}
+	rc = snapshot_acquire(&store->snapshots, store_clock, store, &cursor->snapshot);
+	if (rc == BWT_OK)
+		cursor->walk.lsn = snapshot_lsn(cursor->snapshot);
+	return rc;
 }
 
 int bwt_cursor_open(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_cursor **out)
@@ -253,14 +278,12 @@ int bwt_cursor_open(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_curso
 		return -ENOMEM;
 	cursor->tree = tree;
 	cursor->txn = txn;
-	if (txn == NULL || txn->lsn == READ_NEWEST) {
-		rc = snapshot_acquire(&tree->db->store.snapshots, store_clock, &tree->db->store, &cursor->snapshot);
-		if (rc < 0) {
-			free(cursor);
-			return rc;
-		}
+	cursor->merges = txn != NULL && txn->writes;
+	rc = take_snapshot(cursor);
+	if (rc < 0) {
+		free(cursor);
+		return rc;
 	}
-	cursor->lsn = txn == NULL || cursor->snapshot != NULL ? snapshot_lsn(cursor->snapshot) : txn->lsn;
 	if (txn != NULL)
 		atomic_fetch_add_explicit(&txn->refs, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&tree->users, 1, memory_order_relaxed);
@@ -276,33 +299,16 @@ void bwt_cursor_close(struct bwt_cursor *cursor)
 	if (cursor->snapshot != NULL)
 		snapshot_release(cursor->snapshot);
 	if (cursor->txn != NULL)
-		txn_unref(cursor->txn);
-	leaf_copy_free(&cursor->copy);
+		db_txn_unref(cursor->txn);
+	walk_free(&cursor->walk);
 	bwt_buf_free(&cursor->prefix);
-	bwt_buf_free(&cursor->target);
+	bwt_buf_free(&cursor->prefix_end);
+	bwt_buf_free(&cursor->from);
 	bwt_buf_free(&cursor->key);
 	bwt_buf_free(&cursor->value);
 	atomic_fetch_sub_explicit(&cursor->tree->users, 1, memory_order_release);
 	atomic_fetch_sub_explicit(&cursor->tree->db->cursors, 1, memory_order_release);
 	free(cursor);
-}
-
-static int seek_exact(struct bwt_cursor *cursor, struct bwt_slice key)
-{
-	int rc = buf_set(&cursor->target, key);
-	unsigned index;
-
-	if (rc == BWT_OK)
-		rc = load(cursor, LEAF_OF);
-	cursor->where = NOWHERE;
-	if (rc < 0)
-		return rc;
-	/* @key may lie in the leaf copy that was just replaced: the target is compared. */
-	index = copy_bound(&cursor->copy, slice_of(&cursor->target), false);
-	if (index == cursor->copy.count ||
-	    key_ref_compare_slice(&cursor->copy.entries[index].key, slice_of(&cursor->target)) != 0)
-		return BWT_NOT_FOUND;
-	return found(cursor, index);
 }
 
 int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int how)
@@ -315,18 +321,18 @@ int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int how)
 	if (rc == BWT_OK && has_key)
 		rc = db_check_key(key);
 	if (rc == BWT_OK)
-		rc = buf_set(&cursor->prefix, how == BWT_PREFIX ? key : (struct bwt_slice){ NULL, 0 });
+		rc = set_prefix(cursor, how == BWT_PREFIX ? key : (struct bwt_slice){ NULL, 0 });
 	if (rc < 0)
 		return rc;
 	switch ((enum bwt_seek)how) {
 	case BWT_GE:
 	case BWT_GT:
-		return bounded(cursor, seek_right(cursor, key, how == BWT_GT), AFTER);
+		return seek_right(cursor, key, how == BWT_GT);
 	case BWT_LE:
 	case BWT_LT:
-		return bounded(cursor, seek_left(cursor, key, how == BWT_LE), BEFORE);
+		return seek_left(cursor, key, how == BWT_LE);
 	case BWT_EQ:
-		return bounded(cursor, seek_exact(cursor, key), NOWHERE);
+		return seek_exact(cursor, key);
 	case BWT_LAST:
 		return to_last(cursor);
 	case BWT_FIRST:
@@ -346,7 +352,10 @@ int bwt_cursor_next(struct bwt_cursor *cursor)
 		return BWT_NOT_FOUND;
 	if (cursor->where != AT)
 		return to_first(cursor);
-	return bounded(cursor, settle_right(cursor, cursor->index + 1), AFTER);
+	if (!cursor->merges)
+		return moved(cursor, walk_next(&cursor->walk), AFTER);
+	from_here(cursor);
+	return moved(cursor, merging_right(cursor, true), AFTER);
 }
 
 int bwt_cursor_prev(struct bwt_cursor *cursor)
@@ -359,68 +368,77 @@ int bwt_cursor_prev(struct bwt_cursor *cursor)
 		return BWT_NOT_FOUND;
 	if (cursor->where != AT)
 		return to_last(cursor);
-	return bounded(cursor, settle_left(cursor, cursor->index), BEFORE);
-}
-
-/* The current entry, or BWT_NOT_FOUND: there is none. */
-static int current(struct bwt_cursor *cursor, const struct scan_entry **entry)
-{
-	int rc = check(cursor);
-
-	if (rc < 0)
-		return rc;
-	if (cursor->where != AT)
-		return BWT_NOT_FOUND;
-	*entry = &cursor->copy.entries[cursor->index];
-	return BWT_OK;
+	if (!cursor->merges)
+		return moved(cursor, walk_prev(&cursor->walk), BEFORE);
+	from_here(cursor);
+	return moved(cursor, merging_left(cursor, false, false), BEFORE);
 }
 
 int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key)
 {
-	const struct scan_entry *entry;
-	int rc = current(cursor, &entry);
+	int rc = check(cursor);
 
+	if (rc == BWT_OK && cursor->where != AT)
+		return BWT_NOT_FOUND;
 	if (rc == BWT_OK && key == NULL)
 		rc = error_set(BWT_INVALID, "the place for the key is NULL");
 	if (rc < 0)
 		return rc;
 	if (!cursor->key_whole) {
-		rc = buf_reserve(&cursor->key, key_ref_size(&entry->key) + 1);
+		const struct key_ref *stored = &walk_entry(&cursor->walk)->key;
+
+		rc = buf_reserve(&cursor->key, key_ref_size(stored) + 1);
 		if (rc < 0)
 			return rc;
-		cursor->key.size = key_ref_copy(&entry->key, 0, cursor->key.data);
+		cursor->key.size = key_ref_copy(stored, 0, cursor->key.data);
 		cursor->key_whole = true;
 	}
-	*key = slice_of(&cursor->key);
+	*key = buf_slice(&cursor->key);
 	return BWT_OK;
 }
 
 /* A large value: looked up anew, because a cursor keeps no place in the value log (V1). */
 static int large_value(struct bwt_cursor *cursor, struct bwt_slice *value)
 {
-	struct bwt_db *db = cursor->tree->db;
 	struct epoch_slot *slot;
 	struct bwt_slice key;
-	int rc = db_slot(db, &slot);
+	int rc = db_slot(cursor->tree->db, &slot);
 
 	if (rc == BWT_OK)
 		rc = bwt_cursor_key(cursor, &key);
 	if (rc == BWT_OK)
-		rc = read_value(&db->store, &cursor->tree->named->tree, slot, cursor->lsn, key, &cursor->value);
+		rc = read_value(cursor->walk.store, &cursor->tree->named->tree, slot, cursor->walk.lsn, key,
+		                &cursor->value);
 	if (rc == BWT_OK)
-		*value = slice_of(&cursor->value);
+		*value = buf_slice(&cursor->value);
 	return rc;
+}
+
+/* The value may have been written, or rolled back, since the cursor came here. */
+static int merging_value(struct bwt_cursor *cursor, const struct write_entry **own)
+{
+	return merge_exact(&cursor->walk, &cursor->txn->txn.writes, buf_slice(&cursor->key), own);
 }
 
 int bwt_cursor_value(struct bwt_cursor *cursor, struct bwt_slice *value)
 {
+	const struct write_entry *own = NULL;
 	const struct scan_entry *entry;
-	int rc = current(cursor, &entry);
+	int rc = check(cursor);
 
+	if (rc == BWT_OK && cursor->where != AT)
+		return BWT_NOT_FOUND;
 	if (rc == BWT_OK && value == NULL)
 		rc = error_set(BWT_INVALID, "the place for the value is NULL");
+	if (rc == BWT_OK && cursor->merges)
+		rc = merging_value(cursor, &own);
 	if (rc < 0)
 		return rc;
+	if (own != NULL) {
+		*value = own->value;
+		return BWT_OK;
+	}
+	entry = walk_entry(&cursor->walk);
 	if ((entry->flags & VERSION_VLOG) != 0)
 		return large_value(cursor, value);
 	*value = (struct bwt_slice){ entry->value, entry->value_size };

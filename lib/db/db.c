@@ -49,7 +49,7 @@ int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn)
 		return rc;
 	if (txn->db != tree->db)
 		return error_set(BWT_INVALID, "the transaction belongs to another store");
-	return BWT_OK;
+	return txn->lost ? BWT_CONFLICT : BWT_OK;
 }
 
 int db_check_key(struct bwt_slice key)

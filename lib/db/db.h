@@ -11,7 +11,7 @@
 
 #include "db/stat_file.h"
 #include "recovery/recover.h"
-#include "txn/read.h"
+#include "txn/txn.h"
 
 struct bwt_db {
 	struct store store; /* first: callbacks are handed the store */
@@ -41,26 +41,36 @@ struct bwt_tree {
 	_Atomic(uint32_t) users; /* cursors on it */
 };
 
-struct bwt_txn { /* a read-only snapshot */
+struct bwt_txn {
 	struct bwt_db *db;
-	struct snapshot_slot *snapshot;
-	uint64_t lsn;
-	uint64_t newest_seen;     /* by the thread that began it */
+	struct snapshot_slot *snapshot; /* NULL: read committed */
+	uint64_t lsn;             /* of the snapshot; READ_NEWEST: read committed */
+	bool writes;              /* read-write: txn is in use, by one thread at a time */
+	bool durable;             /* bwt_commit() waits */
+	bool lost;                /* an operation has returned BWT_CONFLICT */
 	_Atomic(uint32_t) ended;  /* 1: only cursors still refer to it */
 	_Atomic(uint32_t) refs;   /* itself and its cursors */
+	size_t *marks;            /* savepoints: marks of the write set */
+	unsigned mark_count, mark_capacity;
+	struct txn txn;           /* the last: not looked at in a read-only one */
 };
 
 /** Checks that come first in every call: BWT_OK, BWT_INVALID (NULL, forked child), BWT_IO (failed). */
 int db_check(const struct bwt_db *db);
 int db_check_tree(const struct bwt_tree *tree);
-/** Also that @txn (may be NULL) is of the same store. */
+/** Also that @txn (may be NULL) is of the same store, and BWT_CONFLICT if it has lost already. */
 int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn);
 /** Key size and pointer: BWT_OK, BWT_INVALID, BWT_TOO_BIG. */
 int db_check_key(struct bwt_slice key);
 /** This thread's slot, or BWT_BUSY. */
 int db_slot(struct bwt_db *db, struct epoch_slot **slot);
 
-void txn_unref(struct bwt_txn *txn);
+/** txns.c: the handle is freed when the transaction has ended and its last cursor is closed. */
+void db_txn_unref(struct bwt_txn *txn);
+/** @rc of an operation in @txn (may be NULL): BWT_CONFLICT is remembered. Returns it. */
+int db_txn_note(struct bwt_txn *txn, int rc);
+/** bwt_begin() once the arguments are checked. */
+int db_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **out);
 
 /** bwt_verify(), telling @progress (may be NULL) how far it is; @ctx is handed to both. For bwt-fsck. */
 int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),

@@ -14,7 +14,7 @@ static int check_write(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_sl
 
 	if (rc == BWT_OK)
 		rc = db_check_key(key);
-	if (rc == BWT_OK && txn != NULL)
+	if (rc == BWT_OK && txn != NULL && !txn->writes)
 		rc = error_set(BWT_READ_ONLY, "a write in a read-only transaction");
 	if (rc == BWT_OK && tree->db->store.readonly)
 		rc = error_set(BWT_READ_ONLY, "the store was opened with BWT_RDONLY");
@@ -30,10 +30,18 @@ static int check_value(struct bwt_slice value)
 	return BWT_OK;
 }
 
-static int run_alone(struct bwt_tree *tree, struct commit_op *op)
+/* Into the store at once, or into the write set. */
+static int run(struct bwt_tree *tree, struct bwt_txn *txn, struct commit_op *op)
 {
-	op->durable = tree->db->store.durability == BWT_SYNC;
-	return commit_one(&tree->db->store, &tree->named->tree, op);
+	struct epoch_slot *slot;
+	int rc;
+
+	if (txn == NULL) {
+		op->durable = tree->db->store.durability == BWT_SYNC;
+		return commit_one(&tree->db->store, &tree->named->tree, op);
+	}
+	rc = db_slot(tree->db, &slot);
+	return rc < 0 ? rc : db_txn_note(txn, txn_write(&txn->txn, &tree->named->tree, slot, op));
 }
 
 int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_slice value, unsigned flags)
@@ -53,7 +61,7 @@ int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, st
 		op.kind = COMMIT_INSERT;
 	else if (flags == BWT_UPDATE)
 		op.kind = COMMIT_UPDATE;
-	return run_alone(tree, &op);
+	return run(tree, txn, &op);
 }
 
 int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key)
@@ -61,7 +69,7 @@ int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key)
 	struct commit_op op = { .kind = COMMIT_DELETE, .key = key };
 	int rc = check_write(tree, txn, key);
 
-	return rc < 0 ? rc : run_alone(tree, &op);
+	return rc < 0 ? rc : run(tree, txn, &op);
 }
 
 int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, const struct bwt_slice *expected,
@@ -74,7 +82,7 @@ int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, co
 		rc = check_value(*expected);
 	if (rc == BWT_OK && desired != NULL)
 		rc = check_value(*desired);
-	return rc < 0 ? rc : run_alone(tree, &op);
+	return rc < 0 ? rc : run(tree, txn, &op);
 }
 
 /* ---- reads ---- */
@@ -82,6 +90,17 @@ int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, co
 static uint64_t snapshot_of(const struct bwt_txn *txn)
 {
 	return txn == NULL ? READ_NEWEST : txn->lsn;
+}
+
+/* One key at @snapshot, own writes over it. */
+static int get_at(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot *slot, uint64_t snapshot,
+                  struct bwt_slice key, struct bwt_buf *value)
+{
+	struct reader reader = { .store = &tree->db->store, .snapshot = snapshot };
+
+	if (txn != NULL && txn->writes)
+		return txn_get_at(&txn->txn, &tree->named->tree, slot, &reader, key, value);
+	return read_version(&reader, &tree->named->tree, slot, key, value);
 }
 
 int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_buf *value)
@@ -93,21 +112,18 @@ int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, st
 		rc = db_check_key(key);
 	if (rc == BWT_OK)
 		rc = db_slot(tree->db, &slot);
-	if (rc < 0)
-		return rc;
-	return read_value(&tree->db->store, &tree->named->tree, slot, snapshot_of(txn), key, value);
+	return rc < 0 ? rc : get_at(tree, txn, slot, snapshot_of(txn), key, value);
 }
 
 /* All keys at @snapshot. A key's own failure is its result; BWT_OK when each was looked up. */
-static int get_all(struct bwt_tree *tree, struct epoch_slot *slot, uint64_t snapshot, size_t count,
+static int get_all(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot *slot, uint64_t snapshot, size_t count,
                    const struct bwt_slice keys[], struct bwt_buf values[], int results[])
 {
 	for (size_t i = 0; i < count; i++) {
 		int rc = db_check_key(keys[i]);
 
 		if (rc == BWT_OK)
-			rc = read_value(&tree->db->store, &tree->named->tree, slot, snapshot, keys[i],
-			                values == NULL ? NULL : &values[i]);
+			rc = get_at(tree, txn, slot, snapshot, keys[i], values == NULL ? NULL : &values[i]);
 		if (rc == BWT_NOT_FOUND && values != NULL)
 			values[i].size = 0;
 		results[i] = rc;
@@ -131,7 +147,8 @@ int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const
 		rc = snapshot_acquire(&tree->db->store.snapshots, store_clock, &tree->db->store, &snapshot);
 	if (rc < 0)
 		return rc;
-	rc = get_all(tree, slot, snapshot != NULL ? snapshot_lsn(snapshot) : txn->lsn, count, keys, values, results);
+	rc = get_all(tree, txn, slot, snapshot != NULL ? snapshot_lsn(snapshot) : txn->lsn, count, keys, values,
+	             results);
 	if (snapshot != NULL)
 		snapshot_release(snapshot);
 	return rc;

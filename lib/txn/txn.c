@@ -135,7 +135,6 @@ static int change(struct txn *txn, struct tree *tree, const struct commit_op *op
 int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op)
 {
 	struct reader reader = { .store = txn->store, .snapshot = txn->snapshot };
-	bool conditional = op->kind != COMMIT_PUT && op->kind != COMMIT_DELETE;
 	bool own = write_set_find(&txn->writes, tree, op->key) != NULL;
 	struct write_entry *entry;
 	int rc = BWT_OK;
@@ -149,7 +148,7 @@ int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const
 		return BWT_CONFLICT;
 	}
 	rc = change(txn, tree, op, &entry);
-	if (rc == BWT_OK && txn->level == TXN_READ_COMMITTED && conditional && !own) {
+	if (rc == BWT_OK && txn->level == TXN_READ_COMMITTED && op->kind != COMMIT_PUT && !own) {
 		entry->expects = true;
 		entry->expected_lsn = reader.newest;
 	}

@@ -86,8 +86,8 @@ static void read_committed_has_no_snapshot_and_sees_each_commit(void)
 static void the_flags_of_begin_are_checked(void)
 {
 	static const unsigned wrong[] = {
-		0,
-		BWT_SERIALIZABLE,
+		BWT_CREATE,
+		BWT_READ_COMMITTED | BWT_SERIALIZABLE,
 		BWT_RDONLY | BWT_CREATE,
 		BWT_RDONLY | 0x80000000u,
 		BWT_RDONLY | BWT_READ_COMMITTED | BWT_SERIALIZABLE,
