@@ -208,5 +208,6 @@ bool gate_close(struct epoch *epoch, uint64_t timeout_ns)
 void gate_open(struct epoch *epoch)
 {
 	atomic_store_explicit(&epoch->closed, 0, memory_order_seq_cst);
-	sys_wake(&epoch->closed, UINT_MAX);
+	if (!TEST_FAULT("gate_no_wake"))
+		sys_wake(&epoch->closed, UINT_MAX);
 }

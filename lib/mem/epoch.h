@@ -23,6 +23,7 @@
 
 #include "base/assert.h"
 #include "base/atomic.h"
+#include "base/testpoint.h"
 #include "mem/block.h"
 #include "sys/thread.h"
 
@@ -87,7 +88,10 @@ static inline void epoch_pin(struct epoch_slot *slot)
 	uint64_t now = atomic_load_explicit(&slot->epoch->now, memory_order_acquire);
 
 	BWT_ASSERT(atomic_load_explicit(&slot->state, memory_order_relaxed) == 0);
-	atomic_exchange_explicit(&slot->state, now << 2 | EPOCH_PINNED, memory_order_seq_cst);
+	if (TEST_FAULT("pin_no_fence"))
+		atomic_store_explicit(&slot->state, now << 2 | EPOCH_PINNED, memory_order_release);
+	else
+		atomic_exchange_explicit(&slot->state, now << 2 | EPOCH_PINNED, memory_order_seq_cst);
 }
 
 static inline void epoch_unpin(struct epoch_slot *slot)
@@ -115,7 +119,7 @@ static inline bool gate_try_enter(struct epoch_slot *slot)
 
 	BWT_ASSERT((state & EPOCH_PINNED) != 0 && (state & EPOCH_GATE) == 0);
 	atomic_exchange_explicit(&slot->state, state | EPOCH_GATE, memory_order_seq_cst);
-	if (atomic_load_explicit(&slot->epoch->closed, memory_order_seq_cst) == 0)
+	if (atomic_load_explicit(&slot->epoch->closed, memory_order_seq_cst) == 0 || TEST_FAULT("gate_unlooked"))
 		return true;
 	atomic_store_explicit(&slot->state, state, memory_order_release);
 	return false;

@@ -155,6 +155,8 @@ static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry
 		return BWT_OK;
 	}
 	while (word_state(*word) == WORD_PENDING) {
+		if (TEST_FAULT("consolidate_drops_pending"))
+			break;
 		if (patience == LEAVE_PENDING)
 			return BWT_BUSY;
 		if (backoff_pause(&backoff, &slot->random)) {

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/testpoint.h"
 #include "bwt.h"
 #include "sys/map.h"
 
@@ -75,7 +76,12 @@ void mapping_set(struct mapping *mapping, page_id page, uint64_t word)
 	atomic_store_explicit(&mapping->table.words[page], word, memory_order_release);
 }
 
-/* Stacks of ids, linked through links[]: tag << 32 | id. */
+/* Stacks of ids, linked through links[]: tag << 32 | id. Each change counts the tag up. */
+static uint64_t tag_step(void)
+{
+	return TEST_FAULT("ids_no_tag") ? 0 : 1;
+}
+
 static void ids_push(struct mapping *mapping, _Atomic(uint64_t) *stack, page_id page)
 {
 	uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
@@ -83,7 +89,7 @@ static void ids_push(struct mapping *mapping, _Atomic(uint64_t) *stack, page_id 
 
 	do {
 		atomic_store_explicit(&mapping->links[page], (uint32_t)head, memory_order_relaxed);
-		next = ((head >> 32) + 1) << 32 | page;
+		next = ((head >> 32) + tag_step()) << 32 | page;
 	} while (!atomic_compare_exchange_weak_explicit(stack, &head, next, memory_order_release,
 	                                                memory_order_relaxed));
 }
@@ -95,7 +101,7 @@ static page_id ids_pop(struct mapping *mapping, _Atomic(uint64_t) *stack)
 	while ((uint32_t)head != 0) {
 		uint32_t below = atomic_load_explicit(&mapping->links[(uint32_t)head], memory_order_relaxed);
 
-		if (atomic_compare_exchange_weak_explicit(stack, &head, ((head >> 32) + 1) << 32 | below,
+		if (atomic_compare_exchange_weak_explicit(stack, &head, ((head >> 32) + tag_step()) << 32 | below,
 		                                          memory_order_acquire, memory_order_acquire))
 			return (uint32_t)head;
 	}

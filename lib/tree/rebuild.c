@@ -267,15 +267,20 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 	word = rebuild->root_size != 0 ? mapping_word(build_root(rebuild, slot, clock), 0)
 	                               : piece_word(&rebuild->piece[0]);
 	TEST_YIELD("rebuild_swap");
-	if (!mapping_swap(env->mapping, place->page, place->word, word)) {
+	if (TEST_FAULT("rebuild_retires_first"))
+		chain_retire(env, place->word);
+	if (!mapping_swap(env->mapping, place->page,
+	                  TEST_FAULT("rebuild_over_newer") ? mapping_load(env->mapping, place->page) : place->word, word)) {
 		stats_add(env->stats, slot->index, STAT_SWAPS_LOST, 1);
-		unalloc(rebuild, splits_root(rebuild) ? 0 : 1);
+		if (!TEST_FAULT("rebuild_ids_lost"))
+			unalloc(rebuild, splits_root(rebuild) ? 0 : 1);
 		unbump(rebuild, slot, &marks);
 		return BWT_BUSY;
 	}
 	if (rebuild->carried_count != 0)
 		settle_carried(rebuild);
-	chain_retire(env, place->word);
+	if (!TEST_FAULT("rebuild_retires_first"))
+		chain_retire(env, place->word);
 	for (unsigned i = 0; i < rebuild->dropped_count; i++)
 		env->value_dropped(env->ctx, &rebuild->dropped[i]);
 	return BWT_OK;

@@ -71,7 +71,8 @@ int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_c
 		if (rc < 0)
 			return rc;
 		if (index_search(tree->env->arena->base, place_head(&parent), missing->low, false, NULL) ==
-		    missing->page)
+		        missing->page &&
+		    !TEST_FAULT("post_twice"))
 			return BWT_OK;
 		if (mapping_chain(parent.word) >= tree->env->limits.inner_chain) {
 			rc = tree_consolidate(tree, slot, &parent, LEAVE_PENDING, urgency);

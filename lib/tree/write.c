@@ -82,7 +82,8 @@ int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place 
 		*delta = arena_at(env->arena, off);
 		return BWT_OK;
 	}
-	extent_unbump(env->extents, slot, CHUNK_DELTA, off);
+	if (!TEST_FAULT("prepend_bytes_lost"))
+		extent_unbump(env->extents, slot, CHUNK_DELTA, off);
 	stats_add(env->stats, slot->index, STAT_SWAPS_LOST, 1);
 	return BWT_BUSY;
 }

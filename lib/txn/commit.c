@@ -196,7 +196,8 @@ static int publish(struct write *write, struct leaf_delta *delta)
 		lsn = wal_reserve(store->wal, len);
 		write->credits -= len;
 		TEST_YIELD("commit_publish");
-		while (word_state(seen) == WORD_PENDING && word_lsn(seen) <= lsn) {
+		while (word_state(seen) == WORD_PENDING &&
+		       (word_lsn(seen) <= lsn || TEST_FAULT("publish_below_floor"))) {
 			/* RELEASE: pairs with the acquire of every reader of the word. */
 			if (!atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen,
 			                                             word_make(WORD_COMMITTED, lsn),
@@ -206,7 +207,10 @@ static int publish(struct write *write, struct leaf_delta *delta)
 			finish(write, lsn);
 			return BWT_OK;
 		}
-		wal_fill_pad(store->wal, lsn, len);
+		if (!TEST_FAULT("publish_no_pad"))
+			wal_fill_pad(store->wal, lsn, len);
+		if (word_state(seen) == WORD_ABORTED && TEST_FAULT("publish_counts_aborted"))
+			tree_keys_add(write->tree, write->slot, 1);
 		if (word_state(seen) == WORD_ABORTED)
 			return STEP_AGAIN;
 	}
@@ -229,7 +233,7 @@ static int in_gate(struct write *write)
 
 		if (!place_reload(write->tree, &write->place, write->spec.key))
 			return STEP_AGAIN;
-		rc = look(write);
+		rc = tries > 0 && TEST_FAULT("commit_looks_once") ? BWT_OK : look(write);
 		if (rc == BWT_OK)
 			rc = decide(write);
 		if (rc != BWT_OK)

@@ -50,6 +50,8 @@ static bool word_visible(struct reader *reader, _Atomic(uint64_t) *own, uint64_t
 			stats_add(&store->stats, 0, STAT_PUSHES, 1);
 			return false;
 		}
+		if (TEST_FAULT("read_lost_push_unseen"))
+			return false;
 		word = version_word(&store->descriptors, own, &seen);
 	}
 	*lsn = word_lsn(seen);

@@ -70,6 +70,7 @@ int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), 
 {
 	/* Claimed slots first, so that the scanned range stays short. */
 	uint32_t count = atomic_load_explicit(&snapshots->count, memory_order_acquire);
+	uint64_t early = TEST_FAULT("snapshot_clock_early") ? clock(ctx) : 0;
 
 	for (uint32_t tried = 0; tried < SNAPSHOT_SLOTS_MAX; tried++) {
 		uint32_t index = tried < count ? (slot_hint + tried) % count : tried;
@@ -84,7 +85,7 @@ int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), 
 		slot_hint = index;
 		slot->begun_ns = sys_now_ns();
 		atomic_thread_fence(memory_order_seq_cst);
-		atomic_store_explicit(&slot->lsn, clock(ctx), memory_order_seq_cst);
+		atomic_store_explicit(&slot->lsn, early != 0 ? early : clock(ctx), memory_order_seq_cst);
 		*out = slot;
 		return BWT_OK;
 	}
@@ -152,6 +153,8 @@ void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx)
 			horizon_add(horizon, lsn);
 	}
 	horizon_sort(horizon);
+	if (TEST_FAULT("horizon_clock_late"))
+		horizon->future = clock(ctx);
 }
 
 uint64_t snapshots_oldest(struct snapshots *snapshots, uint64_t none)
