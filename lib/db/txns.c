@@ -139,7 +139,7 @@ static int check_txn(const struct bwt_txn *txn)
 	return db_check(txn->db);
 }
 
-/* *lsn: the end of the record, or the newest that a transaction without writes has read. */
+/* *lsn: the end of the record; without writes one that all that was read lies below. */
 static int publish(struct bwt_txn *txn, uint64_t *lsn)
 {
 	if (txn->lost)

@@ -2,8 +2,7 @@
 /*
  * txn.c - what a transaction sees and what it notes until its commit
  *
- * Nothing here changes the store. Under read committed nobody comes first, but a conditional write must
- * still find at its commit what its condition was about: the entry remembers which version that was.
+ * Nothing here changes the store.
  */
 #include "txn/txn.h"
 
@@ -12,6 +11,8 @@
 #include <string.h>
 
 #include "base/stats.h"
+
+#define LOOKS_MAX 16u /* at a condition that others change all the time */
 
 void txn_begin(struct txn *txn, struct store *store, enum txn_level level, uint64_t snapshot)
 {
@@ -25,8 +26,18 @@ void txn_begin(struct txn *txn, struct store *store, enum txn_level level, uint6
 
 void txn_end(struct txn *txn)
 {
+	if (txn->guard != NULL)
+		snapshot_release(txn->guard);
 	write_set_free(&txn->writes);
 	read_set_free(&txn->reads);
+}
+
+uint64_t txn_read_end(const struct txn *txn)
+{
+	uint64_t durable = wal_durable_lsn(txn->store->wal);
+	uint64_t end = txn->snapshot != READ_NEWEST ? txn->snapshot : store_clock(txn->store);
+
+	return txn->newest <= durable && durable < end ? durable : end;
 }
 
 /* ---- reading ---- */
@@ -132,25 +143,71 @@ static int change(struct txn *txn, struct tree *tree, const struct commit_op *op
 	                        WRITE_PUT, entry);
 }
 
+/*
+ * Read committed: nobody comes first, but the condition must still hold at the commit. It is about the newest
+ * version below a snapshot of this moment; one that is at or above it then is another state. The first such
+ * snapshot is kept to the end: versions at or above it keep their LSNs (tree/consolidate.c).
+ */
+static int check_unguarded(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op,
+                           struct reader *reader)
+{
+	struct store *store = txn->store;
+	int rc = BWT_CONFLICT;
+
+	for (unsigned looks = 0; looks < LOOKS_MAX && rc == BWT_CONFLICT; looks++) {
+		struct snapshot_slot *moment;
+
+		rc = snapshot_acquire(&store->snapshots, store_clock, store, &moment);
+		if (rc < 0)
+			return rc;
+		*reader = (struct reader){ .store = store, .snapshot = snapshot_lsn(moment) };
+		rc = check_condition(txn, tree, slot, op, reader);
+		if (rc == BWT_OK && reader->passed)
+			rc = BWT_CONFLICT; /* somebody committed just now: look again */
+		if (txn->guard == NULL)
+			txn->guard = moment;
+		else
+			snapshot_release(moment);
+	}
+	return rc;
+}
+
+static int check_guarded(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op,
+                         struct reader *reader)
+{
+	int rc;
+
+	*reader = (struct reader){ .store = txn->store, .snapshot = txn->snapshot };
+	rc = check_condition(txn, tree, slot, op, reader);
+	/* First committer wins, and it is there already. */
+	return rc == BWT_OK && reader->passed ? BWT_CONFLICT : rc;
+}
+
+static bool only_asks(const struct commit_op *op)
+{
+	return op->kind == COMMIT_CAS && op->expected == NULL && op->desired == NULL;
+}
+
 int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op)
 {
-	struct reader reader = { .store = txn->store, .snapshot = txn->snapshot };
-	bool own = write_set_find(&txn->writes, tree, op->key) != NULL;
+	bool unguarded = txn->level == TXN_READ_COMMITTED && op->kind != COMMIT_PUT &&
+	                 write_set_find(&txn->writes, tree, op->key) == NULL;
 	struct write_entry *entry;
+	struct reader reader;
 	int rc = BWT_OK;
 
-	if (op->kind != COMMIT_PUT)
-		rc = check_condition(txn, tree, slot, op, &reader);
-	if (rc < 0 || (op->kind == COMMIT_CAS && op->expected == NULL && op->desired == NULL))
-		return rc;
-	if (reader.passed) { /* first committer wins, and it is there already */
+	if (unguarded)
+		rc = check_unguarded(txn, tree, slot, op, &reader);
+	else if (op->kind != COMMIT_PUT)
+		rc = check_guarded(txn, tree, slot, op, &reader);
+	if (rc == BWT_CONFLICT)
 		stats_add(&txn->store->stats, slot->index, STAT_CONFLICTS, 1);
-		return BWT_CONFLICT;
-	}
+	if (rc < 0 || only_asks(op))
+		return rc;
 	rc = change(txn, tree, op, &entry);
-	if (rc == BWT_OK && txn->level == TXN_READ_COMMITTED && op->kind != COMMIT_PUT && !own) {
+	if (rc == BWT_OK && unguarded) {
 		entry->expects = true;
-		entry->expected_lsn = reader.newest;
+		entry->expected_lsn = reader.snapshot;
 	}
 	return rc;
 }

@@ -27,7 +27,8 @@ struct txn {
 	enum txn_level level;
 	uint64_t snapshot;     /* S; READ_NEWEST with read committed. The caller keeps the slot */
 	uint64_t order;        /* serializable: place in the order of beginning (C4) */
-	uint64_t newest;       /* out: end of the newest version that it read (C7) */
+	uint64_t newest;       /* out: LSN of the newest version that it read, plus 1; 0: none (C7) */
+	struct snapshot_slot *guard; /* read committed: see txn_write(); NULL: no conditional write yet */
 	struct write_set writes;
 	struct read_set reads; /* serializable only */
 };
@@ -38,8 +39,16 @@ void txn_begin(struct txn *txn, struct store *store, enum txn_level level, uint6
 void txn_end(struct txn *txn);
 
 /**
+ * txn_read_end - an LSN that all that it read lies below, and that is durable if all of that is
+ *
+ * A record ends somewhere behind its LSN, but at the latest at any later place where a record ends: where a
+ * snapshot stands, and durable_lsn.
+ */
+uint64_t txn_read_end(const struct txn *txn);
+
+/**
  * txn_commit - all writes, or none, at one LSN
- * @end_lsn: out: end of the commit record; without writes the newest that was read
+ * @end_lsn: out: end of the commit record; without writes txn_read_end()
  * Returns: BWT_OK; BWT_CONFLICT; BWT_FULL, BWT_IO, BWT_READ_ONLY, BWT_CORRUPT, -ENOMEM, BWT_BUSY (slots): nothing was done
  * Threads: one at a time, not pinned
  * Blocks:  on room in the log, on growing the arena, on writing large values; never on another writer without bound.

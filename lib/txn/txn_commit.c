@@ -309,7 +309,7 @@ static bool only_deletes(const struct txn *txn)
 int txn_commit(struct txn *txn, uint64_t *end_lsn)
 {
 	struct epoch_slot *slot = epoch_slot(&txn->store->epoch);
-	uint64_t end = txn->newest;
+	uint64_t end = txn_read_end(txn);
 	int rc = BWT_OK;
 
 	if (slot == NULL)
