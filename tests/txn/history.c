@@ -339,6 +339,22 @@ static void collect_lists(struct check *check)
 	check->list_count = kept;
 }
 
+static const char *two_orders(const struct check *check, size_t txn, const struct history_op *op,
+                              const struct longest *longest)
+{
+	const uint64_t *elements = check->history->elements + longest->seen;
+	size_t at = 0;
+
+	while (seen_of(check, op)[at] == elements[at])
+		at++;
+	return found(check, "order",
+	             "list %u has at %zu: %" PRIx64 " of T%u, says T%zu, but %" PRIx64
+	             " of T%u in another read",
+	             op->list, at, seen_of(check, op)[at],
+	             append_of(check, seen_of(check, op)[at])->txn, txn, elements[at],
+	             append_of(check, elements[at])->txn);
+}
+
 /* Does the longest list begin with each list that was read? */
 static const char *check_prefixes(const struct check *check)
 {
@@ -356,8 +372,7 @@ static const char *check_prefixes(const struct check *check)
 			longest = longest_of(check, op->list);
 			if (memcmp(seen_of(check, op), history->elements + longest->seen,
 			           shared_count(check, i, op) * sizeof(uint64_t)) != 0)
-				return found(check, "order", "list %u was read in two orders",
-				             op->list);
+				return two_orders(check, i, op, longest);
 		}
 	}
 	return NULL;

@@ -581,19 +581,39 @@ static void reading_an_own_write_is_no_read(void)
 	CU_ASSERT_STRING_EQUAL(walk(NULL), "n=1 x=1 y=0");
 }
 
-static void read_committed_conditions_hold_at_commit_or_are_refused(void)
+/* Each condition, found true by the transaction and made false by another before it commits. */
+static bool condition_lost(unsigned how, bool more, bool prunes)
 {
+	struct bwt_slice zero = text("0"), mine = text("mine");
 	struct bwt_txn *txn;
 	int rc;
 
 	start("0", "0");
 	txn = begin(BWT_READ_COMMITTED);
-	CU_ASSERT_EQUAL(try_put(txn, "n", "mine", BWT_INSERT), BWT_OK);
-	put(NULL, "n", "theirs");
-	rc = try_put(txn, "x", "1", 0);
-	if (!lost(txn, rc)) /* else the insert has overwritten what was there */
-		CU_FAIL("an insert overwrote another's");
-	CU_ASSERT_TRUE(has(NULL, "n", "theirs"));
+	rc = how == 0   ? try_put(txn, "n", "mine", BWT_INSERT)
+	     : how == 1 ? try_put(txn, "x", "mine", BWT_UPDATE)
+	     : how == 2 ? try_delete(txn, "x")
+	     : how == 3 ? bwt_cas(play.tree, txn, text("n"), NULL, &mine)
+	                : bwt_cas(play.tree, txn, text("x"), &zero, &mine);
+	CU_ASSERT_EQUAL(rc, BWT_OK);
+	CU_ASSERT_EQUAL(how == 0 || how == 3   ? try_put(NULL, "n", "theirs", 0)
+	                : how == 1 || how == 2 ? try_delete(NULL, "x")
+	                                       : try_put(NULL, "x", "theirs", 0),
+	                BWT_OK);
+	for (unsigned i = 0; prunes && i < 200; i++) /* LSNs of versions that nobody tells apart go */
+		put(NULL, "y", "theirs");
+	rc = more ? try_put(txn, "z", "mine", 0) : BWT_OK;
+	return lost(txn, rc);
+}
+
+static void read_committed_conditions_hold_at_commit_or_are_refused(void)
+{
+	for (unsigned how = 0; how < 5; how++)
+		for (unsigned variant = 0; variant < 4; variant++) {
+			CU_ASSERT_TRUE(condition_lost(how, variant % 2 == 1, variant / 2 == 1));
+			CU_ASSERT_TRUE(has(NULL, how == 0 || how == 3 ? "n" : "x",
+			                   how == 1 || how == 2 ? NULL : "theirs"));
+		}
 }
 
 /* ---- after a conflict ---- */
