@@ -258,6 +258,20 @@ static int create(struct opening *opening)
 
 /* ---- a store that is there ---- */
 
+/* RC2: a superblock whose sync failed may be in the page cache, clean, and not on the disk. */
+static int read_superblocks(struct store *store, struct superblocks *supers)
+{
+	int fd, rc = -EINVAL;
+
+	if (!store->readonly)
+		rc = store_files_arena_direct(store, &fd);
+	if (rc == BWT_OK) {
+		rc = superblocks_read(fd, supers);
+		sys_file_close(fd);
+	}
+	return rc == -EINVAL ? superblocks_read(store->arena_fd, supers) : rc;
+}
+
 static int load(struct opening *opening)
 {
 	struct store *store = opening->store;
@@ -267,7 +281,7 @@ static int load(struct opening *opening)
 	if (!store->readonly)
 		rc = sys_file_sync(store->arena_fd); /* RC2 */
 	if (rc == BWT_OK)
-		rc = superblocks_read(store->arena_fd, &loaded->supers);
+		rc = read_superblocks(store, &loaded->supers);
 	if (rc == BWT_OK)
 		rc = map_arena(opening);
 	if (rc < 0)

@@ -146,6 +146,11 @@ int store_files_open(struct store *store, const struct recover_config *config, b
 	return rc;
 }
 
+int store_files_arena_direct(const struct store *store, int *fd)
+{
+	return sys_file_open(store->dir_fd, ARENA_NAME, SYS_RDONLY | SYS_DIRECT, fd);
+}
+
 static int unlink_name(void *ctx, const char *name)
 {
 	return sys_file_unlink(*(const int *)ctx, name);

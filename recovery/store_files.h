@@ -21,6 +21,8 @@
  * Returns: BWT_OK; the codes of bwt_open() (api.md "Open"); BWT_CORRUPT: wal/ or vlog/ is missing
  */
 int store_files_open(struct store *store, const struct recover_config *config, bool *create);
+/** store_files_arena_direct - a second descriptor of the arena, reading past the page cache; -EINVAL: refused here */
+int store_files_arena_direct(const struct store *store, int *fd);
 /** store_files_begin - an empty arena.new, empty wal/ and vlog/; what an earlier attempt left is gone */
 int store_files_begin(struct store *store);
 /**

@@ -20,7 +20,7 @@ static uint32_t superblock_crc(const struct superblock *super)
 
 int superblock_read(int fd, unsigned slot, struct superblock *super)
 {
-	struct superblock found;
+	_Alignas(SUPERBLOCK_SIZE) struct superblock found; /* for reads past the page cache */
 	uint64_t off = SUPERBLOCK_OFF(slot);
 	int rc = sys_file_read(fd, &found, sizeof found, off);
 
@@ -43,7 +43,7 @@ int superblock_read(int fd, unsigned slot, struct superblock *super)
 
 bool superblock_matches(int fd, unsigned slot)
 {
-	struct superblock found;
+	_Alignas(SUPERBLOCK_SIZE) struct superblock found;
 
 	return sys_file_read(fd, &found, sizeof found, SUPERBLOCK_OFF(slot)) == BWT_OK &&
 	       found.crc == superblock_crc(&found);
