@@ -75,7 +75,7 @@ TOOLS := $(TOOL_SRC:tools/%.c=$(O)/bin/%)
 
 # A test program is tests/unit/<layer>/test_*.c or tests/<kind>/<kind>_*.c; other .c files of the
 # same folder are linked into each program there, tests/support into all.
-KINDS := model stress crash protocol
+KINDS := model stress crash protocol txn
 SUPPORT_OBJ := $(patsubst %.c,$(O)/t/%.o,$(wildcard tests/support/*.c))
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 KIND_SRC := $(foreach k,$(KINDS),$(wildcard tests/$k/$k_*.c))
@@ -98,7 +98,7 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: all lib tools tests check lint format bench demo deps install uninstall clean help
+.PHONY: all lib tools tests check soak lint format bench demo deps install uninstall clean help
 .PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -115,6 +115,9 @@ tests: $(UNIT_TESTS) $(KIND_TESTS) tools ## build all test programs, run none
 
 check: | deps-check ## build and run every test, SAN=address|undefined|thread: all of them in that build
 	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" tests/check.sh
+
+soak: | deps-check ## the tests that run threads, crashes and searches, LONG seconds each (300); SAN= too
+	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" SOAK=1 tests/check.sh
 
 lint: check-layers check-headers | deps-check ## formatting, clang-tidy, cppcheck, layers, headers
 	@CPPFLAGS="$(CPPFLAGS_ALL)" tests/lint.sh $(LINT_FILES)
@@ -154,6 +157,7 @@ help: ## this list
 
 # ---- rules ------------------------------------------------------------------------------------
 
+# Test objects are compiled without sibling calls: the simulator tells call sites by return addresses.
 # Objects depend on this file, which changes when compiler or flags do: no mixed builds.
 FLAGS_TEXT = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)
 $(O)/flags: FORCE
@@ -167,7 +171,7 @@ $(O)/o/%.o: %.c $(O)/flags | deps-core
 $(O)/t/%.o: %.c $(O)/flags | deps-core
 	@mkdir -p $(@D)
 	@echo "CC  $< (test)"
-	@$(CC) $(CPPFLAGS_ALL) -DBWT_TEST $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(CPPFLAGS_ALL) -DBWT_TEST $(CFLAGS_ALL) -fno-optimize-sibling-calls $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
 # Only bwt_* stays global in the archive: internal names cannot meet those of a program.
 $(STATIC): $(LIB_OBJ)
@@ -220,6 +224,9 @@ $(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of),$$(notdir $$(@D))
 
 # The schedule simulator: a build of the library of its own, tests/sched/sched_*, the target "sched".
 include tests/sched/Makefile.inc
+
+# The crash simulator: tests/sim/sim_*, the target "sim".
+include tests/sim/Makefile.inc
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
