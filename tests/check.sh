@@ -7,6 +7,8 @@
 # build by clang, and the checks of layers and headers. In a variant (SAN=..., PMEM=0, URING=0): all
 # tests in that build and nothing else.
 #
+# SOAK=1 ("make soak"): the tests of threads, crashes and searches alone, in their long forms.
+#
 #   RUN_JOBS=2   tests at a time          ONLY=text   only tests whose name contains it, this build
 #   SEED=n       handed to random tests   KEEP=1      tests leave their stores behind
 set -u
@@ -14,7 +16,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/run.sh
 
 : "${BUILD:=build}" "${O:=$BUILD}" "${SAN:=}" "${PMEM:=1}" "${URING:=1}" "${CC:=gcc}" "${CXX:=g++}"
-: "${MAKE:=make}" "${ONLY:=}"
+: "${MAKE:=make}" "${ONLY:=}" "${SOAK:=}"
 unset MAKELEVEL
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
@@ -45,6 +47,7 @@ tests() { # FOLDER PREFIX PATTERN MAKE-VARIABLES...
 		limit=600
 		[[ $name == unit/* ]] && limit=120
 		[[ $folder == */san-* ]] && limit=$((limit * 3))
+		[ -n "$SOAK" ] && limit=$((limit * 30))
 		case $path in
 		*.sh) path="bash $path" ;;
 		esac
@@ -66,6 +69,12 @@ slice() { # NAME PATTERN MAKE-VARIABLES... : a part of the tests, with little wo
 trap 'run_stop; exit 130' INT TERM
 run_begin "$O/check-logs"
 here=("SAN=$SAN" "PMEM=$PMEM" "URING=$URING")
+if [ -n "$SOAK" ]; then
+	build "${SAN:-here}" "${here[@]}" all tests &&
+		LONG=${LONG:-300} tests "$O" "" '^(model|stress|crash|protocol|txn)/' "${here[@]}"
+	run_end
+	exit
+fi
 if build "${SAN:-here}" "${here[@]}" all tests; then
 	tests "$O" "" . "${here[@]}"
 fi
@@ -73,7 +82,7 @@ if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
 	run_test "layers" 60 "$MAKE" -s --no-print-directory check-layers
 	run_test "headers" 300 "$MAKE" -s --no-print-directory check-headers
 	for sanitizer in address undefined thread; do
-		slice "$sanitizer" '^(unit|model|stress)/' "SAN=$sanitizer"
+		slice "$sanitizer" '^(unit|model|stress|txn)/' "SAN=$sanitizer"
 	done
 	slice "no-pmem" '^(unit/(sys|mem|log)|model|tools)/' PMEM=0
 	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0
