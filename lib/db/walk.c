@@ -39,7 +39,7 @@ static unsigned copy_bound(const struct leaf_copy *copy, struct bwt_slice key, b
 	return from;
 }
 
-enum leaf_choice { LEAF_OF, LEAF_BEFORE, LEAF_BEHIND, LEAF_LAST };
+enum leaf_choice { LEAF_OF, LEAF_FROM, LEAF_BEFORE, LEAF_BEHIND, LEAF_LAST };
 
 /* Load the leaf that covers walk->target, the keys just below it, the one behind the copy, or the last one. */
 static int load(struct walk *walk, enum leaf_choice choice)
@@ -57,6 +57,8 @@ static int load(struct walk *walk, enum leaf_choice choice)
 		rc = tree_copy_last_leaf(walk->tree, slot, reader_choose, &reader, &walk->copy);
 	else if (choice == LEAF_BEHIND)
 		rc = tree_copy_next_leaf(walk->tree, slot, target, reader_choose, &reader, &walk->copy);
+	else if (choice == LEAF_FROM)
+		rc = tree_copy_leaf_from(walk->tree, slot, target, reader_choose, &reader, &walk->copy);
 	else
 		rc = tree_copy_leaf(walk->tree, slot, target, choice == LEAF_BEFORE, reader_choose, &reader,
 		                    &walk->copy);
@@ -71,8 +73,8 @@ static int load(struct walk *walk, enum leaf_choice choice)
 	return rc;
 }
 
-/* The leaf of walk->target into the copy, if that is not the one that is there. */
-static int load_of_target(struct walk *walk)
+/* The leaf of walk->target into the copy, if that is not the one that is there; what lies before it as @choice says. */
+static int load_of_target(struct walk *walk, enum leaf_choice choice)
 {
 	const struct leaf_copy *copy = &walk->copy;
 	struct bwt_slice target = buf_slice(&walk->target);
@@ -80,7 +82,7 @@ static int load_of_target(struct walk *walk)
 	if (walk->loaded && key_compare(copy->low, target) <= 0 &&
 	    (copy->high.data == NULL || key_compare(target, copy->high) < 0))
 		return BWT_OK;
-	return load(walk, LEAF_OF);
+	return load(walk, choice);
 }
 
 /* From entry @index of the copy on to the right, over empty leaves. */
@@ -129,23 +131,23 @@ static int settle_left(struct walk *walk, unsigned count)
 /* ---- moves ---- */
 
 /* @key is compared in walk->target: it may lie in the copy that is replaced. */
-static int go_to_leaf(struct walk *walk, struct bwt_slice key)
+static int go_to_leaf(struct walk *walk, struct bwt_slice key, enum leaf_choice choice)
 {
 	int rc = buf_set(&walk->target, key);
 
-	return rc < 0 ? rc : load_of_target(walk);
+	return rc < 0 ? rc : load_of_target(walk, choice);
 }
 
 int walk_right(struct walk *walk, struct bwt_slice key, bool above)
 {
-	int rc = go_to_leaf(walk, key);
+	int rc = go_to_leaf(walk, key, LEAF_FROM);
 
 	return rc < 0 ? rc : settle_right(walk, copy_bound(&walk->copy, buf_slice(&walk->target), above));
 }
 
 int walk_left(struct walk *walk, struct bwt_slice key, bool included)
 {
-	int rc = go_to_leaf(walk, key);
+	int rc = go_to_leaf(walk, key, LEAF_OF);
 
 	return rc < 0 ? rc : settle_left(walk, copy_bound(&walk->copy, buf_slice(&walk->target), included));
 }
@@ -159,7 +161,7 @@ int walk_last(struct walk *walk)
 
 int walk_exact(struct walk *walk, struct bwt_slice key)
 {
-	int rc = go_to_leaf(walk, key);
+	int rc = go_to_leaf(walk, key, LEAF_FROM);
 	unsigned index;
 
 	if (rc < 0)
@@ -172,14 +174,14 @@ int walk_exact(struct walk *walk, struct bwt_slice key)
 	return BWT_OK;
 }
 
-int walk_next(struct walk *walk)
+int walk_next_leaf(struct walk *walk)
 {
-	return settle_right(walk, walk->index + 1);
+	return settle_right(walk, walk->copy.count);
 }
 
-int walk_prev(struct walk *walk)
+int walk_prev_leaf(struct walk *walk)
 {
-	return settle_left(walk, walk->index);
+	return settle_left(walk, 0);
 }
 
 void walk_free(struct walk *walk)

@@ -213,6 +213,25 @@ unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *en
 	return count + base->count - from;
 }
 
+unsigned chain_deltas(const uint8_t *arena, arena_off head, struct bwt_slice low, struct page_entry *entries)
+{
+	unsigned chain = block_at(arena, head)->chain, count = 0;
+	struct merge_key sorted[DELTA_CHAIN_MAX];
+
+	BWT_ASSERT(chain <= DELTA_CHAIN_MAX);
+	if (chain != 0)
+		merge_sort(arena, delta_at(arena, head), chain, sorted);
+	for (unsigned i = 0; i < chain; i++) {
+		if (key_compare(leaf_delta_key(sorted[i].delta), low) < 0)
+			continue;
+		delta_entry(sorted[i].delta, &entries[count]);
+		if (count > 0 && !merge_after(&sorted[i], &sorted[i - 1]))
+			entries[count].flags |= VERSION_OLDER;
+		count++;
+	}
+	return count;
+}
+
 /* ---- children of an inner page ---- */
 
 static arena_off index_below(const uint8_t *arena, arena_off head)

@@ -42,6 +42,13 @@ unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *en
 unsigned chain_version_count(const uint8_t *arena, arena_off head);
 
 /**
+ * chain_deltas - the versions of a leaf that lie in deltas, with keys >= @low, in key order, newest first within a key
+ * @entries: room for DELTA_CHAIN_MAX
+ * Returns: their number; VERSION_OLDER is set as by chain_merge(), the base page left aside
+ */
+unsigned chain_deltas(const uint8_t *arena, arena_off head, struct bwt_slice low, struct page_entry *entries);
+
+/**
  * index_search - the child of an inner page that covers @key (@before: the keys just below it)
  * @high:  out, may be NULL: upper bound of that child's range as this page knows it, in two pieces if
  *         it comes from the base page; size 0: none (an upper bound is never the empty key). Not

@@ -151,7 +151,7 @@ int leaf_find(const struct base_page *page, struct bwt_slice key, uint32_t hash)
 	const uint8_t *fingerprints, *suffix;
 	size_t prefix_size, suffix_size;
 
-	page_prefetch(page, FIND_PREFETCH);
+	base_prefetch(page, FIND_PREFETCH);
 	prefix_size = page->prefix_size;
 	if (key.size < prefix_size || !bytes_equal(key.data, page->bytes, prefix_size))
 		return -1;

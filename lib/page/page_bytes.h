@@ -118,7 +118,7 @@ static inline uint32_t head_of(const uint8_t *bytes, size_t size)
  * Ask for the lines that a search of @page will read before the header says where they are: header,
  * prefix and the arrays follow each other, so one miss is waited for and not three in a row.
  */
-static inline void page_prefetch(const struct base_page *page, size_t size)
+static inline void base_prefetch(const struct base_page *page, size_t size)
 {
 	const char *line = (const char *)page;
 

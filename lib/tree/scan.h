@@ -23,8 +23,8 @@ struct leaf_copy {         /* zeroed = empty; buffers are kept from leaf to leaf
 	unsigned capacity;
 	uint8_t *bytes;
 	size_t bytes_capacity;
-	struct bwt_slice low;  /* fences of the leaf, into bytes */
-	struct bwt_slice high; /* data == NULL: none */
+	struct bwt_slice low;  /* all that lies between low and high is there: fences of the leaf, into bytes, */
+	struct bwt_slice high; /* or the key that a copy began with; data == NULL: none */
 	page_id right;         /* the leaf behind it then; 0: none */
 };
 
@@ -41,6 +41,9 @@ typedef int (*version_choice)(void *ctx, struct page_entry *versions, unsigned c
  */
 int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, bool before,
                    version_choice choose, void *ctx, struct leaf_copy *copy);
+/** The same, but of that leaf only the keys >= @key: for a walk to the right. */
+int tree_copy_leaf_from(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, version_choice choose,
+                        void *ctx, struct leaf_copy *copy);
 /** The same for the leaf behind @copy; @key: its high fence, in memory of the caller's. Mostly without a descent. */
 int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, version_choice choose,
                         void *ctx, struct leaf_copy *copy);

@@ -304,6 +304,42 @@ static void unposted_splits_hide_nothing(void)
 		CU_ASSERT_EQUAL(numbers[i], 399 - i);
 }
 
+/* Over leaves with and without deltas, tombstones and old versions. */
+static void a_copy_from_a_key_holds_all_of_the_leaf_behind_it(void)
+{
+	struct rng rng;
+
+	rng_init(&rng, rng_seed());
+	for (unsigned round = 0; round < 2000; round++) {
+		unsigned number = (unsigned)rng_below(&rng, KEYS), first = 0;
+		struct leaf_copy part = {0};
+		uint64_t snapshot = NEWEST;
+		struct key_text text;
+		struct bwt_slice key = key_of(number, &text);
+
+		if (rng_chance(&rng, 20))
+			fixture_delete(&fixture, number);
+		else
+			fixture_fill(&fixture, number, number + 1);
+		key = key_of((unsigned)rng_below(&rng, KEYS), &text);
+		load(key, false, snapshot);
+		epoch_pin(fixture.slot);
+		CU_ASSERT_EQUAL(tree_copy_leaf_from(&fixture.tree, fixture.slot, key, see, &snapshot, &part), BWT_OK);
+		epoch_unpin(fixture.slot);
+		/* The whole leaf where it had to be chosen from: then the same entries from the same place on. */
+		while (first < copy.count && part.count < copy.count - first)
+			first++;
+		CU_ASSERT_EQUAL_FATAL(part.count, copy.count - first);
+		CU_ASSERT_TRUE(first == 0 || key_ref_compare_slice(&copy.entries[first - 1].key, key) < 0);
+		CU_ASSERT_TRUE(key_compare(part.low, key) <= 0);
+		for (unsigned i = 0; i < part.count; i++)
+			if (number_of(&part.entries[i]) != number_of(&copy.entries[first + i]) ||
+			    part.entries[i].value_size != copy.entries[first + i].value_size)
+				CU_FAIL_FATAL("another entry");
+		leaf_copy_free(&part);
+	}
+}
+
 static void walks_agree_with_an_array(void)
 {
 	static bool there[KEYS];
@@ -369,6 +405,7 @@ int main(void)
 		TEST(a_walk_goes_on_over_leaves_that_split_under_it),
 		TEST(the_next_leaf_is_found_when_the_neighbours_id_is_another_page_now),
 		TEST(unposted_splits_hide_nothing),
+		TEST(a_copy_from_a_key_holds_all_of_the_leaf_behind_it),
 		TEST(walks_agree_with_an_array),
 		TEST(a_damaged_leaf_stops_the_walk),
 		CU_TEST_INFO_NULL,
