@@ -228,7 +228,7 @@ static int open_once(const struct backup *backup, const char *path)
 	const struct store *store = backup->store;
 	pthread_mutex_t trees_lock = PTHREAD_MUTEX_INITIALIZER;
 	struct checkpointer *checkpointer;
-	uint64_t log_end = 0;
+	struct replayed replayed = {0};
 	struct store *copy = aligned_alloc(CACHE_LINE_SIZE, sizeof *copy);
 	struct recover_config config = {
 		.path = path,
@@ -239,7 +239,7 @@ static int open_once(const struct backup *backup, const char *path)
 		.wal_segment_size = WAL_SEGMENT_MIN,
 		.vlog_segment_size = VLOG_SEGMENT_MIN,
 		.limits = store->env.limits,
-		.log_end = &log_end,
+		.replayed = &replayed,
 	};
 	int rc;
 
@@ -249,11 +249,11 @@ static int open_once(const struct backup *backup, const char *path)
 	copy->trees_lock = &trees_lock;
 	rc = recover_open(copy, &config, &checkpointer);
 	if (rc == BWT_OK) {
-		if (log_end < backup->end_lsn)
+		if (replayed.end_lsn < backup->end_lsn)
 			rc = error_set(
 				BWT_CORRUPT,
 				"the backup's log ends at LSN %llu, it was durable up to %llu",
-				(unsigned long long)log_end, (unsigned long long)backup->end_lsn);
+				(unsigned long long)replayed.end_lsn, (unsigned long long)backup->end_lsn);
 		recover_close(copy, checkpointer);
 	}
 	free(copy);

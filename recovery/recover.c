@@ -370,8 +370,8 @@ static int recover(struct opening *opening)
 		rc = open_values(opening, opening->loaded.newest.state.value_file);
 	if (rc == BWT_OK)
 		rc = replay_log(store, opening->loaded.newest.state.start_lsn, &opening->replayed);
-	if (opening->config->log_end != NULL)
-		*opening->config->log_end = opening->replayed.end_lsn;
+	if (opening->config->replayed != NULL)
+		*opening->config->replayed = opening->replayed;
 	TEST_YIELD("recover_replayed");
 	if (rc == BWT_OK)
 		rc = log_reaches_checkpoint(opening);

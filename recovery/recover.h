@@ -12,6 +12,7 @@
 #define BWT_RECOVERY_RECOVER_H
 
 #include "recovery/checkpoint.h"
+#include "recovery/replay.h"
 
 struct recover_config {
 	const char *path;
@@ -28,7 +29,7 @@ struct recover_config {
 	void (*log)(void *ctx, int level, const char *text);
 	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
 	void *ctx;
-	uint64_t *log_end; /* out, may be NULL: where replay of the log ended, also when it failed */
+	struct replayed *replayed; /* out, may be NULL: what replay found, also when it failed */
 	/* handed to the log: see wal_config */
 	void (*durable_moved)(void *ctx);
 	void (*want_flush)(void *ctx);

@@ -31,6 +31,8 @@ struct replay {
 	struct named_tree *tree; /* of the record before: most often of the next one, too */
 	uint64_t start_lsn;
 	uint64_t records;
+	uint64_t bad_lsn;   /* of the record that could not be done again; 0: none */
+	bool page_damaged;  /* because of a page, not of the record */
 	bool values_synced; /* W5: before the first value is believed */
 };
 
@@ -108,8 +110,11 @@ static int check_op(struct replay *replay, const struct operation *operation)
 
 static int redo(struct replay *replay, const struct operation *operation, uint64_t lsn)
 {
-	return commit_replay(replay->store, operation->tree, operation->key, operation->flags, operation->value,
-	                     operation->value_size, lsn);
+	int rc = commit_replay(replay->store, operation->tree, operation->key, operation->flags, operation->value,
+	                       operation->value_size, lsn);
+
+	replay->page_damaged = replay->page_damaged || rc == BWT_CORRUPT;
+	return rc;
 }
 
 static int apply_op(struct replay *replay, const struct wal_record *record)
@@ -298,8 +303,10 @@ static int replay_all(struct replay *replay)
 		/* The clock: nothing that is applied may lie in its future. */
 		replay->store->readonly_tail = record.end_lsn;
 		rc = apply(replay, &record);
-		if (rc < 0)
+		if (rc < 0) {
+			replay->bad_lsn = record.lsn;
 			break;
+		}
 		replay->records++;
 		look_up(replay);
 		rc = wal_reader_next(replay->reader, &record);
@@ -324,6 +331,9 @@ int replay_log(struct store *store, uint64_t start_lsn, struct replayed *replaye
 	if (rc == BWT_OK && replayed->last_seq == 0)
 		rc = error_set(BWT_CORRUPT, "wal: there is no log segment, so LSN %llu is not there",
 		               (unsigned long long)start_lsn);
+	if (replay.bad_lsn != 0)
+		replayed->end_lsn = replay.bad_lsn;
+	replayed->log_damaged = rc == BWT_CORRUPT && !replay.page_damaged;
 	replayed->records = replay.records;
 	store->readonly_tail = replayed->end_lsn;
 	if (rc == BWT_OK && replay.records > 0 && store->progress != NULL)

@@ -9,7 +9,8 @@
 
 struct replayed {
 	uint64_t records; /* operations done again */
-	uint64_t end_lsn; /* where the log ends, for wal_config */
+	uint64_t end_lsn; /* where the log ends, for wal_config; where the bad record is, after a failure */
+	bool log_damaged; /* it failed, and not because of a page */
 	uint32_t incarnation;
 	uint64_t last_seq;
 };

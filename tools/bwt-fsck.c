@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bwt-fsck.c - check a store and say what is wrong with it
+ * bwt-fsck.c - check a store, say what is wrong with it, and mend it if asked
  *
- * Reads only. Exit statuses are those of fsck(8), of which these occur:
+ * Without --repair and --rebuild it reads only. With one of them it checks, mends if it found anything,
+ * and checks again. Exit statuses are those of fsck(8), of which these occur:
  *
  *   0   nothing is wrong (a store that only needs recovery included)
+ *   1   something was, and is not any more
  *   4   something is: every finding was printed
  *   8   the check could not be made: the store is open elsewhere, or cannot be read
  *   16  wrong usage
@@ -13,6 +15,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bwt.h"
 #include "tools/fsck_check.h"
@@ -21,6 +24,7 @@
 
 enum {
 	EXIT_CLEAN = 0,
+	EXIT_CORRECTED = 1,
 	EXIT_ERRORS_LEFT = 4,
 	EXIT_OPERATIONAL = 8,
 	EXIT_WRONG_USAGE = 16,
@@ -34,15 +38,18 @@ enum {
 
 static const struct tool_option fsck_options[] = {
 	{OPTION_JSON, "json", NULL, "one JSON object on standard output"},
-	{OPTION_REPAIR, "repair", NULL, "not in this version: answered as wrong usage"},
+	{OPTION_REPAIR, "repair", NULL, "mend what can be mended in place"},
 	{OPTION_REBUILD, "rebuild", NULL, "not in this version: answered as wrong usage"},
 	{0, NULL, NULL, NULL},
 };
 
 static const struct tool fsck_tool = {
 	.name = "bwt-fsck",
-	.purpose = "Checks every part of a store and reports what is wrong. Changes nothing.\n"
-		   "Exit status: 0 clean, 4 errors found, 8 could not check, 16 wrong usage.",
+	.purpose =
+		"Checks every part of a store and reports what is wrong. Changes nothing, unless\n"
+		"asked to repair; then it says each action first, and keeps what it takes away\n"
+		"in the store's folder lost+found.\n"
+		"Exit status: 0 clean, 1 corrected, 4 errors left, 8 could not check, 16 usage.",
 	.options = fsck_options,
 	.usage_status = EXIT_WRONG_USAGE,
 };
@@ -50,7 +57,9 @@ static const struct tool fsck_tool = {
 struct fsck {
 	const char *store;
 	bool json;
-	uint64_t findings[3]; /* by severity */
+	int mode;             /* 0, OPTION_REPAIR or OPTION_REBUILD */
+	uint64_t findings[3]; /* by severity, of the last check */
+	uint64_t printed;     /* elements of the JSON array at hand */
 	struct tool_progress progress;
 };
 
@@ -110,11 +119,10 @@ static void print_text(const struct bwt_finding *finding)
 static void report(void *ctx, const struct bwt_finding *finding)
 {
 	struct fsck *fsck = ctx;
-	bool first = fsck->findings[0] + fsck->findings[1] + fsck->findings[2] == 0;
 
 	tool_progress_end(&fsck->progress);
 	if (fsck->json)
-		print_json(finding, first);
+		print_json(finding, fsck->printed++ == 0);
 	else
 		print_text(finding);
 	fsck->findings[finding->severity >= 0 && finding->severity <= 2 ? finding->severity : 2]++;
@@ -127,42 +135,97 @@ static void show_progress(void *ctx, const char *phase, uint64_t done, uint64_t 
 	tool_progress_show(&fsck->progress, phase, done, total);
 }
 
-/* The last words on standard output, and the exit status. */
-static int conclude(const struct fsck *fsck, int rc)
+/* An action, before it is done: it must be seen even if what follows never comes back. */
+static void say_action(void *ctx, const char *action)
 {
-	int status = rc == BWT_OK        ? EXIT_CLEAN
-	             : rc == BWT_CORRUPT ? EXIT_ERRORS_LEFT
-	                                 : EXIT_OPERATIONAL;
+	struct fsck *fsck = ctx;
 
+	tool_progress_end(&fsck->progress);
 	if (fsck->json) {
-		printf("%s], \"status\": %d, \"code\": %d, \"result\": ",
-		       fsck->findings[0] + fsck->findings[1] + fsck->findings[2] != 0 ? "\n" : "",
-		       status, rc);
+		fputs(fsck->printed++ == 0 ? "\n  " : ",\n  ", stdout);
+		tool_json_string(stdout, action);
+	} else {
+		printf("action: %s\n", action);
+	}
+	fflush(stdout);
+}
+
+static void begin_array(struct fsck *fsck, const char *name)
+{
+	fsck->printed = 0;
+	if (fsck->json)
+		printf(", \"%s\": [", name);
+}
+
+static void end_array(const struct fsck *fsck)
+{
+	if (fsck->json)
+		fputs(fsck->printed != 0 ? "\n]" : "]", stdout);
+}
+
+/* The last words on standard output. */
+static void conclude(const struct fsck *fsck, int status, int rc)
+{
+	if (fsck->json) {
+		printf(", \"status\": %d, \"code\": %d, \"result\": ", status, rc);
 		tool_json_string(stdout, rc == BWT_OK ? "clean" : bwt_strerror(rc));
 		fputs("}\n", stdout);
 	} else if (status == EXIT_CLEAN) {
 		printf("%s: clean\n", fsck->store);
+	} else if (status == EXIT_CORRECTED) {
+		printf("%s: corrected, clean now\n", fsck->store);
 	} else if (status == EXIT_ERRORS_LEFT) {
 		printf("%s: %" PRIu64 " findings of damage, %" PRIu64 " warnings\n", fsck->store,
 		       fsck->findings[BWT_DAMAGE], fsck->findings[BWT_WARNING]);
 	}
-	return status;
 }
 
-static int check(struct fsck *fsck)
+static int check(struct fsck *fsck, const char *name)
 {
 	int rc;
+
+	memset(fsck->findings, 0, sizeof fsck->findings);
+	begin_array(fsck, name);
+	rc = fsck_check(fsck->store, show_progress, report, fsck);
+	tool_progress_end(&fsck->progress);
+	end_array(fsck);
+	return rc;
+}
+
+/* Mend, and check again. The status; *rc: of the last check. */
+static int mend(struct fsck *fsck, int *rc)
+{
+	const struct fsck_calls calls = {show_progress, say_action, report, fsck};
+	int mended;
+
+	begin_array(fsck, "actions");
+	mended = fsck_repair(fsck->store, &calls);
+	tool_progress_end(&fsck->progress);
+	end_array(fsck);
+	if (mended != BWT_OK)
+		tool_fail(fsck_tool.name, fsck->store, mended);
+	*rc = check(fsck, "left");
+	return *rc == BWT_OK ? EXIT_CORRECTED : EXIT_ERRORS_LEFT;
+}
+
+static int run(struct fsck *fsck)
+{
+	int rc, status;
 
 	if (fsck->json) {
 		fputs("{\"store\": ", stdout);
 		tool_json_string(stdout, fsck->store);
-		fputs(", \"findings\": [", stdout);
 	}
-	rc = fsck_check(fsck->store, show_progress, report, fsck);
-	tool_progress_end(&fsck->progress);
-	if (rc != BWT_OK && rc != BWT_CORRUPT)
+	rc = check(fsck, "findings");
+	status = rc == BWT_OK        ? EXIT_CLEAN
+	         : rc == BWT_CORRUPT ? EXIT_ERRORS_LEFT
+	                             : EXIT_OPERATIONAL;
+	if (status == EXIT_OPERATIONAL)
 		tool_fail(fsck_tool.name, fsck->store, rc);
-	return conclude(fsck, rc);
+	if (status == EXIT_ERRORS_LEFT && fsck->mode != 0)
+		status = mend(fsck, &rc);
+	conclude(fsck, status, rc);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -177,12 +240,15 @@ int main(int argc, char **argv)
 			fsck.json = true;
 			break;
 		default:
-			tool_usage(&fsck_tool, "--%s is not in version %s: this tool only checks",
-			           letter == OPTION_REPAIR ? "repair" : "rebuild", bwt_version());
+			if (letter == OPTION_REBUILD)
+				tool_usage(&fsck_tool, "--rebuild is not in version %s",
+				           bwt_version());
+			fsck.mode = letter;
+			break;
 		}
 	}
 	fsck.store = tool_args_store(&fsck_tool, argc, argv);
 	tool_progress_init(&fsck.progress, fsck_tool.name);
-	status = check(&fsck);
+	status = run(&fsck);
 	return tool_close_output(fsck_tool.name) ? status : EXIT_OPERATIONAL;
 }

@@ -304,6 +304,19 @@ void wal_reader_end(const struct wal_reader *reader, uint64_t *end_lsn, uint32_t
 	*last_seq = reader->count > 0 ? reader->entries[reader->count - 1].seq : 0;
 }
 
+uint64_t wal_reader_segment(const struct wal_reader *reader, uint64_t lsn)
+{
+	uint64_t seq = 0;
+
+	for (size_t i = reader->first; i < reader->count && i <= reader->last; i++) {
+		const struct entry *entry = &reader->entries[i];
+
+		if (!damaged(entry) && entry->head.start_lsn <= lsn && lsn <= entry_end(entry))
+			seq = entry->seq; /* where one ends and the next begins: the next */
+	}
+	return seq;
+}
+
 uint64_t wal_reader_position(const struct wal_reader *reader)
 {
 	return reader->position;
@@ -526,7 +539,8 @@ static int search_cut_off(struct wal_reader *reader, uint64_t lsn)
 	    (size == sizeof frame &&
 	     frame.incarnation != reader->entries[reader->first].head.incarnation))
 		return BWT_OK;
-	return corrupt_at(reader, lsn, "it begins there and the log segment it ends in is missing, LSN",
+	return corrupt_at(reader, lsn,
+	                  "it begins there and the log segment it ends in is missing, LSN",
 	                  reader->limit);
 }
 

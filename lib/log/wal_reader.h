@@ -43,6 +43,8 @@ int wal_reader_reject(struct wal_reader *reader);
 /** After the end: where the log ends, for wal_config. */
 void wal_reader_end(const struct wal_reader *reader, uint64_t *end_lsn, uint32_t *incarnation,
                     uint64_t *last_seq);
+/** The segment of the run being read that holds @lsn, or that ends there; 0: none. */
+uint64_t wal_reader_segment(const struct wal_reader *reader, uint64_t lsn);
 uint64_t wal_reader_position(const struct wal_reader *reader);
 /** LSN bytes between the first record and the last segment's end: for progress. */
 uint64_t wal_reader_extent(const struct wal_reader *reader);

@@ -63,18 +63,34 @@ cp -r store gone
 rm gone/vlog/*
 expect 4 bwt-fsck gone
 
-# What this version does not do is said, as wrong usage.
-expect 16 bwt-fsck --repair store
-complains "--repair is not in version"
-expect 16 bwt-fsck --rebuild store
-complains "--rebuild is not in version"
+# Repairing: each action is said, what is taken away is kept, and the store is clean afterwards.
+expect 0 bwt-fsck --repair store
+diff -r store before || fail "bwt-fsck --repair changed a store that is in order"
+cp -r store mended
+printf 'XXXX' | dd of=mended/arena bs=1 seek=100 conv=notrunc status=none
+expect 1 bwt-fsck --repair mended
+says "action: superblock 0"
+says "corrected, clean now"
+[ -s mended/lost+found/superblock-0 ] || fail "the damaged superblock was not kept"
+expect 0 bwt-fsck mended
+bwt-dump store >dump.before
+bwt-dump mended >dump.after
+same dump.before dump.after
+cp -r store mended2
+printf 'XXXX' | dd of=mended2/arena bs=1 seek=100 conv=notrunc status=none
+expect 1 bwt-fsck --json --repair mended2
+cp out mended.json
+expect 4 bwt-fsck --repair one
+complains "--rebuild"
+expect 16 bwt-fsck --repair --rebuild store
 
 # JSON is JSON.
 if command -v python3 >/dev/null; then
-	python3 - clean.json page.json <<'PYTHON' || fail "the JSON is not as documented"
+	python3 - clean.json page.json mended.json <<'PYTHON' || fail "the JSON is not as documented"
 import json, sys
-clean, page = (json.load(open(name)) for name in sys.argv[1:])
+clean, page, mended = (json.load(open(name)) for name in sys.argv[1:])
 assert clean["findings"] == [] and clean["status"] == 0 and clean["result"] == "clean", clean
+assert mended["status"] == 1 and mended["actions"] and mended["left"] == [], mended
 assert page["status"] == 4 and page["findings"], page
 for finding in page["findings"]:
     assert set(finding) == {"severity", "file", "offset", "page", "low_key_hex", "high_key_hex", "text"}, finding
