@@ -250,4 +250,5 @@ INSTALL_BIN := $(filter-out $(O)/bin/bwt-demo,$(TOOLS)) $(BENCH_BIN)
 MAN_PAGES := $(wildcard man/*.[1-9])
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_LIB_OBJ) $(SUPPORT_OBJ) $(TOOL_SHARED_OBJ)) \
-	$(patsubst %.c,$(O)/o/%.d,$(wildcard tools/*.c)) $(patsubst %.c,$(O)/t/%.d,$(TEST_SRC))
+	$(patsubst %.c,$(O)/o/%.d,$(wildcard tools/*.c)) \
+	$(patsubst %.c,$(O)/t/%.d,$(wildcard tests/*/*.c tests/unit/*/*.c))

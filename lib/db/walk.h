@@ -37,9 +37,26 @@ int walk_left(struct walk *walk, struct bwt_slice key, bool included);
 int walk_last(struct walk *walk);
 /** The entry of @key. */
 int walk_exact(struct walk *walk, struct bwt_slice key);
+/** Over the end of the copy to the neighbour of the entry it stands on. */
+int walk_next_leaf(struct walk *walk);
+int walk_prev_leaf(struct walk *walk);
+
 /** The neighbours of the entry it stands on. */
-int walk_next(struct walk *walk);
-int walk_prev(struct walk *walk);
+static inline int walk_next(struct walk *walk)
+{
+	if (walk->index + 1 >= walk->copy.count)
+		return walk_next_leaf(walk);
+	walk->index++;
+	return BWT_OK;
+}
+
+static inline int walk_prev(struct walk *walk)
+{
+	if (walk->index == 0)
+		return walk_prev_leaf(walk);
+	walk->index--;
+	return BWT_OK;
+}
 
 static inline const struct scan_entry *walk_entry(const struct walk *walk)
 {
