@@ -157,6 +157,9 @@ struct bwt_stats {
 	uint64_t gate_retries; /* checkpoint cuts that gave up and came back */
 	char io_engine[16];    /* "io_uring" or "plain" */
 	char media[16];        /* "file", "dax", or "forced-dax" */
+	uint64_t cleaned_pages;         /* pages moved out of extents that were to be emptied */
+	uint64_t cleaned_bytes;         /* of the pages written for that */
+	uint64_t arena_written_bytes;   /* arena bytes taken for new blocks since open, cleaned_bytes included */
 };
 
 enum bwt_severity {

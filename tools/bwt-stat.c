@@ -89,7 +89,10 @@ static const struct field {
 	FIELD(swaps_lost, FIELD_COUNT, NULL, "swaps lost"),
 	FIELD(pushes, FIELD_COUNT, NULL, "pending versions pushed"),
 	FIELD(wounds, FIELD_COUNT, NULL, "pending versions aborted"),
+	FIELD(arena_written_bytes, FIELD_BYTES, NULL, "new blocks in the arena"),
 	FIELD(extents_cleaned, FIELD_COUNT, NULL, "extents cleaned"),
+	FIELD(cleaned_pages, FIELD_COUNT, NULL, "  pages moved for that"),
+	FIELD(cleaned_bytes, FIELD_BYTES, NULL, "  bytes written for that"),
 	FIELD(gate_retries, FIELD_COUNT, NULL, "checkpoint cuts retried"),
 #undef FIELD
 };

@@ -32,6 +32,8 @@
 	X(MERGES, merges)                                                                          \
 	X(SWAPS_LOST, swaps_lost)                                                                  \
 	X(EXTENTS_CLEANED, extents_cleaned)                                                        \
+	X(CLEANED_PAGES, cleaned_pages)                                                            \
+	X(CLEANED_BYTES, cleaned_bytes)                                                            \
 	X(LOG_FLUSHES, log_flushes)                                                                \
 	X(GATE_RETRIES, gate_retries)                                                              \
 	X(CHECKPOINT_COUNT, checkpoint_count)                                                      \

@@ -2,8 +2,8 @@
 /*
  * db.c - opening and closing a store, and the checks that every call begins with
  *
- *   bwt_open:  options -> recover_open() (lock, files, recovery) -> service thread
- *   bwt_close: service thread stopped -> chunks closed -> clean checkpoint -> files closed
+ *   bwt_open:  options -> recover_open() (lock, files, recovery) -> workers, service thread
+ *   bwt_close: workers and service thread stopped -> chunks closed -> clean checkpoint -> files closed
  *
  * A forked child holds copies of the descriptors; the fork watch closes them there, so that the child
  * holds no lock, and every call finds another fork generation and answers BWT_INVALID.
@@ -143,6 +143,8 @@ static struct bwt_db *db_new(void)
 	memset(db, 0, sizeof *db);
 	pthread_mutex_init(&db->checkpoint_lock, NULL);
 	pthread_mutex_init(&db->trees_lock, NULL);
+	pthread_mutex_init(&db->space.relief_lock, NULL);
+	work_queue_init(&db->work);
 	atomic_init(&db->durable_fd, -1);
 	db->fork_generation = sys_fork_generation();
 	db->written_before = sys_file_bytes_written();
@@ -154,6 +156,7 @@ static void db_free(struct bwt_db *db)
 	sys_file_close(atomic_load_explicit(&db->durable_fd, memory_order_relaxed));
 	pthread_mutex_destroy(&db->checkpoint_lock);
 	pthread_mutex_destroy(&db->trees_lock);
+	pthread_mutex_destroy(&db->space.relief_lock);
 	free(db);
 }
 
@@ -170,9 +173,12 @@ static int start(struct bwt_db *db)
 		return rc;
 	if (stat_publish_open(db) < 0)
 		store_say(&db->store, LOG_NOTICE, "no file of counters: %s", bwt_detail());
-	db->store.relieve = service_relieve;
-	rc = service_start(db);
+	space_start(db);
+	rc = workers_start(db);
+	if (rc == BWT_OK)
+		rc = service_start(db);
 	if (rc < 0) {
+		workers_stop(db);
 		stat_publish_close(db);
 		sys_fork_forget(db->fork_handle);
 	}
@@ -245,6 +251,7 @@ int bwt_close(struct bwt_db *db)
 	    atomic_load_explicit(&db->cursors, memory_order_acquire) != 0)
 		return error_set(BWT_BUSY, "transactions or cursors of the store are open");
 	if (!db->store.readonly) {
+		workers_stop(db);
 		service_stop(db);
 		rc = close_clean(db);
 		stat_publish_close(db);

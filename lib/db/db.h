@@ -2,13 +2,15 @@
 /*
  * db.h - what the public handles point to
  *
- * Locks, in this order: checkpoint_lock, store.trees_lock. Neither is taken by a get, a put or a cursor.
+ * Locks, in this order: space.relief_lock, checkpoint_lock, store.trees_lock. None is taken by a get, a put or a
+ * cursor, but by a change that found the store full.
  */
 #ifndef BWT_DB_DB_H
 #define BWT_DB_DB_H
 
 #include <pthread.h>
 
+#include "db/space.h"
 #include "db/stat_file.h"
 #include "recovery/recover.h"
 #include "txn/txn.h"
@@ -30,6 +32,10 @@ struct bwt_db {
 	_Atomic(uint32_t) service_bell;  /* futex word, counted up to wake it */
 	_Atomic(uint32_t) service_stop;
 	_Atomic(uint64_t) service_lsn;   /* it wants to look when the log has come so far */
+	struct space space;              /* how large the arena may be, and what to do about it (space.c) */
+	struct work_queue work;          /* hints for the workers; store.env.work points to it */
+	struct worker *workers;          /* worker.c */
+	unsigned worker_count;           /* that run */
 	struct sys_map stat_map;         /* of the file `stats` */
 	struct stat_file *stat_file;     /* in it; NULL: none. Written by the service thread */
 	int stat_fd;
@@ -86,7 +92,10 @@ void service_wake(void *ctx);          /* callback: somebody should look at the 
 void service_durable_moved(void *ctx);
 /** One checkpoint, now; tries again while the gate does not drain. */
 int service_checkpoint(struct bwt_db *db, bool clean);
-void service_relieve(struct store *store); /* store.relieve */
+
+/** worker.c: options.worker_count threads that consolidate and clean, or none */
+int workers_start(struct bwt_db *db);
+void workers_stop(struct bwt_db *db); /* joins them */
 
 /** stat.c */
 void stat_collect(struct bwt_db *db, struct bwt_stats *stats);

@@ -3,7 +3,8 @@
  * service.c - the thread that a store keeps: flushes nobody waits for, checkpoints, fresh log segments
  *
  * It sleeps on a futex word, service_bell, until the log has grown to service_lsn (the flusher rings),
- * the ring is half full (whoever took room rings), or the next timed duty is due. Nothing waits for
+ * the ring is half full (whoever took room rings), arena bytes make a checkpoint due (space.c rings), or the
+ * next timed duty is due. Nothing waits for
  * it: without it every duty but the timed ones would be done by the threads that need it.
  */
 #include <limits.h>
@@ -19,7 +20,6 @@
 #define COUNTERS_INTERVAL_NS (1000 * MS)     /* between two looks while the log grows: counters for bwt-stat */
 #define CHECKPOINT_RETRY_NS (10 * MS)        /* after a gate that did not drain */
 #define CHECKPOINT_TRIES_MAX 1000u
-#define ALLOCATED_LEAST ((uint64_t)64 << 20) /* arena bytes that make a checkpoint due, at least */
 
 static struct bwt_db *db_of(void *ctx)
 {
@@ -66,16 +66,8 @@ int service_checkpoint(struct bwt_db *db, bool clean)
 		rc = checkpoint_take(&db->store, db->checkpointer, slot, clean);
 	}
 	pthread_mutex_unlock(&db->checkpoint_lock);
+	space_freed(db);
 	return rc;
-}
-
-void service_relieve(struct store *store)
-{
-	struct bwt_db *db = db_of(store);
-
-	/* What an image reaches is kept until two younger ones are durable (I8). */
-	if (service_checkpoint(db, false) == BWT_OK)
-		service_checkpoint(db, false);
 }
 
 static bool is_off(uint64_t value, uint64_t all_bits)
@@ -83,16 +75,7 @@ static bool is_off(uint64_t value, uint64_t all_bits)
 	return value == all_bits;
 }
 
-/* Arena bytes that may be allocated between two checkpoints: what two images hold is space (design.md 3). */
-static uint64_t allocated_due(struct bwt_db *db)
-{
-	uint64_t live = extents_live_bytes(&db->store.extents);
-	uint64_t share = live / 100 * (db->options.space_target - 100) / 15;
-
-	return share > ALLOCATED_LEAST ? share : ALLOCATED_LEAST;
-}
-
-static bool checkpoint_due(struct bwt_db *db, const struct checkpoint_state *state, uint64_t now_ns)
+static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_state *state, uint64_t now_ns)
 {
 	const struct bwt_options *options = &db->options;
 
@@ -103,7 +86,7 @@ static bool checkpoint_due(struct bwt_db *db, const struct checkpoint_state *sta
 	if (!is_off(options->checkpoint_interval_ms, UINT_MAX) &&
 	    now_ns - state->taken_ns >= options->checkpoint_interval_ms * MS)
 		return true;
-	return state->allocated_bytes >= ALLOCATED_LEAST && state->allocated_bytes >= allocated_due(db);
+	return space_checkpoint_due(db, state->allocated_bytes);
 }
 
 static void checkpoint_if_due(struct bwt_db *db, uint64_t now_ns)

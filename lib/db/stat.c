@@ -138,6 +138,10 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	stats->merges = sum(db, STAT_MERGES);
 	stats->swaps_lost = sum(db, STAT_SWAPS_LOST);
 	stats->extents_cleaned = sum(db, STAT_EXTENTS_CLEANED);
+	stats->cleaned_pages = sum(db, STAT_CLEANED_PAGES);
+	stats->cleaned_bytes = sum(db, STAT_CLEANED_BYTES);
+	stats->arena_written_bytes =
+	    atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
 	stats->log_flushes = sum(db, STAT_LOG_FLUSHES);
 	stats->gate_retries = sum(db, STAT_GATE_RETRIES);
 }

@@ -144,6 +144,8 @@ bool extent_touch(struct extents *extents, arena_off off)
 
 void extent_retire(struct extents *extents, arena_off off, uint32_t size)
 {
+	if (TEST_FAULT("extent_retire_twice"))
+		release_bytes(extents, extent_of(off), size);
 	if (!TEST_FAULT("extent_lost_retire"))
 		release_bytes(extents, extent_of(off), size);
 }
@@ -182,14 +184,15 @@ uint64_t extents_reclaim(struct extents *extents)
 
 /* ---- growth and the reserve ---- */
 
-/* Bytes kept free for deletes, cleaning and two images: a few extents and a share of the file. */
+/* A few extents and a share of the file; of a store that must stay small no more than half. */
 uint64_t extents_reserve(const struct extents *extents)
 {
-	uint64_t size = arena_size(extents->arena);
+	uint64_t size = arena_size(extents->arena), most = extents->arena->max_size / 2;
+	uint64_t reserve = round_up(size / 128, EXTENT_SIZE) + 2 * EXTENT_SIZE;
 
 	if (size <= EXTENT_SIZE)
 		return 2 * EXTENT_SMALL_SIZE;
-	return round_up(size / 128, EXTENT_SIZE) + 2 * EXTENT_SIZE;
+	return reserve < most ? reserve : most;
 }
 
 static void add_new(struct extents *extents, uint64_t old_size, uint64_t new_size)
@@ -198,16 +201,19 @@ static void add_new(struct extents *extents, uint64_t old_size, uint64_t new_siz
 		extents_free_push(extents, extent_of(off));
 }
 
-/* Smaller steps where a large one does not fit. */
+/* Smaller steps where a large one does not fit, one extent at a time beyond the limit. */
 int extents_grow(struct extents *extents, uint64_t need)
 {
 	uint64_t size = arena_size(extents->arena);
+	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
 	uint64_t step = round_up(size / 8, EXTENT_SIZE);
 	uint64_t old_size, new_size, target;
 	int rc;
 
 	if (step > GROW_STEP_MAX)
 		step = GROW_STEP_MAX;
+	if (limit < size + step)
+		step = limit > size + EXTENT_SIZE ? (limit - size) / EXTENT_SIZE * EXTENT_SIZE : EXTENT_SIZE;
 	if (size < EXTENT_SIZE)
 		target = need <= EXTENT_SMALL_SIZE ? size + EXTENT_SMALL_SIZE : 2 * EXTENT_SIZE;
 	else
@@ -217,6 +223,8 @@ int extents_grow(struct extents *extents, uint64_t need)
 		rc = arena_grow(extents->arena, size + EXTENT_SIZE, &old_size, &new_size);
 	if (rc == BWT_OK)
 		add_new(extents, old_size, new_size);
+	else if (rc == BWT_FULL)
+		atomic_store_explicit(&extents->refused, size, memory_order_relaxed);
 	return rc;
 }
 
@@ -225,12 +233,25 @@ static bool free_beyond(const struct extents *extents, uint64_t bytes)
 	return atomic_load_explicit(&extents->free_bytes, memory_order_relaxed) > bytes;
 }
 
+/* Bytes of the extent that a request of @need will get. */
+static uint64_t unit_for(const struct extents *extents, uint64_t need)
+{
+	bool small = arena_size(extents->arena) <= EXTENT_SIZE ||
+	             (uint32_t)atomic_load_explicit(&extents->free_small, memory_order_relaxed) != 0;
+
+	return need <= EXTENT_SMALL_SIZE && small ? EXTENT_SMALL_SIZE : EXTENT_SIZE;
+}
+
+bool extents_have_room(const struct extents *extents)
+{
+	return free_beyond(extents, extents_reserve(extents) + unit_for(extents, EXTENT_SMALL_SIZE) - 1);
+}
+
 int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgency urgency)
 {
 	uint64_t reserve = extents_reserve(extents);
 	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
-	uint64_t unit = need <= EXTENT_SMALL_SIZE && arena_size(extents->arena) <= EXTENT_SIZE ? EXTENT_SMALL_SIZE
-	                                                                                       : EXTENT_SIZE;
+	uint64_t unit = unit_for(extents, need);
 	int rc = BWT_OK;
 
 	if (free_beyond(extents, reserve + unit - 1))

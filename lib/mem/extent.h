@@ -68,6 +68,7 @@ struct extents {
 	_Atomic(uint64_t) retained;                  /* interval of the older retained durable checkpoint's cut */
 	_Atomic(uint64_t) allocated_bytes;           /* chunk bytes handed out since open */
 	_Atomic(uint64_t) growth_limit;              /* bytes of the file beyond which a part of the reserve goes first */
+	_Atomic(uint64_t) refused;                   /* size of the file when growing it failed; 0: it never did */
 	/* Handed down, NULL: nobody. Called before a chunk is taken, not pinned: space may be made now, in bounds. */
 	void (*tend)(void *ctx, struct epoch_slot *slot);
 	void *tend_ctx;
@@ -144,6 +145,12 @@ bool extent_claim(struct extents *extents, const struct extent_pick *pick);
 bool extent_claimed_lives(const struct extents *extents, const struct extent_pick *pick);
 /** Give the claim back; @emptied false: leave it alone until after the next checkpoint. */
 void extent_unclaim(struct extents *extents, const struct extent_pick *pick, bool emptied);
+/** Bytes that ordinary writes leave free: for deletes, cleaning and two images. */
+uint64_t extents_reserve(const struct extents *extents);
+/** Would an ordinary write get a chunk without growth? */
+bool extents_have_room(const struct extents *extents);
+/** Bytes that the file can have: max_size, or its size if the disk refused more. */
+uint64_t extents_growth_most(const struct extents *extents);
 /** One more extent for the file, though there are other ways. Returns: BWT_OK, BWT_FULL, BWT_IO */
 int extents_extend(struct extents *extents);
 

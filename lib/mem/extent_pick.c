@@ -164,7 +164,19 @@ void extent_unclaim(struct extents *extents, const struct extent_pick *pick, boo
 	                      memory_order_release);
 }
 
+/* ---- growth ---- */
+
+uint64_t extents_growth_most(const struct extents *extents)
+{
+	uint64_t size = arena_size(extents->arena);
+
+	/* The disk may have room again: growing is tried whenever there is no other way. */
+	if (atomic_load_explicit(&extents->refused, memory_order_relaxed) == size)
+		return size;
+	return extents->arena->max_size;
+}
+
 int extents_extend(struct extents *extents)
 {
-	return extents_grow(extents, EXTENT_SIZE);
+	return extents_grow(extents, EXTENT_SMALL_SIZE);
 }

@@ -15,8 +15,6 @@ uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack);
 void extents_free_push(struct extents *extents, extent_id id);
 uint32_t extents_free_pop(struct extents *extents, uint64_t need);
 
-/** Bytes that ordinary writes leave free: for deletes, cleaning and two images. */
-uint64_t extents_reserve(const struct extents *extents);
 /** Add at least one extent with room for @need. BWT_OK; BWT_FULL: max_size or the disk; BWT_IO */
 int extents_grow(struct extents *extents, uint64_t need);
 /** Free extents for one more request of @need, beside what @urgency may not touch. Outside the gate. */

@@ -9,6 +9,7 @@
 #define BWT_TREE_TREE_H
 
 #include "mem/extent.h"
+#include "mem/work_queue.h"
 #include "page/chain.h"
 #include "tree/mapping.h"
 
@@ -35,6 +36,7 @@ struct tree_env { /* one per store; set up by the db layer, constant afterwards 
 	struct epoch *epoch;
 	struct mapping *mapping;
 	struct stats *stats;
+	struct work_queue *work; /* hints for background workers; NULL: there are none */
 	struct tree_limits limits;
 	/* Handed down (style.md section 3): the clock (log_tail), the pruning horizon, a dropped large value; what a
 	 * version whose word refers to a transaction has come to (PENDING, COMMITTED or ABORTED; pinned), and what such

@@ -319,8 +319,6 @@ static int run(struct write *write)
 	if (write->credits > 0)
 		wal_room_return(write->store->wal, write->credits);
 	write->credits = 0;
-	/* RELEASE: the live bytes were counted before. */
-	atomic_store_explicit(&write->slot->value_hold, 0, memory_order_release);
 	return rc;
 }
 
@@ -393,11 +391,13 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 	}
 	wal_payload_prepare(&write.payload);
 	rc = run(&write);
-	/* A full store can always be emptied (design.md section 3). Catalogue changes hold a lock that a checkpoint takes. */
-	if (rc == BWT_FULL && write.urgency != URGENCY_PUT && record == NULL && store->relieve != NULL) {
-		store->relieve(store);
+	/* Cleaning may make room, and a full store can always be emptied (design.md section 3). Catalogue changes hold a lock that a checkpoint takes. */
+	if (rc == BWT_FULL && record == NULL && store->relieve != NULL) {
+		store->relieve(store, write.urgency);
 		rc = run(&write);
 	}
+	/* RELEASE: the live bytes were counted before. */
+	atomic_store_explicit(&write.slot->value_hold, 0, memory_order_release);
 	if (op->end_lsn > write.slot->seen_lsn)
 		write.slot->seen_lsn = op->end_lsn;
 	if (rc == BWT_OK && op->durable)

@@ -77,8 +77,8 @@ struct store {
 	/* health: 0, or the code that every later write gets; set once */
 	_Atomic(int) failure;
 	_Atomic(uint32_t) faulted;        /* a mapping fault was caught: everything answers BWT_IO */
-	/* Make space by two checkpoints (log, dead extents): for deletes on a full disk. NULL: cannot. Not pinned. */
-	void (*relieve)(struct store *store);
+	/* Make space by cleaning and checkpoints, for who found the store full. NULL: cannot. Not pinned, no locks. */
+	void (*relieve)(struct store *store, enum extent_urgency urgency);
 	uint64_t store_id;
 	uint64_t max_size;
 	uint32_t inline_max;

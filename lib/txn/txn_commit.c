@@ -283,7 +283,7 @@ static int commit_many(struct txn *txn, struct epoch_slot *slot, bool deletes_on
 	commit.urgency = deletes_only ? URGENCY_DELETE : URGENCY_PUT;
 	rc = run(&commit);
 	if (rc == BWT_FULL && txn->store->relieve != NULL) {
-		txn->store->relieve(txn->store);
+		txn->store->relieve(txn->store, commit.urgency);
 		rc = run(&commit);
 	}
 	/* RELEASE: the live bytes were counted before. */
