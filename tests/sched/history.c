@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* history.c - recording, and the three checks */
+/* history.c - recording, and the four checks */
 #include "tests/sched/history.h"
 
 #include <stdio.h>
@@ -61,12 +61,13 @@ void history_print(const struct history *history)
 	for (unsigned i = 0; i < history->look_count; i++) {
 		const struct history_look *look = &history->look[i];
 
-		printf("  fiber %u  [%3u,%3u]  snapshot %llu:", look->fiber, look->begin, look->end,
-		       (unsigned long long)look->lsn);
+		printf("  fiber %u  [%3u,%3u]  snapshot %llu%s:", look->fiber, look->begin, look->end,
+		       (unsigned long long)look->lsn, look->serializable ? " (serializable)" : "");
 		for (unsigned key = 0; key < HISTORY_KEYS; key++)
 			if (look->looked[key] && look->seen[key] != 0)
 				printf(" %02u=%d", key, look->seen[key]);
-		printf("\n");
+		printf(look->commit_lsn != 0 ? "  committed at %llu\n" : "\n",
+		       (unsigned long long)look->commit_lsn);
 	}
 }
 
@@ -197,7 +198,7 @@ bool history_linear(const struct history *history, char why[HISTORY_WHY])
 	return true;
 }
 
-/* ---- H2, H3 ---- */
+/* ---- H2 to H4 ---- */
 
 /* The indexes of the writes that changed something, by LSN; their number. */
 static unsigned by_lsn(const struct history *history, uint16_t order[HISTORY_OPS_MAX])
@@ -227,7 +228,10 @@ bool history_lsn_order(const struct history *history, char why[HISTORY_WHY])
 	for (unsigned i = 0; i < count; i++) {
 		const struct history_op *op = &history->op[order[i]];
 
-		if (op->lsn == 0 || (i > 0 && op->lsn == history->op[order[i - 1]].lsn)) {
+		const struct history_op *before = i > 0 ? &history->op[order[i - 1]] : NULL;
+
+		if (op->lsn == 0 || (before != NULL && op->lsn == before->lsn &&
+		                     (op->txn == 0 || op->txn != before->txn))) {
 			snprintf(why, HISTORY_WHY, "%s of key %u by fiber %u has no LSN of its own",
 			         names[op->kind], op->key, op->fiber);
 			return false;
@@ -251,6 +255,14 @@ void history_state(const struct history *history, uint64_t lsn, history_value st
 		state[history->op[order[i]].key] = history->op[order[i]].value;
 }
 
+/* Does S stand where @op's and its own intervals say? */
+static bool right_side(const struct history_look *look, const struct history_op *op)
+{
+	if (op->end < look->begin)
+		return op->lsn <= look->lsn || (look->stable && op->fiber != look->fiber && !op->synced);
+	return op->begin <= look->end || op->lsn > look->lsn;
+}
+
 bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
 {
 	history_value state[HISTORY_KEYS];
@@ -260,7 +272,7 @@ bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
 
 		history_state(history, look->lsn, state);
 		for (unsigned key = 0; key < HISTORY_KEYS; key++)
-			if (look->looked[key] && look->seen[key] != state[key]) {
+			if (look->looked[key] && !look->unseen && look->seen[key] != state[key]) {
 				snprintf(why, HISTORY_WHY,
 				         "snapshot %llu of fiber %u: key %u is %d, should be %d",
 				         (unsigned long long)look->lsn, look->fiber, key,
@@ -270,8 +282,7 @@ bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
 		for (unsigned i = 0; i < history->op_count; i++) {
 			const struct history_op *op = &history->op[i];
 
-			if (!op->done || (op->end < look->begin ? op->lsn <= look->lsn
-			                                        : op->begin <= look->end || op->lsn > look->lsn))
+			if (!op->done || look->unseen || right_side(look, op))
 				continue;
 			snprintf(why, HISTORY_WHY,
 			         "snapshot %llu of fiber %u is on the wrong side of %s of key %u",
@@ -282,8 +293,58 @@ bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
 	return true;
 }
 
+/* Did somebody else commit @key between the snapshot of @look and its transaction's commit? */
+static const struct history_op *between(const struct history *history, const struct history_look *look,
+                                        unsigned key)
+{
+	for (unsigned i = 0; i < history->op_count; i++) {
+		const struct history_op *op = &history->op[i];
+
+		if (op->done && op->key == key && op->lsn > look->lsn && op->lsn < look->commit_lsn)
+			return op;
+	}
+	return NULL;
+}
+
+static bool transaction_right(const struct history *history, unsigned number, char why[HISTORY_WHY])
+{
+	const struct history_look *look = &history->look[number];
+	bool alone[HISTORY_KEYS] = {false}; /* nobody may come between */
+
+	for (unsigned key = 0; key < HISTORY_KEYS; key++)
+		alone[key] = look->serializable && look->looked[key];
+	for (unsigned i = 0; i < history->op_count; i++)
+		if (history->op[i].txn == number + 1) {
+			alone[history->op[i].key] = true;
+			if (history->op[i].lsn == look->commit_lsn)
+				continue;
+			snprintf(why, HISTORY_WHY, "a transaction of fiber %u has two LSNs", look->fiber);
+			return false;
+		}
+	for (unsigned key = 0; key < HISTORY_KEYS; key++) {
+		const struct history_op *op = alone[key] ? between(history, look, key) : NULL;
+
+		if (op == NULL)
+			continue;
+		snprintf(why, HISTORY_WHY, "fiber %u committed key %u between snapshot %llu and commit %llu of fiber %u",
+		         op->fiber, key, (unsigned long long)look->lsn,
+		         (unsigned long long)look->commit_lsn, look->fiber);
+		return false;
+	}
+	return true;
+}
+
+bool history_transactions(const struct history *history, char why[HISTORY_WHY])
+{
+	for (unsigned i = 0; i < history->look_count; i++)
+		if (history->look[i].commit_lsn != 0 && !history->look[i].unseen &&
+		    !transaction_right(history, i, why))
+			return false;
+	return true;
+}
+
 bool history_check(const struct history *history, char why[HISTORY_WHY])
 {
 	return history_lsn_order(history, why) && history_snapshots(history, why) &&
-	       history_linear(history, why);
+	       history_transactions(history, why) && history_linear(history, why);
 }

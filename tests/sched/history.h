@@ -8,7 +8,10 @@
  *   H2  The order of the LSNs is such an order for the writes that changed something: played in it, each
  *       finds what it needs to succeed (I1).
  *   H3  A snapshot S saw, key by key, the state that the writes with an LSN below S leave (I2), and S
- *       stands between what had ended when it was acquired and what began later.
+ *       stands between what had ended when it was acquired and what began later. (One that stands at
+ *       what is durable: only what its own fiber did, or waited for, had ended.)
+ *   H4  A transaction's writes have one LSN, and nobody else committed a key that it wrote between its
+ *       snapshot and that LSN; of a serializable one, no key that it read either.
  *
  * Source: J. Wing, C. Gong, "Testing and verifying concurrent objects", JPDC 1993; G. Lowe, "Testing
  *         for linearizability", 2017 (states already met are not searched again).
@@ -37,12 +40,18 @@ struct history_op {
 	history_value expected; /* HISTORY_CAS */
 	uint32_t begin, end;    /* stamps */
 	uint64_t lsn;           /* end of its record, 0: none */
+	bool synced;            /* it ended durable */
+	unsigned txn;           /* of a transaction: its look + 1; 0: of none */
 };
 
 struct history_look { /* one snapshot's view of all keys */
 	uint8_t fiber;
 	uint32_t begin, end; /* of acquiring it */
 	uint64_t lsn;        /* S */
+	bool stable;         /* S was what is durable, not the newest commit */
+	bool unseen;         /* read committed: there is no S */
+	bool serializable;
+	uint64_t commit_lsn; /* end of its transaction's record; 0: it has committed nothing */
 	history_value seen[HISTORY_KEYS];
 	bool looked[HISTORY_KEYS];
 };
@@ -61,11 +70,12 @@ struct history_op *history_begin(struct history *history, uint8_t fiber, enum hi
                                  uint8_t key, uint32_t stamp);
 struct history_look *history_look(struct history *history, uint8_t fiber, uint32_t stamp);
 
-/** history_check - H1 to H3; false: @why says which and where */
+/** history_check - H1 to H4; false: @why says which and where */
 bool history_check(const struct history *history, char why[HISTORY_WHY]);
 bool history_linear(const struct history *history, char why[HISTORY_WHY]);    /* H1 */
 bool history_lsn_order(const struct history *history, char why[HISTORY_WHY]); /* H2 */
 bool history_snapshots(const struct history *history, char why[HISTORY_WHY]); /* H3 */
+bool history_transactions(const struct history *history, char why[HISTORY_WHY]); /* H4 */
 
 /** history_state - @state: what the writes whose record ends at or below @lsn leave */
 void history_state(const struct history *history, uint64_t lsn, history_value state[HISTORY_KEYS]);

@@ -60,8 +60,18 @@ static void body(unsigned fiber)
 	script_play(&scripts[fiber], fiber, &history, keys);
 }
 
+static bool some_commit(void)
+{
+	for (unsigned i = 0; i < history.look_count; i++)
+		if (history.look[i].commit_lsn != 0)
+			return true;
+	return false;
+}
+
 static void after(void)
 {
+	if (loaded->one_commits && !some_commit())
+		sim_fail("every transaction was refused");
 	world_check(&history, keys);
 }
 

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/sched/world.h"
+#include "tests/sched/script_private.h"
 
 static const char *const words[SCRIPT_WORDS] = {
 	"put",  "ins",  "upd", "del",   "cas",   "sync",    "get",     "scan", "snap",  "read", "look",
-	"drop", "fix", "force", "fixup", "reclaim", "advance", "cut",  "chunk", "tree", "yield",
+	"drop", "fix", "force", "fixup", "reclaim", "advance", "cut",  "chunk", "leave", "tree", "yield",
+	"stable", "begin", "beginser", "beginrc", "tput", "tdel", "tget", "commit",
 };
 
 static bool names_key(enum script_word word)
@@ -28,6 +29,9 @@ static bool names_key(enum script_word word)
 	case SCRIPT_FIX:
 	case SCRIPT_FORCE:
 	case SCRIPT_FIXUP:
+	case SCRIPT_TPUT:
+	case SCRIPT_TDEL:
+	case SCRIPT_TGET:
 		return true;
 	default:
 		return false;
@@ -36,7 +40,7 @@ static bool names_key(enum script_word word)
 
 static bool takes_number(enum script_word word)
 {
-	return names_key(word) || word == SCRIPT_CHUNK || word == SCRIPT_TREE;
+	return names_key(word) || word == SCRIPT_CHUNK || word == SCRIPT_LEAVE || word == SCRIPT_TREE;
 }
 
 static void bad(const char *text, const char *at)
@@ -94,17 +98,7 @@ void script_print(const struct script *script)
 
 /* ---- playing ---- */
 
-struct player {
-	unsigned fiber;
-	unsigned at; /* step */
-	struct history *history;
-	const bool *keys;
-	history_value last[HISTORY_KEYS]; /* what it read of each key last */
-	struct snapshot_slot *snapshot;
-	struct history_look *look;
-};
-
-static struct history_op *begin(struct player *player, enum history_kind kind, unsigned key)
+struct history_op *player_begin(struct player *player, enum history_kind kind, unsigned key)
 {
 	struct history_op *op = history_begin(player->history, (uint8_t)player->fiber, kind, (uint8_t)key,
 	                                      sim_stamp());
@@ -118,7 +112,7 @@ static void write(struct player *player, enum history_kind kind, unsigned key, b
 {
 	static const enum commit_kind kinds[] = {COMMIT_PUT, COMMIT_INSERT, COMMIT_UPDATE, COMMIT_DELETE,
 	                                         COMMIT_CAS};
-	struct history_op *op = begin(player, kind, key);
+	struct history_op *op = player_begin(player, kind, key);
 	const history_value *expected = NULL;
 	int rc;
 
@@ -131,6 +125,7 @@ static void write(struct player *player, enum history_kind kind, unsigned key, b
 	rc = world_commit(kinds[kind], key, op->value, expected, durable, &op->lsn);
 	op->end = sim_stamp();
 	op->done = rc == BWT_OK;
+	op->synced = durable;
 	if (op->done != (op->lsn != 0))
 		sim_fail("a write of key %u answered %d with LSN %llu", key, rc, (unsigned long long)op->lsn);
 	if (rc != BWT_OK && !(rc == BWT_EXISTS && kind == HISTORY_INSERT) &&
@@ -143,7 +138,7 @@ static void write(struct player *player, enum history_kind kind, unsigned key, b
 
 static void get(struct player *player, unsigned key)
 {
-	struct history_op *op = begin(player, HISTORY_GET, key);
+	struct history_op *op = player_begin(player, HISTORY_GET, key);
 	int rc = world_get(READ_NEWEST, key, &op->value);
 
 	op->end = sim_stamp();
@@ -164,14 +159,14 @@ static void scanned(void *ctx, unsigned from, unsigned to, const history_value *
 			sim_fail("a scan met key %u, which nobody wrote", key);
 		if (!player->keys[key])
 			continue;
-		op = begin(player, HISTORY_GET, key);
+		op = player_begin(player, HISTORY_GET, key);
 		op->begin = begin_stamp;
 		op->end = end_stamp;
 		op->value = values[key];
 	}
 }
 
-static void saw(struct player *player, unsigned key, history_value value)
+void player_saw(struct player *player, unsigned key, history_value value)
 {
 	struct history_look *look = player->look;
 
@@ -190,20 +185,28 @@ static void looked(void *ctx, unsigned from, unsigned to, const history_value *v
 	(void)begin_stamp, (void)end_stamp;
 	for (unsigned key = from; key < to; key++)
 		if (player->keys[key] || values[key] != 0)
-			saw(player, key, values[key]);
+			player_saw(player, key, values[key]);
 }
 
-static void snap(struct player *player)
+/* As db/txns.c does it for a read-only transaction, or (@newest) for a cursor. */
+struct history_look *player_snap(struct player *player, bool newest)
 {
+	struct store *store = &world->store;
+
 	if (player->snapshot != NULL)
 		snapshot_release(player->snapshot);
 	player->look = history_look(player->history, (uint8_t)player->fiber, sim_stamp());
 	if (player->look == NULL)
 		sim_fail("the history is full");
-	if (snapshot_acquire(&world->store.snapshots, store_clock, &world->store, &player->snapshot) < 0)
+	if (!newest && commit_wait_seen(store) < 0)
+		sim_fail("the log does not become durable");
+	if (snapshot_acquire(&store->snapshots, newest ? store_clock : store_stable_clock, store,
+	                     &player->snapshot) < 0)
 		sim_fail("no snapshot to be had");
+	player->look->stable = !newest;
 	player->look->lsn = snapshot_lsn(player->snapshot);
 	player->look->end = sim_stamp();
+	return player->look;
 }
 
 static void read_key(struct player *player, unsigned key)
@@ -213,7 +216,7 @@ static void read_key(struct player *player, unsigned key)
 
 	if (rc != BWT_OK && rc != BWT_NOT_FOUND)
 		sim_fail("a snapshot's read of key %u: %s, %s", key, bwt_strerror(rc), bwt_detail());
-	saw(player, key, value);
+	player_saw(player, key, value);
 }
 
 static void drop(struct player *player)
@@ -243,7 +246,7 @@ static void play(struct player *player, const struct script_step *step)
 		world_scan(READ_NEWEST, scanned, player);
 		break;
 	case SCRIPT_SNAP:
-		snap(player);
+		player_snap(player, true);
 		break;
 	case SCRIPT_READ:
 		read_key(player, step->number);
@@ -273,11 +276,32 @@ static void play(struct player *player, const struct script_step *step)
 	case SCRIPT_CHUNK:
 		world_chunk(step->number);
 		break;
+	case SCRIPT_LEAVE:
+		world_leave(step->number);
+		break;
 	case SCRIPT_TREE:
 		world_tree(step->number);
 		break;
 	case SCRIPT_YIELD:
 		sim_yield();
+		break;
+	case SCRIPT_STABLE:
+		player_snap(player, false);
+		break;
+	case SCRIPT_BEGIN:
+	case SCRIPT_BEGINSER:
+	case SCRIPT_BEGINRC:
+		script_txn_begin(player, step->word);
+		break;
+	case SCRIPT_TPUT:
+	case SCRIPT_TDEL:
+		script_txn_write(player, step->number, step->word == SCRIPT_TDEL);
+		break;
+	case SCRIPT_TGET:
+		script_txn_get(player, step->number);
+		break;
+	case SCRIPT_COMMIT:
+		script_txn_commit(player);
 		break;
 	case SCRIPT_WORDS:
 		abort();
@@ -292,5 +316,6 @@ void script_play(const struct script *script, unsigned fiber, struct history *hi
 	memcpy(player.last, history->first, sizeof player.last);
 	for (player.at = 0; player.at < script->count; player.at++)
 		play(&player, &script->step[player.at]);
+	script_txn_end(&player);
 	drop(&player);
 }

@@ -12,11 +12,16 @@
  * | get K                        | newest committed                                                       |
  * | scan                         | all leaves, newest committed: a get of every key of the scenario       |
  * | snap, read K, look, drop     | acquire a snapshot, read a key, scan all, release                      |
+ * | stable                       | acquire one that stands at what is durable (read-only transactions)    |
+ * | begin, beginser, beginrc     | a transaction: snapshot isolation, serializable, read committed        |
+ * | tput K, tdel K, tget K       | in it                                                                  |
+ * | commit                       | commit it; refused is right, too                                       |
  * | fix K, force K, fixup K      | consolidate K's leaf; aborting what is pending; the page above it      |
  * | reclaim                      | free extents and page ids that may be; freed extents are overwritten   |
  * | advance                      | an epoch                                                               |
  * | cut                          | a checkpoint's cut and the collection of its picture                   |
  * | chunk N                      | close the chunk of kind N, take another                                |
+ * | leave N                      | chunks of kind N until they come from another extent                   |
  * | tree N                       | create another tree, put N keys, free it                               |
  * | yield                        | let others go first                                                    |
  */
@@ -31,7 +36,9 @@
 enum script_word {
 	SCRIPT_PUT, SCRIPT_INS, SCRIPT_UPD, SCRIPT_DEL, SCRIPT_CAS, SCRIPT_SYNC, SCRIPT_GET, SCRIPT_SCAN,
 	SCRIPT_SNAP, SCRIPT_READ, SCRIPT_LOOK, SCRIPT_DROP, SCRIPT_FIX, SCRIPT_FORCE, SCRIPT_FIXUP,
-	SCRIPT_RECLAIM, SCRIPT_ADVANCE, SCRIPT_CUT, SCRIPT_CHUNK, SCRIPT_TREE, SCRIPT_YIELD,
+	SCRIPT_RECLAIM, SCRIPT_ADVANCE, SCRIPT_CUT, SCRIPT_CHUNK, SCRIPT_LEAVE, SCRIPT_TREE, SCRIPT_YIELD,
+	SCRIPT_STABLE, SCRIPT_BEGIN, SCRIPT_BEGINSER, SCRIPT_BEGINRC, SCRIPT_TPUT, SCRIPT_TDEL, SCRIPT_TGET,
+	SCRIPT_COMMIT,
 	SCRIPT_WORDS
 };
 

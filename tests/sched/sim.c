@@ -185,7 +185,7 @@ static void drain_some(void)
 {
 	unsigned fiber = (unsigned)rng_below(&sim.rng, sim.fibers);
 
-	if (sim.fiber[fiber].buffered > 0 && rng_chance(&sim.rng, 12))
+	if (sim.fiber[fiber].buffered > 0 && rng_chance(&sim.rng, sim.drain_percent))
 		apply(&sim.fiber[fiber]);
 }
 

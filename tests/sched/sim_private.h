@@ -44,6 +44,7 @@ struct sim {
 	bool fair;         /* the run is long: yields rotate, everybody gets turns */
 	struct sim_plan plan;
 	struct rng rng;
+	uint32_t drain_percent; /* of the points: a store leaves a buffer unasked */
 	/* walk */
 	uint32_t switch_below; /* of 256 */
 	/* PCT */

@@ -285,5 +285,5 @@ void sim_abort(void)
 		fprintf(stderr, "sched: an assertion failed at %p, outside a run\n", from);
 		_Exit(EXIT_FAILURE);
 	}
-	sim_fail("an assertion of the library failed, at address %p", from);
+	sim_fail("an assertion of the library failed: addr2line -fie PROGRAM %p", from);
 }

@@ -147,6 +147,9 @@ void strategy_begin(void)
 {
 	static const uint32_t rates[] = {128, 64, 25, 8};
 
+	static const uint32_t drains[] = {0, 1, 15};
+
+	sim.drain_percent = drains[rng_below(&sim.rng, 3)];
 	sim.switch_below = rates[rng_below(&sim.rng, 4)];
 	sim.stubborn = rng_chance(&sim.rng, 40);
 	sim.changes = (unsigned)rng_below(&sim.rng, SIM_CHOICES_MAX + 1);

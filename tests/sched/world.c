@@ -100,6 +100,7 @@ static void add_tree(struct store *store, uint32_t id)
 /* What a thread has after its first calls: a slot, working memory, a delta chunk. */
 static void warm(unsigned fiber)
 {
+	struct descriptor *descriptor;
 	struct epoch_slot *slot = epoch_slot(&world->store.epoch);
 	struct snapshot_slot *snapshot;
 
@@ -109,6 +110,12 @@ static void warm(unsigned fiber)
 	must(extent_prepare(&world->store.extents, slot, CHUNK_DELTA, 256, URGENCY_PUT), "chunk");
 	must(snapshot_acquire(&world->store.snapshots, store_clock, &world->store, &snapshot), "snapshot");
 	snapshot_release(snapshot);
+	gate_enter(slot);
+	must(descriptor_take(&world->store.descriptors, 0, 0, &descriptor), "descriptor");
+	atomic_store_explicit(&descriptor->word, word_make(WORD_ABORTED, 0), memory_order_release);
+	descriptor_done(&world->store.descriptors, descriptor);
+	gate_leave(slot);
+	epoch_unpin(slot);
 }
 
 /* Counters, and words of tables that are read when a segment is copied but never used here: no points. */
@@ -150,6 +157,7 @@ void world_build(const struct world_config *config)
 		.limits = config->limits.leaf_bytes != 0 ? config->limits : tiny,
 		.clock = store_clock,
 		.horizon = store_horizon,
+		.decide = store_decide,
 		.value_dropped = store_value_dropped,
 		.ctx = store,
 	};
@@ -201,6 +209,17 @@ static history_value value_number(const void *bytes, size_t size)
 		sim_fail("a value of %zu bytes was read", size);
 	memcpy(&value, bytes, sizeof value);
 	return value;
+}
+
+history_value world_value(const struct bwt_buf *value)
+{
+	return value_number(value->data, value->size);
+}
+
+void world_op_make(struct world_op *op, enum commit_kind kind, unsigned key, history_value value)
+{
+	op->op = (struct commit_op){.kind = kind, .key = key_slice(key, op->key)};
+	op->op.value = value_slice(value, op->value);
 }
 
 int world_commit(enum commit_kind kind, unsigned key, history_value value,
@@ -359,6 +378,16 @@ void world_chunk(unsigned kind)
 
 	if (rc < 0)
 		sim_fail("chunk: %s, %s", bwt_strerror(rc), bwt_detail());
+}
+
+void world_leave(unsigned kind)
+{
+	struct epoch_slot *slot = epoch_slot(&world->store.epoch);
+	extent_id from = extent_of(atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed));
+
+	do
+		world_chunk(kind);
+	while (extent_of(atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed)) == from);
 }
 
 void world_tree(unsigned keys)

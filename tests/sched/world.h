@@ -59,6 +59,15 @@ void world_build(const struct world_config *config);
 void world_freeze(void);
 void world_restore(void);
 
+struct world_op { /* an operation with its own bytes */
+	struct commit_op op;
+	char key[4];
+	uint8_t value[WORLD_VALUE_SIZE];
+};
+void world_op_make(struct world_op *op, enum commit_kind kind, unsigned key, history_value value);
+/** world_value - the number in a value that was read */
+history_value world_value(const struct bwt_buf *value);
+
 /** world_commit - as the running fiber; the code of commit_one(), its record's end to *@lsn */
 int world_commit(enum commit_kind kind, unsigned key, history_value value,
                  const history_value *expected, bool durable, uint64_t *lsn);
@@ -80,6 +89,8 @@ void world_reclaim(void);
 void world_cut(void);
 /** world_chunk - close the chunk of @kind and take another one */
 void world_chunk(unsigned kind);
+/** world_leave - do so until the chunk lies in another extent than before */
+void world_leave(unsigned kind);
 /** world_tree - make another tree of some pages, and free it */
 void world_tree(unsigned keys);
 

@@ -166,6 +166,14 @@ static uint64_t plain(const void *word)
 	return value;
 }
 
+static uint32_t plain32(const void *word)
+{
+	uint32_t value;
+
+	memcpy(&value, word, sizeof value);
+	return value;
+}
+
 static uint32_t stack_set(const void *head, uint32_t set, const char *what)
 {
 	const struct extents *extents = &world->store.extents;
@@ -225,6 +233,9 @@ static void check_slots(void)
 		for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
 			add_chunk(picture.live, plain(&slot->chunk[kind].next), slot->chunk[kind].end);
 	}
+	for (uint32_t i = 0; i < plain32(&world->store.descriptors.count); i++)
+		if (plain32(&descriptor_at(&world->store.descriptors, i)->in_use) != 0)
+			sim_fail("descriptor %u is still in use", i);
 	if (atomic_load_explicit(&epoch->closed, memory_order_relaxed) != 0)
 		sim_fail("the gate is still closed");
 }
