@@ -15,8 +15,7 @@
  *   step    RULE(...) in the operations: at the step that breaks the rule
  *   search  progress and waiting: search.h
  *
- * Part 3 adds a word state for descriptors (word_make() has the room) and an operation that commits
- * several keys; nodes, chains, snapshots, consolidation and the rules below already know two keys.
+ * Transactions of several keys have a model of their own: txn.h.
  */
 #ifndef BWT_TESTS_PROTOCOL_MODEL_H
 #define BWT_TESTS_PROTOCOL_MODEL_H
