@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const struct backend *const backends[] = {
-	&backend_bwt,
+	&backend_bwt,        &backend_bwt_txn,
 #ifdef BENCH_HAVE_LMDB
 	&backend_lmdb,
 #endif

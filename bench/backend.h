@@ -72,6 +72,7 @@ struct backend {
 };
 
 extern const struct backend backend_bwt;
+extern const struct backend backend_bwt_txn;
 extern const struct backend backend_lmdb;
 extern const struct backend backend_rocksdb;
 extern const struct backend backend_wiredtiger;

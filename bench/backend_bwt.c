@@ -2,8 +2,8 @@
 /*
  * backend_bwt.c - libbwt, through its public interface alone
  *
- * A put of several pairs is a loop: each pair commits by itself. With BACKEND_SYNC each waits for
- * the disk, as bwt_put() promises; with BACKEND_NONE the log is written but not waited for.
+ * A put of one pair is a bwt_put(), of several a transaction without a rule against others' writes, as the
+ * peers' batches are. "bwt-txn" does everything in transactions, puts under snapshot: what they cost.
  */
 #include "backend.h"
 
@@ -86,16 +86,42 @@ static void bwt_backend_thread_close(struct backend_thread *thread)
 	free(thread);
 }
 
+/* All pairs in one transaction; run again when it is refused. */
+static int put_together(struct backend_thread *thread, unsigned level, size_t count,
+                        const struct backend_pair pairs[])
+{
+	int rc;
+
+	do {
+		struct bwt_txn *txn;
+
+		rc = bwt_begin(thread->store->db, level, &txn);
+		if (rc < 0)
+			return fail("bwt_begin", rc);
+		for (size_t i = 0; i < count && rc == BWT_OK; i++)
+			rc = bwt_put(thread->store->tree, txn, pairs[i].key, pairs[i].value, 0);
+		if (rc == BWT_OK)
+			rc = bwt_commit(txn);
+		else
+			bwt_abort(txn);
+	} while (rc == BWT_CONFLICT);
+	return rc < 0 ? fail("bwt_commit", rc) : 0;
+}
+
 static int bwt_backend_put(struct backend_thread *thread, size_t count,
                            const struct backend_pair pairs[])
 {
-	for (size_t i = 0; i < count; i++) {
-		int rc = bwt_put(thread->store->tree, NULL, pairs[i].key, pairs[i].value, 0);
+	int rc;
 
-		if (rc < 0)
-			return fail("bwt_put", rc);
-	}
-	return 0;
+	if (count > 1)
+		return put_together(thread, BWT_READ_COMMITTED, count, pairs);
+	rc = bwt_put(thread->store->tree, NULL, pairs[0].key, pairs[0].value, 0);
+	return rc < 0 ? fail("bwt_put", rc) : 0;
+}
+
+static int bwt_txn_put(struct backend_thread *thread, size_t count, const struct backend_pair pairs[])
+{
+	return put_together(thread, 0, count, pairs);
 }
 
 static int bwt_backend_get(struct backend_thread *thread, struct bwt_slice key,
@@ -103,6 +129,24 @@ static int bwt_backend_get(struct backend_thread *thread, struct bwt_slice key,
 {
 	int rc = bwt_get(thread->store->tree, NULL, key, &thread->value);
 
+	if (rc == BWT_NOT_FOUND)
+		return rc;
+	if (rc < 0)
+		return fail("bwt_get", rc);
+	visit(ctx, key, (struct bwt_slice){thread->value.data, thread->value.size});
+	return 0;
+}
+
+/* In a read-only transaction of its own. */
+static int bwt_txn_get(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit, void *ctx)
+{
+	struct bwt_txn *txn;
+	int rc = bwt_begin(thread->store->db, BWT_RDONLY, &txn);
+
+	if (rc < 0)
+		return fail("bwt_begin", rc);
+	rc = bwt_get(thread->store->tree, txn, key, &thread->value);
+	bwt_abort(txn);
 	if (rc == BWT_NOT_FOUND)
 		return rc;
 	if (rc < 0)
@@ -192,6 +236,22 @@ const struct backend backend_bwt = {
 	.thread_close = bwt_backend_thread_close,
 	.put = bwt_backend_put,
 	.get = bwt_backend_get,
+	.delete = bwt_backend_delete,
+	.scan = bwt_backend_scan,
+	.sync = bwt_backend_sync,
+	.describe = bwt_backend_describe,
+	.counters = bwt_backend_counters,
+};
+
+const struct backend backend_bwt_txn = {
+	.name = "bwt-txn",
+	.about = "libbwt, each put and each get in a transaction of its own",
+	.open = bwt_backend_open,
+	.close = bwt_backend_close,
+	.thread_open = bwt_backend_thread_open,
+	.thread_close = bwt_backend_thread_close,
+	.put = bwt_txn_put,
+	.get = bwt_txn_get,
 	.delete = bwt_backend_delete,
 	.scan = bwt_backend_scan,
 	.sync = bwt_backend_sync,

@@ -170,12 +170,9 @@ static int in_gate(struct small *small)
 	if (rc != BWT_OK)
 		txn_abort(commit);
 	TEST_YIELD("txn_stamp");
-	for (unsigned i = 0; i < small->count; i++) {
-		struct place place;
-
+	for (unsigned i = 0; i < small->count; i++)
 		if (small->entry[i]->delta != NULL)
-			txn_stamp(commit, small->entry[i], &place);
-	}
+			txn_stamp_at(commit, small->entry[i], &small->place[i]);
 	descriptor_done(&commit->store->descriptors, commit->descriptor);
 	commit->descriptor = NULL;
 	return rc;

@@ -209,6 +209,22 @@ int txn_stamp(struct commit *commit, struct write_entry *entry, struct place *pl
 	return BWT_OK;
 }
 
+int txn_stamp_at(struct commit *commit, struct write_entry *entry, const struct place *place)
+{
+	struct place now;
+
+	/* SEQ_CST fence of the decision before this load: who rebuilds the leaf after it looks again (C2). */
+	uint64_t word = mapping_load(&commit->store->mapping, place->page);
+
+	if (mapping_mark(word) == MAPPING_PAGE && !TEST_FAULT("txn_no_stamp") &&
+	    chain_base(commit->store->arena.base, mapping_head(word)) == place->base) {
+		stamp_word(commit, &entry->delta->lsn_word,
+		           atomic_load_explicit(&commit->descriptor->word, memory_order_relaxed));
+		return BWT_OK;
+	}
+	return txn_stamp(commit, entry, &now);
+}
+
 /* ---- the decision ---- */
 
 bool txn_abort(struct commit *commit)

@@ -77,6 +77,9 @@ bool txn_abort(struct commit *commit);
 /** Set the word of @entry's version to what was decided, wherever it is by now; pinned. @place: out: its leaf now */
 int txn_stamp(struct commit *commit, struct write_entry *entry, struct place *place);
 
+/** The same, quicker while its leaf, installed on @place, was not rebuilt. */
+int txn_stamp_at(struct commit *commit, struct write_entry *entry, const struct place *place);
+
 /** What the last attempt left in the write set is void. */
 void txn_forget_attempt(struct commit *commit);
 
