@@ -12,13 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/testpoint.h"
 #include "tests/support/crew.h"
 #include "tests/support/suite.h"
 #include "tests/txn/history.h"
 
-#define PARTS 7u
+#define PARTS 8u
 #define LIST_LENGTH_MAX 48u
 #define OPS_MAX 5u
 #define TXNS_MAX 20000u /* of a thread: enough, and the checker's memory is bounded */
@@ -30,8 +33,9 @@ struct run {
 	unsigned threads;
 	bool cas; /* append by bwt_cas: what read committed needs to lose nothing */
 	bool values, ranges;
-	bool mixed; /* some transactions at a higher level */
-	bool sync;  /* read-only transactions stand at what is durable */
+	bool mixed;   /* some transactions at a higher level */
+	bool dawdles; /* threads stop at the steps of a commit */
+	bool sync;    /* read-only transactions stand at what is durable */
 };
 
 static struct crew crew;
@@ -332,7 +336,22 @@ static void read_all(struct history *history, uint32_t session)
 	bwt_buf_free(&buf);
 }
 
-static void run_and_check(const struct run *what)
+/* The steps of a commit at which threads are made to dawdle, now and then. */
+static const char *const steps[] = {
+	"txn_installed", "txn_reserve",    "txn_revalidate", "txn_publish", "txn_fill",
+	"txn_stamp",     "commit_reserve", "commit_publish", "commit_fill", "descriptor_read"};
+
+static bool dawdle(void *ctx, const char *name, uint64_t hit)
+{
+	(void)ctx;
+	(void)name;
+	if (hit * 7919 % 101 == 0)
+		usleep((unsigned)(hit % 13) * 20);
+	return false;
+}
+
+/* Run for @seconds and look for an order. The anomaly, or NULL; the store is open. */
+static const char *play_history(const struct run *what, double seconds, char why[1000])
 {
 	const struct bwt_options options = {.durability = what->sync ? BWT_SYNC : BWT_NONE,
 	                                    .checkpoint_interval_ms = 40,
@@ -341,7 +360,6 @@ static void run_and_check(const struct run *what)
 	                                    .worker_count = 1};
 	struct history all;
 	const char *anomaly;
-	char why[1000];
 	size_t committed = 0;
 
 	run = *what;
@@ -350,10 +368,12 @@ static void run_and_check(const struct run *what)
 	atomic_store_explicit(&first_list, 0, memory_order_relaxed);
 	atomic_store_explicit(&refused, 0, memory_order_relaxed);
 	crew_open(&crew, &options);
+	for (unsigned i = 0; run.dawdles && i < sizeof steps / sizeof steps[0]; i++)
+		testpoint_set(steps[i], 0, dawdle, NULL);
 	for (unsigned i = 0; i < run.threads; i++)
 		crew_add(&crew, work, NULL);
 	crew_add(&crew, work_checkpoints, NULL);
-	crew_run(&crew, crew_seconds(PARTS));
+	crew_run(&crew, seconds);
 	for (unsigned i = 0; i < run.threads; i++)
 		history_merge(&all, &histories[i]);
 	forget_lsns_of_readers(&all);
@@ -365,9 +385,18 @@ static void run_and_check(const struct run *what)
 	       atomic_load_explicit(&first_list, memory_order_relaxed) + run.hot);
 	CU_ASSERT_TRUE(committed > 100);
 	anomaly = history_check(&all, run.level, why);
+	history_free(&all);
+	return anomaly;
+}
+
+static void run_and_check(const struct run *what)
+{
+	char why[1000];
+	const char *anomaly = play_history(what, crew_seconds(PARTS), why);
+
 	if (anomaly != NULL)
 		crew_fail("%s: %s (the store is in %s)", anomaly, why, crew.path);
-	history_free(&all);
+	testpoint_reset();
 	crew_close(&crew);
 }
 
@@ -432,6 +461,84 @@ static void levels_mix_in_one_store(void)
 	                            .sync = true});
 }
 
+static void threads_that_dawdle_in_their_commits_have_an_order(void)
+{
+	run_and_check(&(struct run){.level = HISTORY_SERIALIZABLE,
+	                            .flags = BWT_SERIALIZABLE,
+	                            .hot = 6,
+	                            .threads = 6,
+	                            .values = true,
+	                            .ranges = true,
+	                            .dawdles = true});
+}
+
+/* ---- a rule that is broken on purpose shows ---- */
+
+#define FOUND 42 /* exit status of a child that found an anomaly */
+#define TRIES_MAX 30u
+
+static const struct fault {
+	const char *name;
+	struct run run;
+} faults[] = {
+	{"txn_no_conflict", {.level = HISTORY_SNAPSHOT, .hot = 4, .threads = 4, .values = true}},
+	{"txn_no_second_look",
+         {.level = HISTORY_SERIALIZABLE, .flags = BWT_SERIALIZABLE, .hot = 3, .threads = 4, .values = true}},
+	{"txn_no_phantom_check",
+         {.level = HISTORY_SERIALIZABLE, .flags = BWT_SERIALIZABLE, .hot = 3, .threads = 4, .ranges = true}},
+	{"read_no_push", {.level = HISTORY_SNAPSHOT, .hot = 3, .threads = 4, .values = true}},
+	{"publish_below_floor", {.level = HISTORY_SNAPSHOT, .hot = 3, .threads = 4, .values = true}},
+	{"consolidate_drops_pending",
+         {.level = HISTORY_SNAPSHOT, .hot = 2, .threads = 4, .values = true}},
+	{"prune_visible", {.level = HISTORY_SNAPSHOT, .hot = 3, .threads = 4, .values = true}},
+};
+
+/* In a process of its own, which may also come to grief in another way: that is seen, too. */
+static int play_fault(const struct fault *fault)
+{
+	int status;
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child == 0) {
+		char why[1000];
+		const char *anomaly;
+		struct run broken = fault->run;
+
+		if (freopen("/dev/null", "w", stdout) == NULL)
+			_exit(EXIT_FAILURE);
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+		broken.dawdles = true;
+		testpoint_set(fault->name, 0, NULL, NULL);
+		anomaly = play_history(&broken, 0.1, why);
+		tmpstore_free(crew.path);
+		_exit(anomaly != NULL ? FOUND : 0);
+	}
+	CU_ASSERT_TRUE_FATAL(child > 0);
+	CU_ASSERT_EQUAL_FATAL(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_rule_that_is_broken_on_purpose_shows(void)
+{
+	for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+		unsigned tries = 0;
+		int end;
+
+		do {
+			crew.seed++;
+			end = play_fault(&faults[i]);
+		} while (end == 0 && ++tries < TRIES_MAX);
+		printf("    %s: %s after %u runs\n", faults[i].name,
+		       end == FOUND ? "found"
+		       : end == 0   ? "not found"
+		                    : "the program failed",
+		       tries + 1);
+		CU_ASSERT_NOT_EQUAL(end, 0);
+	}
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -442,6 +549,8 @@ int main(void)
 		TEST(serializable_transactions_on_ranges_have_an_order),
 		TEST(sixteen_serializable_threads_have_an_order),
 		TEST(levels_mix_in_one_store),
+		TEST(threads_that_dawdle_in_their_commits_have_an_order),
+		TEST(a_rule_that_is_broken_on_purpose_shows),
 		CU_TEST_INFO_NULL,
 	};
 
