@@ -33,8 +33,7 @@ static void add(const char *low, bool above, const char *high, bool with)
 static bool covers(unsigned tree, struct bwt_slice key)
 {
 	for (size_t i = 0; i < set.count; i++)
-		if (set.ranges[i].tree == &trees[tree] &&
-		    key_compare(set.ranges[i].low, key) <= 0 &&
+		if (set.ranges[i].tree == &trees[tree] && key_compare(set.ranges[i].low, key) <= 0 &&
 		    (set.ranges[i].high.data == NULL || key_compare(key, set.ranges[i].high) < 0))
 			return true;
 	return false;
@@ -105,8 +104,8 @@ static void a_walk_to_the_left_is_one_range(void)
 
 static struct bwt_slice key_at(unsigned i)
 {
-	static const char bytes[KEYS][3] = {"",     "\0",   "\0\0", "\0a",  "\0b",  "a",   "a\0",
-	                                    "aa",   "ab",   "b",    "b\0",  "ba",   "bb"};
+	static const char bytes[KEYS][3] = {"",   "\0", "\0\0", "\0a", "\0b", "a", "a\0",
+	                                    "aa", "ab", "b",    "b\0", "ba",  "bb"};
 	static const size_t sizes[KEYS] = {0, 1, 2, 2, 2, 1, 2, 2, 2, 1, 2, 2, 2};
 
 	return (struct bwt_slice){bytes[i], sizes[i]};

@@ -36,7 +36,7 @@ static struct write_entry *put(unsigned tree, const char *key, const char *value
 	return entry;
 }
 
-static void delete(unsigned tree, const char *key)
+static void delete (unsigned tree, const char *key)
 {
 	CU_ASSERT_EQUAL_FATAL(write_set_change(&set, &trees[tree], text(key),
 	                                       (struct bwt_slice){NULL, 0}, WRITE_DELETE, NULL),
@@ -161,8 +161,7 @@ static void large_values_and_many_keys_keep_their_order(void)
 		memset(value, 'a' + (int)i, sizes[i]);
 		snprintf(key, sizeof key, "%08u", i);
 		CU_ASSERT_EQUAL(write_set_change(&set, &trees[0], text(key),
-		                                 (struct bwt_slice){value, sizes[i]}, WRITE_PUT,
-		                                 NULL),
+		                                 (struct bwt_slice){value, sizes[i]}, WRITE_PUT, NULL),
 		                BWT_OK);
 	}
 	for (unsigned i = 0; i < 20000; i++) {
@@ -261,7 +260,8 @@ static void random_changes_and_rollbacks_agree_with_arrays(void)
 			marks[mark_count++] = write_set_mark(&set);
 		} else if (rng_chance(&rng, 5) && mark_count > 0) {
 			mark_count = (unsigned)rng_below(&rng, mark_count) + 1;
-			CU_ASSERT_EQUAL_FATAL(write_set_rollback(&set, marks[mark_count - 1]), BWT_OK);
+			CU_ASSERT_EQUAL_FATAL(write_set_rollback(&set, marks[mark_count - 1]),
+			                      BWT_OK);
 			now = saved[mark_count - 1];
 			mark_count -= rng_chance(&rng, 50);
 		} else {
