@@ -152,13 +152,15 @@ static bool key_matches(struct world *world, struct bwt_db *db, const struct und
 
 /*
  * Take back changes from the oracle, the last one first, until every key of the undo list is as in
- * @db. A later change that survived an earlier one is found by the comparison of everything.
+ * @db, with whole transactions only. A later change that survived an earlier one is found by the comparison of everything.
  */
 static void take_back(struct world *world, struct bwt_db *db)
 {
+	bool whole = true;
+
 	while (world->undo_count != 0) {
 		struct undo *last = &world->undo[world->undo_count - 1];
-		bool same = true;
+		bool same = whole;
 
 		for (size_t i = 0; same && i < world->undo_count; i++)
 			same = key_matches(world, db, &world->undo[i]);
@@ -166,6 +168,7 @@ static void take_back(struct world *world, struct bwt_db *db)
 			return;
 		oracle_set(&world->now.trees[last->tree],
 		           (struct bwt_slice){last->key, last->key_size}, last->before);
+		whole = !last->joined;
 		free(last->key);
 		world->undo_count--;
 	}

@@ -35,6 +35,7 @@ static const struct {
 	{"too_big", op_too_big, 2},
 	{"tree", op_tree, 6},
 	{"snapshot", op_snapshot, 12},
+	{"txn", op_txn, 200},
 	{"walk", op_walk, 60},
 	{"walk_beside_changes", op_walk_beside_changes, 6},
 	{"checkpoint", op_checkpoint, 6},

@@ -151,8 +151,16 @@ void world_changed(struct world *world, unsigned tree, struct bwt_slice key, str
 		if (key.size != 0)
 			memcpy(undo->key, key.data, key.size);
 		undo->before = oracle_get(&world->now.trees[tree], key);
+		undo->joined = false;
 	}
+	world_txns_changed(tree, key);
 	oracle_set(&world->now.trees[tree], key, value);
+}
+
+void world_joined(struct world *world)
+{
+	if (world->undo_count != 0)
+		world->undo[world->undo_count - 1].joined = true;
 }
 
 void world_durable(struct world *world)
@@ -183,6 +191,7 @@ struct snapshot *random_snapshot(struct world *world)
 
 void world_end_snapshots(struct world *world)
 {
+	world_end_txns();
 	for (unsigned i = 0; i < WORLD_SNAPSHOTS; i++) {
 		if (world->snapshots[i].txn == NULL)
 			continue;

@@ -17,6 +17,7 @@
 #include "tests/support/tmpstore.h"
 
 #define WORLD_SNAPSHOTS 3u
+#define WORLD_TXNS 3u /* read-write ones open at a time */
 #define WORLD_KEYS_MAX 3000u /* keys of a tree beyond which puts become rare */
 
 struct snapshot {
@@ -29,6 +30,7 @@ struct undo {
 	uint8_t *key;
 	size_t key_size;
 	struct oracle_value before;
+	bool joined; /* of one transaction with the change before it */
 };
 
 struct world {
@@ -71,6 +73,9 @@ void world_compare(struct world *world, struct bwt_db *db, const struct oracle *
 void world_changed(struct world *world, unsigned tree, struct bwt_slice key,
                    struct oracle_value value);
 
+/** world_joined - the change noted last was made by the same transaction as the one before it */
+void world_joined(struct world *world);
+
 /** world_durable - all changes so far are durable: nothing can be undone any more */
 void world_durable(struct world *world);
 
@@ -107,7 +112,14 @@ unsigned random_tree(struct world *world);
 /** random_snapshot - one that is open, or NULL */
 struct snapshot *random_snapshot(struct world *world);
 
-/** world_end_snapshots - end all of them */
+/** world_end_snapshots - end all of them, and abort the read-write transactions */
 void world_end_snapshots(struct world *world);
+
+/* txns.c: read-write transactions */
+void op_txn(struct world *world);
+/** world_txns_changed - a key was changed beside the open ones; world_changed() calls it */
+void world_txns_changed(unsigned tree, struct bwt_slice key);
+/** world_end_txns - abort the open ones; world_end_snapshots() calls it */
+void world_end_txns(void);
 
 #endif
