@@ -16,13 +16,14 @@ struct choice {
 	unsigned bound; /* of the number behind it; 0: none. KEY: one of the scenario's keys */
 };
 #define KEY 1000u
-#define WEIGHTS 116u /* the sum */
+#define WEIGHTS 166u /* the sum */
 
 static const struct choice choices[] = {
 	{"put", 30, KEY}, {"ins", 12, KEY}, {"del", 18, KEY}, {"upd", 4, KEY},  {"cas", 4, KEY},
 	{"get", 14, KEY}, {"scan", 5, 0},   {"snap", 6, 0},   {"fix", 6, KEY},  {"force", 3, KEY},
 	{"fixup", 2, KEY}, {"chunk", 3, 3}, {"reclaim", 4, 0}, {"cut", 2, 0},   {"advance", 1, 0},
-	{"yield", 2, 0},
+	{"yield", 2, 0}, {"clean", 3, 0}, {"begin", 5, 0}, {"beginser", 3, 0}, {"beginrc", 2, 0}, {"tput", 14, KEY},
+	{"tdel", 5, KEY}, {"tget", 8, KEY}, {"commit", 8, 0}, {"leave", 2, 2},
 };
 
 static unsigned pick_key(struct rng *rng, unsigned keys)
@@ -50,7 +51,7 @@ static void add_look(struct rng *rng, char *text, unsigned keys)
 
 static void make_fiber(struct rng *rng, char *text, unsigned keys, unsigned *cuts)
 {
-	unsigned steps = 3 + (unsigned)rng_below(rng, 5), scans = 0;
+	unsigned steps = 3 + (unsigned)rng_below(rng, 6), scans = 0;
 	bool snapshot = false;
 
 	while (steps-- > 0) {

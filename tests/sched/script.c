@@ -13,6 +13,7 @@ static const char *const words[SCRIPT_WORDS] = {
 	"put",  "ins",  "upd", "del",   "cas",   "sync",    "get",     "scan", "snap",  "read", "look",
 	"drop", "fix", "force", "fixup", "reclaim", "advance", "cut",  "chunk", "leave", "tree", "yield",
 	"stable", "begin", "beginser", "beginrc", "tput", "tdel", "tget", "commit",
+	"clean", "push", "take",
 };
 
 static bool names_key(enum script_word word)
@@ -40,7 +41,8 @@ static bool names_key(enum script_word word)
 
 static bool takes_number(enum script_word word)
 {
-	return names_key(word) || word == SCRIPT_CHUNK || word == SCRIPT_LEAVE || word == SCRIPT_TREE;
+	return names_key(word) || word == SCRIPT_CHUNK || word == SCRIPT_LEAVE || word == SCRIPT_TREE ||
+	       word == SCRIPT_PUSH || word == SCRIPT_TAKE;
 }
 
 static void bad(const char *text, const char *at)
@@ -302,6 +304,15 @@ static void play(struct player *player, const struct script_step *step)
 		break;
 	case SCRIPT_COMMIT:
 		script_txn_commit(player);
+		break;
+	case SCRIPT_CLEAN:
+		world_clean();
+		break;
+	case SCRIPT_PUSH:
+		world_push(step->number);
+		break;
+	case SCRIPT_TAKE:
+		world_take(step->number);
 		break;
 	case SCRIPT_WORDS:
 		abort();

@@ -23,6 +23,8 @@
  * | chunk N                      | close the chunk of kind N, take another                                |
  * | leave N                      | chunks of kind N until they come from another extent                   |
  * | tree N                       | create another tree, put N keys, free it                               |
+ * | clean                        | empty every sealed extent that the cleaner would pick                  |
+ * | push N, take N               | hint N to the queue of work; take hints until N were taken by all      |
  * | yield                        | let others go first                                                    |
  */
 #ifndef BWT_SCHED_SCRIPT_H
@@ -38,7 +40,7 @@ enum script_word {
 	SCRIPT_SNAP, SCRIPT_READ, SCRIPT_LOOK, SCRIPT_DROP, SCRIPT_FIX, SCRIPT_FORCE, SCRIPT_FIXUP,
 	SCRIPT_RECLAIM, SCRIPT_ADVANCE, SCRIPT_CUT, SCRIPT_CHUNK, SCRIPT_LEAVE, SCRIPT_TREE, SCRIPT_YIELD,
 	SCRIPT_STABLE, SCRIPT_BEGIN, SCRIPT_BEGINSER, SCRIPT_BEGINRC, SCRIPT_TPUT, SCRIPT_TDEL, SCRIPT_TGET,
-	SCRIPT_COMMIT,
+	SCRIPT_COMMIT, SCRIPT_CLEAN, SCRIPT_PUSH, SCRIPT_TAKE,
 	SCRIPT_WORDS
 };
 

@@ -12,7 +12,7 @@
 
 #include "tests/sched/region.h"
 #include "tests/support/tmpstore.h"
-#include "tree/consolidate.h"
+#include "tree/clean.h"
 #include "tree/write.h"
 
 #define POISON_SIZE ((size_t)16 << 10)
@@ -163,6 +163,7 @@ void world_build(const struct world_config *config)
 	};
 	world->slot = epoch_slot(&store->epoch);
 	add_tree(store, TREE_ID_MAIN);
+	work_queue_init(&world->queue);
 	be_quiet(store);
 	warm(0);
 	for (unsigned i = 0; i < config->fibers; i++) {
@@ -408,6 +409,72 @@ void world_tree(unsigned keys)
 		rc = tree_free(&tree, slot);
 	if (rc < 0)
 		sim_fail("another tree: %s, %s", bwt_strerror(rc), bwt_detail());
+}
+
+static struct tree *tree_hold(void *ctx, uint32_t id)
+{
+	(void)ctx;
+	return id == TREE_ID_MAIN ? world->tree : NULL;
+}
+
+static void tree_release(void *ctx, struct tree *tree)
+{
+	(void)ctx, (void)tree;
+}
+
+void world_clean(void)
+{
+	const struct cleaner cleaner = {
+		.env = &world->store.env, .tree_hold = tree_hold, .tree_release = tree_release};
+	struct epoch_slot *slot = epoch_slot(&world->store.epoch);
+	struct extents *extents = &world->store.extents;
+	struct extent_pick picks[EXTENT_SMALL_COUNT];
+	unsigned count = extents_pick(extents, PICK_EVERYTHING, picks, EXTENT_SMALL_COUNT);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct clean_result result = {0};
+		bool claimed;
+
+		epoch_pin(slot);
+		claimed = extent_claim(extents, &picks[i]);
+		epoch_unpin(slot);
+		if (!claimed)
+			continue;
+		if (clean_extent(&cleaner, slot, &picks[i], &result) < 0 || result.damaged != 0)
+			sim_fail("the cleaner met damage: %s", bwt_detail());
+		extent_unclaim(extents, &picks[i], result.left == 0);
+	}
+}
+
+void world_push(unsigned hint)
+{
+	const struct work work = {.kind = WORK_CONSOLIDATE, .tree = TREE_ID_MAIN, .page = hint};
+
+	if (work_push(&world->queue, &work))
+		world->pushed[hint % WORLD_HINTS_MAX]++;
+	else
+		sim_fail("a queue of %u cells is full", WORK_QUEUE_CELLS);
+}
+
+static bool all_taken(void *ctx)
+{
+	return world->taken_count >= *(const unsigned *)ctx;
+}
+
+/* As the workers of db/worker.c: whoever popped goes on until there is nothing, or told to stop. */
+void world_take(unsigned count)
+{
+	while (!all_taken(&count)) {
+		struct work work;
+
+		if (!work_pop(&world->queue, &work)) {
+			work_sleep(&world->queue, all_taken, &count);
+			continue;
+		}
+		world->taken[work.page % WORLD_HINTS_MAX]++;
+		world->taken_count++;
+	}
+	work_wake(&world->queue, UINT32_MAX);
 }
 
 /* ---- the cut ---- */

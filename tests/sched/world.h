@@ -17,6 +17,7 @@
 
 #define WORLD_VALUE_SIZE 40u
 #define WORLD_CUTS_MAX 2u
+#define WORLD_HINTS_MAX 64u
 
 struct world_config {
 	unsigned fibers;
@@ -45,6 +46,9 @@ struct world {
 	struct epoch_slot *slot; /* of the set-up and the checks */
 	uint32_t live;           /* allocations when it was frozen */
 	uint64_t log_start;      /* log_tail when it was frozen */
+	struct work_queue queue;
+	uint8_t pushed[WORLD_HINTS_MAX], taken[WORLD_HINTS_MAX];
+	unsigned taken_count;
 	unsigned cut_count;
 	struct world_cut cut[WORLD_CUTS_MAX];
 };
@@ -91,6 +95,12 @@ void world_cut(void);
 void world_chunk(unsigned kind);
 /** world_leave - do so until the chunk lies in another extent than before */
 void world_leave(unsigned kind);
+/** world_clean - move what lives in sealed extents elsewhere, as db/space.c does */
+void world_clean(void);
+/** world_push, world_take - the queue of work, beside the tree: hints are numbers below WORLD_HINTS_MAX, each once */
+void world_push(unsigned hint);
+/** until @count were taken by all together; sleeps while there are none */
+void world_take(unsigned count);
 /** world_tree - make another tree of some pages, and free it */
 void world_tree(unsigned keys);
 

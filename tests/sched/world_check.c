@@ -9,6 +9,7 @@
  *   on one stack, once
  *   every page id is reachable, or free once, or waiting once
  *   every reserved byte of the log is filled, every credit came back
+ *   every hint of work was taken once, or is in the queue
  *   no memory was lost
  *   the pictures that cuts took are such stores, too, as of their LSN
  */
@@ -289,6 +290,19 @@ static void check_log(void)
 		sim_fail("log: records overlap before %llu", (unsigned long long)tail);
 }
 
+/* Hints that nobody took are still in the queue; none was taken twice. */
+static void check_queue(void)
+{
+	struct work work;
+
+	while (work_pop(&world->queue, &work))
+		world->taken[work.page % WORLD_HINTS_MAX]++;
+	for (unsigned hint = 0; hint < WORLD_HINTS_MAX; hint++)
+		if (world->taken[hint] != world->pushed[hint])
+			sim_fail("hint %u was pushed %u times and taken %u times", hint,
+			         world->pushed[hint], world->taken[hint]);
+}
+
 static void check_now(const struct history *history)
 {
 	struct store *store = &world->store;
@@ -308,6 +322,7 @@ static void check_now(const struct history *history)
 	picture_check(&picture, (const uint64_t *)(const void *)store->mapping.table.words, on_stack);
 	check_ids();
 	check_log();
+	check_queue();
 }
 
 static void check_cut(const struct history *history, struct world_cut *cut, unsigned number)
