@@ -19,6 +19,7 @@
 
 #include "bwt.h"
 #include "tools/dump_inside.h"
+#include "tools/dump_salvage.h"
 #include "tools/tool_args.h"
 #include "tools/tool_print.h"
 #include "tools/tool_text.h"
@@ -42,6 +43,7 @@ enum {
 	OPTION_WAL,
 	OPTION_VLOG,
 	OPTION_SUPER,
+	OPTION_SALVAGE,
 };
 
 static const struct tool_option dump_options[] = {
@@ -53,6 +55,8 @@ static const struct tool_option dump_options[] = {
 	{OPTION_WAL, "wal", NULL, "show the write-ahead log"},
 	{OPTION_VLOG, "vlog", NULL, "show the value log"},
 	{OPTION_SUPER, "super", NULL, "show the superblocks"},
+	{OPTION_SALVAGE, "salvage", NULL,
+         "write every pair that checks out, however damaged the store"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -270,6 +274,14 @@ int main(int argc, char **argv)
 	tool_progress_init(&dump.progress, dump_tool.name);
 	if (look == 0) {
 		dump_store(&dump);
+	} else if (look == OPTION_SALVAGE) {
+		bool whole;
+		int rc = salvage_dump(dump.store, dump.print, &whole);
+
+		if (rc != BWT_OK)
+			complain(&dump, rc);
+		else if (!whole)
+			dump.status = TOOL_EXIT_FAILURE;
 	} else {
 		int rc = show_inside(&dump, look, page);
 

@@ -39,7 +39,7 @@ enum {
 static const struct tool_option fsck_options[] = {
 	{OPTION_JSON, "json", NULL, "one JSON object on standard output"},
 	{OPTION_REPAIR, "repair", NULL, "mend what can be mended in place"},
-	{OPTION_REBUILD, "rebuild", NULL, "not in this version: answered as wrong usage"},
+	{OPTION_REBUILD, "rebuild", NULL, "make a new store of everything that checks out"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -199,7 +199,8 @@ static int mend(struct fsck *fsck, int *rc)
 	int mended;
 
 	begin_array(fsck, "actions");
-	mended = fsck_repair(fsck->store, &calls);
+	mended = fsck->mode == OPTION_REPAIR ? fsck_repair(fsck->store, &calls)
+	                                     : fsck_rebuild(fsck->store, &calls);
 	tool_progress_end(&fsck->progress);
 	end_array(fsck);
 	if (mended != BWT_OK)
@@ -216,7 +217,13 @@ static int run(struct fsck *fsck)
 		fputs("{\"store\": ", stdout);
 		tool_json_string(stdout, fsck->store);
 	}
-	rc = check(fsck, "findings");
+	if (fsck->mode == OPTION_REBUILD && fsck_rebuild_unfinished(fsck->store)) {
+		begin_array(fsck, "findings");
+		end_array(fsck);
+		rc = BWT_CORRUPT; /* there is no store to check until it is finished */
+	} else {
+		rc = check(fsck, "findings");
+	}
 	status = rc == BWT_OK        ? EXIT_CLEAN
 	         : rc == BWT_CORRUPT ? EXIT_ERRORS_LEFT
 	                             : EXIT_OPERATIONAL;
@@ -240,9 +247,8 @@ int main(int argc, char **argv)
 			fsck.json = true;
 			break;
 		default:
-			if (letter == OPTION_REBUILD)
-				tool_usage(&fsck_tool, "--rebuild is not in version %s",
-				           bwt_version());
+			if (fsck.mode != 0 && fsck.mode != letter)
+				tool_usage(&fsck_tool, "either --repair or --rebuild");
 			fsck.mode = letter;
 			break;
 		}

@@ -8,6 +8,8 @@
 #ifndef BWT_TOOLS_FSCK_CHECK_H
 #define BWT_TOOLS_FSCK_CHECK_H
 
+#include <stdbool.h>
+
 #include "bwt.h"
 
 /** fsck_check - check the store at @path; @ctx is handed to both functions; returns as bwt_verify() */
@@ -27,5 +29,13 @@ struct fsck_calls { /* all get @ctx */
  * Returns: BWT_OK; BWT_CORRUPT: there is damage that it cannot mend; BWT_BUSY, BWT_IO, ...: it could not try
  */
 int fsck_repair(const char *path, const struct fsck_calls *calls);
+
+/**
+ * fsck_rebuild - make a new store of everything that checks out, in the place of the one at @path
+ * Returns: BWT_OK, whatever was lost (report() says what); BWT_BUSY, BWT_FULL, BWT_IO, ...
+ */
+int fsck_rebuild(const char *path, const struct fsck_calls *calls);
+/** fsck_rebuild_unfinished - fsck_rebuild() was cut off while it put the new store in place: call it again */
+bool fsck_rebuild_unfinished(const char *path);
 
 #endif
