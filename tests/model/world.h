@@ -17,7 +17,7 @@
 #include "tests/support/tmpstore.h"
 
 #define WORLD_SNAPSHOTS 3u
-#define WORLD_TXNS 3u /* read-write ones open at a time */
+#define WORLD_TXNS 3u        /* read-write ones open at a time */
 #define WORLD_KEYS_MAX 3000u /* keys of a tree beyond which puts become rare */
 
 struct snapshot {

@@ -155,10 +155,10 @@ static const struct tx_op *op_of(const struct tx_scenario *scenario, unsigned va
 
 static uint8_t node_new(struct context *context, struct node node)
 {
-	for (uint8_t i = 1; i <= TX_NODE_MAX; i++)
+	for (unsigned i = 1; i <= TX_NODE_MAX; i++)
 		if (context->state->node[i].kind == FREE) {
 			context->state->node[i] = node;
-			return i;
+			return (uint8_t)i;
 		}
 	context->step->out_of_bounds = true;
 	return 1;
@@ -835,7 +835,7 @@ static void tx_init(const void *opaque, void *memory)
 	(void)opaque;
 	memset(state, 0, sizeof *state);
 	state->tail = 1;
-	for (uint8_t key = 0; key < TX_KEYS; key++) {
+	for (unsigned key = 0; key < TX_KEYS; key++) {
 		state->mapping[key] = (uint8_t)(key + 1);
 		state->node[key + 1] = (struct node){0, 0, COMMITTED, 0};
 	}
