@@ -376,6 +376,8 @@ static void release(struct store *store, struct checkpointer *checkpointer, stru
 		if (rc < 0)
 			store_say(store, LOG_WARNING,
 			          "log files that are not needed any more stay: %s", bwt_detail());
+		if (TEST_FAULT("value_unlink_early"))
+			value_files_notice(&checkpointer->values, store, 0);
 		value_files_unlink(&checkpointer->values, store, keep.number);
 	}
 	value_files_notice(&checkpointer->values, store, checkpointer->newest.number);

@@ -278,7 +278,7 @@ static int load(struct opening *opening)
 	struct loaded *loaded = &opening->loaded;
 	int rc = BWT_OK;
 
-	if (!store->readonly)
+	if (!store->readonly && !TEST_FAULT("recover_skip_sync"))
 		rc = sys_file_sync(store->arena_fd); /* RC2 */
 	if (rc == BWT_OK)
 		rc = read_superblocks(store, &loaded->supers);

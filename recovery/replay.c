@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "log/wal_reader.h"
 #include "txn/commit.h"
 
@@ -303,6 +304,8 @@ static int replay_all(struct replay *replay)
 		/* The clock: nothing that is applied may lie in its future. */
 		replay->store->readonly_tail = record.end_lsn;
 		rc = apply(replay, &record);
+		if (rc == BWT_OK && TEST_FAULT("replay_twice"))
+			rc = apply(replay, &record);
 		if (rc < 0) {
 			replay->bad_lsn = record.lsn;
 			break;

@@ -268,7 +268,7 @@ static int make_file(struct vlog *vlog, struct vlog_file **out)
 		return error_set(BWT_INVALID, "somebody else made the value-log file %s", name);
 	if (rc < 0)
 		return rc;
-	rc = sys_dir_sync(vlog->config.dir_fd);
+	rc = TEST_FAULT("vlog_skip_dir_sync") ? BWT_OK : sys_dir_sync(vlog->config.dir_fd);
 	if (rc < 0) {
 		sys_file_close(fd);
 		(void)sys_file_unlink(vlog->config.dir_fd, name);

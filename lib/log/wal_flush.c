@@ -208,7 +208,9 @@ static void batch_run(struct batch *batch)
 
 	if (batch->count == 0)
 		return;
-	(void)sys_ring_run(wal->io, batch->ops, batch->count); /* each has its own rc */
+	/* Each has its own rc. */
+	if (sys_ring_run(wal->io, batch->ops, batch->count) < 0 && TEST_FAULT("wal_retry"))
+		(void)sys_ring_run(wal->io, batch->ops, batch->count);
 #ifdef BWT_TEST
 	if (wal_observer != NULL)
 		wal_observer(batch->ops, batch->count);

@@ -353,7 +353,7 @@ static int open_entry(struct wal_reader *reader, size_t i)
 	if (rc < 0)
 		return rc;
 	reader->open_entry = i;
-	if (!reader->readonly && !entry->synced) {
+	if (!reader->readonly && !entry->synced && !TEST_FAULT("wal_reader_skip_sync")) {
 		rc = sys_file_drop_cache(reader->fd);
 		if (rc < 0)
 			return rc;
@@ -559,6 +559,8 @@ static int bad_frame(struct wal_reader *reader, uint64_t lsn)
 		rc = search_cut_off(reader, lsn);
 	if (rc == BWT_OK)
 		rc = search_claims(reader, lsn);
+	if (TEST_FAULT("wal_bad_frame_ends"))
+		rc = BWT_OK;
 	reader->state = rc == BWT_OK ? BWT_NOT_FOUND : rc;
 	return reader->state;
 }

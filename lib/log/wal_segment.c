@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/testpoint.h"
 #include "log/wal_private.h"
 #include "sys/thread.h"
 
@@ -203,7 +204,7 @@ static int write_heads(int fd, const struct wal_segment_head *head)
 	memcpy(block, head, sizeof *head);
 	for (uint64_t off = 0; off < WAL_HEADER_SIZE && rc == BWT_OK; off += WAL_BLOCK) {
 		rc = sys_file_write(fd, block, sizeof block, off);
-		if (rc == BWT_OK)
+		if (rc == BWT_OK && !TEST_FAULT("wal_skip_head_sync"))
 			rc = sys_file_sync(fd);
 	}
 	return rc;
@@ -261,7 +262,7 @@ static int name_segment(struct wal *wal, const struct wal_spare *spare, struct w
 	if (rc < 0)
 		return rc;
 	rc = sys_file_rename(wal->config.dir_fd, from, to);
-	if (rc == BWT_OK)
+	if (rc == BWT_OK && !TEST_FAULT("wal_skip_dir_sync"))
 		rc = sys_dir_sync(wal->config.dir_fd);
 	if (rc < 0) {
 		sys_file_close(segment->fd);

@@ -82,3 +82,58 @@ bool world_damage(struct world *world, struct disk *disk, char *what, size_t siz
 	snprintf(what + at, size - at, ", a checkpoint damaged");
 	return damage_checkpoint(world, arena);
 }
+
+/* ---- the log ---- */
+
+/* The newest segment of @wal that holds the byte before @lsn, and where in it that byte stands. */
+static struct inode *segment_of(const struct inode *wal, uint64_t lsn, uint64_t *off)
+{
+	struct inode *found = NULL;
+	uint64_t newest = 0;
+
+	for (unsigned i = 0; i < wal->entry_count; i++) {
+		struct inode *file = wal->entries[i].inode;
+		struct wal_segment_head head;
+		uint64_t seq;
+
+		if (!wal_segment_parse(wal->entries[i].name, &seq) || seq < newest ||
+		    file->size < WAL_HEADER_SIZE)
+			continue;
+		inode_read(file, &head, sizeof head, 0);
+		if (lsn <= head.start_lsn || lsn > head.start_lsn + head.capacity)
+			continue;
+		found = file;
+		newest = seq;
+		*off = WAL_HEADER_SIZE + (lsn - head.start_lsn);
+	}
+	return found;
+}
+
+/*
+ * With one fiber and sync durability each record claims that all before it are durable. So any but the last one
+ * that was acknowledged will do.
+ */
+bool world_damage_log(struct world *world, struct disk *disk)
+{
+	struct inode *store = inode_find(disk->root, SIM_PATH), *file;
+	const struct history *history = &world->history;
+	unsigned last = history->op_count;
+	const struct op *victim;
+	uint64_t off;
+
+	if (store == NULL || world->db == NULL || history->fibers != 1 ||
+	    world->profile.options.durability != BWT_SYNC)
+		return false;
+	while (last > 0 && (history->ops[last - 1].none || !history->ops[last - 1].durable))
+		last--;
+	if (last < 2)
+		return false;
+	victim = &history->ops[rng_below(&world->rng, last - 1)];
+	if (victim->none || !victim->durable || victim->kind != OP_CHANGES || victim->lsn == UINT64_MAX)
+		return false;
+	file = segment_of(inode_find(store, "wal"), victim->lsn, &off);
+	if (file == NULL)
+		return false;
+	flip(world, file, off - 16, 16);
+	return true;
+}

@@ -130,6 +130,9 @@ void world_profile(struct profile *profile, uint64_t seed)
 	profile->point_permille = 10;
 	profile->recovery_permille = 15;
 	profile->damage_percent = 10;
+	profile->log_damage_percent = 3;
+	profile->idle_percent = 10;
+	profile->kill_percent = 25;
 	profile->depth = 3;
 }
 
@@ -140,7 +143,7 @@ static uint32_t value_size(struct world *world)
 	uint32_t most = world->profile.value_max;
 
 	if (world->profile.same_sizes)
-		return most > 4000 ? 4000 : most;
+		return most > SAME_SIZE ? SAME_SIZE : most;
 	if (rng_chance(&world->rng, 80))
 		return (uint32_t)rng_below(&world->rng, most < 100 ? most : 100);
 	return (uint32_t)rng_below(&world->rng, most + 1);
@@ -348,7 +351,9 @@ static void do_something(struct world *world, unsigned fiber)
 	unsigned dice = (unsigned)rng_below(&world->rng, 100);
 	unsigned checkpoints = world->profile.checkpoint_percent;
 
-	if (dice < checkpoints)
+	if (world->profile.puts_only && dice >= checkpoints + 3)
+		do_put(world, fiber);
+	else if (dice < checkpoints)
 		do_checkpoint(world);
 	else if (dice < checkpoints + 3)
 		do_sync(world);
@@ -479,8 +484,14 @@ static void live(struct world *world)
 	arm(world, true);
 	begin_life(world);
 	machine->io_fail_ppm = world->profile.io_fail_ppm;
-	world->left = rng_chance(&world->rng, 10) ? (unsigned)rng_below(&world->rng, 4)
-	                                          : world->profile.ops;
+	if (!rng_chance(&world->rng, world->profile.idle_percent)) {
+		world->left = world->profile.ops;
+	} else if (world->profile.idle_checkpoints) {
+		do_checkpoint(world);
+		do_checkpoint(world);
+	} else {
+		world->left = (unsigned)rng_below(&world->rng, 4);
+	}
 	work_all(world);
 	if (world->ending.disk == NULL && rng_chance(&world->rng, 40)) {
 		disk_cut_choose(machine->disk, &world->rng, &cut);
@@ -507,11 +518,14 @@ static void live(struct world *world)
 void world_run(struct world *world, uint64_t seed, const struct profile *given)
 {
 	struct picture empty = {.tree = {true}};
-	uint64_t images = world->images, damaged = world->damaged, most = world->images_max;
+	uint64_t images = world->images, damaged = world->damaged, refused = world->refused;
+	uint64_t most = world->images_max, *shared = world->shared_images;
 
 	memset(world, 0, sizeof *world);
 	world->images = images;
 	world->damaged = damaged;
+	world->refused = refused;
+	world->shared_images = shared;
 	world->images_max = most;
 	world->seed = seed;
 	rng_init(&world->rng, seed);

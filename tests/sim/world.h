@@ -16,6 +16,7 @@
 #include "tests/sim/sim.h"
 
 #define WORLD_VALUE_MAX 40000u
+#define SAME_SIZE 4053u /* with a short key a frame of the log that fills a block of it */
 
 struct profile { /* of one seed */
 	struct bwt_options options;
@@ -24,7 +25,8 @@ struct profile { /* of one seed */
 	unsigned lives;
 	unsigned keys;          /* in use, of HISTORY_KEYS */
 	uint32_t value_max;     /* most are much smaller */
-	bool same_sizes;        /* all values have value_max bytes */
+	bool same_sizes;        /* all values have value_max bytes, or SAME_SIZE */
+	bool puts_only;
 	unsigned checkpoint_percent;
 	unsigned tree_percent;  /* creations and drops */
 	unsigned io_fail_ppm;
@@ -33,7 +35,11 @@ struct profile { /* of one seed */
 	unsigned cut_percent;   /* of calls of the disk */
 	unsigned point_permille; /* of test points */
 	unsigned recovery_permille; /* of calls of the disk by a recovery */
-	unsigned damage_percent; /* of images */
+	unsigned damage_percent; /* of images: something that can be spared */
+	unsigned log_damage_percent; /* of images: a record that the log itself says was durable */
+	unsigned idle_percent;  /* of lives with hardly an operation */
+	bool idle_checkpoints;  /* these lives take two checkpoints and do nothing else */
+	unsigned kill_percent;  /* of ends by a crash: the system goes on */
 	unsigned depth;         /* of cuts in recoveries in recoveries */
 };
 
@@ -61,8 +67,10 @@ struct world {
 	uint64_t value_seed;
 	struct item (*items)[HISTORY_KEYS];
 	uint64_t images;        /* recovered */
+	uint64_t *shared_images; /* counted there too; NULL: not */
 	uint64_t images_max;    /* then the rest of the seed runs without cuts; 0: no limit */
 	uint64_t damaged;       /* of them, images with one thing damaged */
+	uint64_t refused;       /* of them, damaged ones that were refused, as they should be */
 	struct bwt_buf buf;
 };
 
@@ -76,9 +84,6 @@ void world_fail(const struct world *world, const char *format, ...)
 
 /* ---- world_image.c ---- */
 
-/** world_check - open the store on @disk, verify, compare with what it may be. Frees @disk. */
-void world_check(struct world *world, struct disk *disk, const char *what, const char *how,
-                 unsigned depth, struct picture *found);
 /** world_instant - machine.instant of a world */
 void world_instant(struct machine *machine, const void *site, bool io);
 /** world_picture - what is in @db */

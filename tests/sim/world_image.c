@@ -14,8 +14,11 @@
 struct check { /* one image being recovered */
 	struct world *world;
 	struct machine machine;
+	unsigned depth; /* 1: cut from the world's machine */
 	const char *what;
 	char how[80]; /* names the cut, and the damage */
+	bool damaged;     /* an older checkpoint may be in use */
+	bool log_damaged; /* it may be refused, but not be shorter */
 	uint64_t durable_lsn;
 	/* What images cut from this one in its recovery recovered to: all must be as this one (I14). */
 	struct picture *nested;
@@ -139,28 +142,14 @@ static void say(void *ctx, int level, const char *text)
 	fprintf(stderr, "%*slog %d: %s\n", (int)sim->depth * 2, "", level, text);
 }
 
-/* Was this image damaged on purpose? Only such may fall back to an older checkpoint. */
-static void check_image(struct check *check, struct disk *disk, bool damaged, struct picture *found)
+static void compare(struct check *check, struct bwt_db *db, struct picture *found)
 {
 	struct world *world = check->world;
-	struct bwt_options options = world->profile.options;
 	static char why[1200];
-	struct bwt_db *db;
 	unsigned survived;
 	int rc;
 
-	options.flags = world->created ? 0 : BWT_CREATE;
-	if (getenv("SIM_LOG") != NULL)
-		options.log = say;
-	if (world->created && rng_chance(&world->rng, 2))
-		options.flags = BWT_RDONLY;
-	sim_enter(&check->machine, disk, rng_u64(&world->rng));
-	rc = bwt_open(SIM_PATH, &options, &db);
-	world->images++;
-	if (rc < 0)
-		world_fail(world, "%s (%s): open: %s (%s)", check->what, check->how, bwt_strerror(rc),
-		           bwt_detail());
-	verify(world, db, check->what, damaged);
+	verify(world, db, check->what, check->damaged);
 	rc = world_picture(world, db, found);
 	if (rc < 0)
 		world_fail(world, "%s: reading: %s (%s)", check->what, bwt_strerror(rc), bwt_detail());
@@ -173,13 +162,43 @@ static void check_image(struct check *check, struct disk *disk, bool damaged, st
 			world_fail(world, "%s: cut in its recovery, it recovers to another state",
 			           check->what);
 	}
-	world_drop(db);
+}
+
+static void check_image(struct check *check, struct disk *disk, struct picture *found)
+{
+	struct world *world = check->world;
+	struct bwt_options options = world->profile.options;
+	struct bwt_db *db;
+	int rc;
+
+	options.flags = world->created ? 0 : BWT_CREATE;
+	if (getenv("SIM_LOG") != NULL)
+		options.log = say;
+	if (world->created && rng_chance(&world->rng, 2))
+		options.flags = BWT_RDONLY;
+	sim_enter(&check->machine, disk, rng_u64(&world->rng));
+	rc = bwt_open(SIM_PATH, &options, &db);
+	world->images++;
+	if (world->shared_images != NULL)
+		++*world->shared_images;
+	if (rc < 0 && !(check->log_damaged && rc == BWT_CORRUPT))
+		world_fail(world, "%s (%s): open: %s (%s)", check->what, check->how, bwt_strerror(rc),
+		           bwt_detail());
+	if (rc == BWT_OK) {
+		compare(check, db, found);
+		world_drop(db);
+	} else {
+		world->refused++;
+		memset(found, 0, sizeof *found);
+	}
 	sim_leave(&check->machine);
 	disk_free(disk);
 	sim_free(check->nested);
 }
 
 static const char *cut_name(const struct cut *cut);
+static void world_check(struct world *world, struct disk *disk, const char *what, const char *how,
+                        const struct check *outer, struct picture *found);
 
 static void nested_instant(struct machine *machine, const void *site, bool io)
 {
@@ -198,7 +217,7 @@ static void nested_instant(struct machine *machine, const void *site, bool io)
 	sim_site_cut(site);
 	disk_look(machine->disk);
 	disk_cut_choose(machine->disk, &world->rng, &cut);
-	world_check(world, disk_cut(machine->disk, &cut), check->what, cut_name(&cut), machine->depth, found);
+	world_check(world, disk_cut(machine->disk, &cut), check->what, cut_name(&cut), check, found);
 	check->nested_count++;
 }
 
@@ -211,11 +230,10 @@ static const char *cut_name(const struct cut *cut)
 	return names[cut->mode];
 }
 
-void world_check(struct world *world, struct disk *disk, const char *what, const char *how,
-                 unsigned depth, struct picture *found)
+static void world_check(struct world *world, struct disk *disk, const char *what, const char *how,
+                 const struct check *outer, struct picture *found)
 {
 	struct check *check = sim_alloc(sizeof *check);
-	bool damaged = false;
 
 	check->world = world;
 	check->what = what;
@@ -224,15 +242,22 @@ void world_check(struct world *world, struct disk *disk, const char *what, const
 	check->durable_lsn = world->db == NULL ? world->ending.durable_lsn
 	                                       : wal_durable_lsn(world->db->store.wal);
 	disk->limit = 0;
-	if (depth + 1 < world->profile.depth) {
+	check->depth = outer == NULL ? 1 : outer->depth + 1;
+	if (check->depth < world->profile.depth) {
 		check->machine.instant = nested_instant;
 		check->machine.ctx = check;
 	}
 	check->machine.short_percent = world->profile.short_percent;
-	if (depth == 0 && rng_chance(&world->rng, world->profile.damage_percent))
-		damaged = world_damage(world, disk, check->how, sizeof check->how);
-	world->damaged += damaged;
-	check_image(check, disk, damaged, found);
+	if (outer != NULL) {
+		check->damaged = outer->damaged;
+		check->log_damaged = outer->log_damaged;
+	} else if (rng_chance(&world->rng, world->profile.damage_percent)) {
+		check->damaged = world_damage(world, disk, check->how, sizeof check->how);
+	} else if (rng_chance(&world->rng, world->profile.log_damage_percent)) {
+		check->log_damaged = world_damage_log(world, disk);
+	}
+	world->damaged += check->damaged || check->log_damaged;
+	check_image(check, disk, found);
 	sim_free(check);
 }
 
@@ -243,7 +268,8 @@ static void note_ending(struct world *world, struct machine *machine)
 	struct cut cut;
 
 	disk_cut_choose(machine->disk, &world->rng, &cut);
-	world->ending.disk = rng_chance(&world->rng, 25) ? disk_kill(machine->disk)
+	world->ending.disk = rng_chance(&world->rng, world->profile.kill_percent)
+	                             ? disk_kill(machine->disk)
 	                                                 : disk_cut(machine->disk, &cut);
 	world->ending.history = world->history;
 	if (world->db != NULL)
@@ -270,5 +296,5 @@ void world_instant(struct machine *machine, const void *site, bool io)
 	disk_look(machine->disk);
 	disk_cut_choose(machine->disk, &world->rng, &cut);
 	world_check(world, disk_cut(machine->disk, &cut), io ? "cut at a call" : "cut between calls",
-	            cut_name(&cut), 0, &found);
+	            cut_name(&cut), NULL, &found);
 }
