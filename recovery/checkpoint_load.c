@@ -100,7 +100,7 @@ void loaded_free(struct loaded *loaded)
 static void mark_unseen(uint64_t *words)
 {
 	for (unsigned i = 0; i < COW_SEGMENT_WORDS; i++) {
-		if (words[i] != 0 && mapping_mark(words[i]) == MAPPING_PAGE)
+		if (mapping_is_page(words[i]))
 			words[i] |= (uint64_t)MAPPING_UNSEEN << 56;
 	}
 }

@@ -276,7 +276,7 @@ static bool mapping_word_ok(const struct image_reader *reader, uint64_t word)
 		return true;
 	if (mapping_mark(word) == MAPPING_DROPPED)
 		return head == 0;
-	return mapping_mark(word) == MAPPING_PAGE && mapping_chain(word) <= DELTA_CHAIN_MAX &&
+	return (mapping_mark(word) & ~(unsigned)MAPPING_FROZEN) == MAPPING_PAGE && mapping_chain(word) <= DELTA_CHAIN_MAX &&
 	       head >= EXTENT_SMALL_SIZE &&
 	       head <= arena_size(reader->arena) - sizeof(struct block_head);
 }

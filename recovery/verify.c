@@ -238,7 +238,7 @@ static void verify_mapping(struct verifier *verifier)
 	uint64_t first = 0, unreached = 0;
 
 	for (page_id page = 1; page < verifier->page_count; page++) {
-		if (mapping_load(&verifier->store->mapping, page) == 0 ||
+		if (mapping_stored(mapping_load(&verifier->store->mapping, page)) == 0 ||
 		    (verifier->reached[page / 8] & 1u << page % 8) != 0)
 			continue;
 		if (unreached++ == 0)

@@ -341,8 +341,8 @@ static void print_page(const struct store *store, page_id page, uint64_t word, b
 	arena_off bad = 0;
 	const char *wrong;
 
-	printf("page %" PRIu64 ": chain of %u deltas at %#" PRIx64 "\n", page, mapping_chain(word),
-	       mapping_head(word));
+	printf("page %" PRIu64 ": chain of %u deltas at %#" PRIx64 "%s\n", page, mapping_chain(word),
+	       mapping_head(word), mapping_frozen(word) ? ", frozen: it is being merged away" : "");
 	wrong = page_check_chain(store->arena.base, arena_size(&store->arena), mapping_head(word),
 	                         page, false, &bad);
 	if (wrong == NULL)

@@ -31,15 +31,8 @@ static bool chain_holds(const struct tree_env *env, uint64_t word, arena_off off
 {
 	arena_off at = mapping_head(word);
 
-	for (unsigned left = mapping_chain(word); left > 0 && at != off; left--) {
-		const struct block_head *block = tree_block(env, at);
-
-		if (block->tag != BLOCK_PUT && block->tag != BLOCK_DELETE)
-			at = ((const struct index_delta *)block)->older;
-		else
-			at = left > 1 ? ((const struct leaf_delta *)block)->older[0]
-			              : ((const struct leaf_delta *)block)->base;
-	}
+	for (unsigned left = mapping_chain(word); left > 0 && at != off; left--)
+		at = delta_below(tree_block(env, at));
 	return at == off;
 }
 
@@ -48,9 +41,9 @@ static bool may_live(const struct tree_env *env, page_id page, arena_off off)
 {
 	uint64_t word = page != 0 && page < env->mapping->table.capacity ? mapping_load(env->mapping, page) : 0;
 
-	if (word == 0 || mapping_mark(word) == MAPPING_DROPPED)
+	if (!mapping_is_page(word))
 		return false;
-	return mapping_mark(word) == MAPPING_UNSEEN || chain_holds(env, word, off);
+	return mapping_has(word, MAPPING_UNSEEN) || chain_holds(env, word, off);
 }
 
 static uint64_t base_size(const struct tree *tree, page_id page)
@@ -68,6 +61,8 @@ static int move_page(struct walk *walk, struct tree *tree, page_id page, arena_o
 
 	for (unsigned tries = 0; rc == BWT_BUSY && tries < MOVE_TRIES; tries++) {
 		rc = page_look(tree, page, &place);
+		if (rc == BWT_BUSY)
+			return BWT_OK; /* it was merged away */
 		if (rc < 0)
 			break;
 		if (place.base->head.tree != tree->id || !chain_holds(tree->env, place.word, off))

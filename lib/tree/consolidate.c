@@ -18,6 +18,7 @@
 #include "base/testpoint.h"
 #include "page/visibility.h"
 #include "sys/backoff.h"
+#include "tree/merge.h"
 #include "tree/rebuild.h"
 #include "tree/split.h"
 
@@ -52,14 +53,8 @@ static bool chain_each(const struct tree_env *env, uint64_t word,
 
 	for (unsigned left = mapping_chain(word); left > 0; left--) {
 		const struct block_head *block = tree_block(env, off);
-		arena_off older;
+		arena_off older = delta_below(block);
 
-		if (block->tag == BLOCK_INDEX_INSERT)
-			older = ((const struct index_delta *)block)->older;
-		else if (left > 1)
-			older = ((const struct leaf_delta *)block)->older[0];
-		else
-			older = ((const struct leaf_delta *)block)->base;
 		if (!each(env, off, block->size))
 			return false;
 		off = older;
@@ -348,28 +343,37 @@ static void cut(struct rebuild *rebuild, unsigned count, struct cut_rule rule, u
 	}
 }
 
-static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, unsigned count, bool ascending,
-                           enum extent_urgency urgency)
+/* Bytes of all entries, carried versions included; *key_max: of the longest key. */
+static size_t content_bytes(const struct rebuild *rebuild, unsigned count, uint32_t *key_max)
 {
-	const struct tree_limits *limits = &rebuild->tree->env->limits;
-	uint32_t page_bytes = rebuild->children != NULL ? limits->inner_bytes : limits->leaf_bytes;
-	uint32_t key_max = 0;
 	size_t total = 0;
-	uint8_t *fences = NULL;
-	int rc;
 
+	*key_max = 0;
 	for (unsigned i = 0; i < count; i++) {
 		struct key_ref key = entry_key(rebuild, i);
 
 		total += entry_bytes(rebuild, i);
-		key_max = key_ref_size(&key) > key_max ? key_ref_size(&key) : key_max;
+		*key_max = key_ref_size(&key) > *key_max ? key_ref_size(&key) : *key_max;
 	}
 	for (unsigned i = 0; i < rebuild->carried_count; i++) {
 		uint32_t size = key_ref_size(&rebuild->carried[i].key);
 
 		total += carried_size(rebuild, i);
-		key_max = size > key_max ? size : key_max;
+		*key_max = size > *key_max ? size : *key_max;
 	}
+	return total;
+}
+
+static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, unsigned count, bool ascending,
+                           enum extent_urgency urgency)
+{
+	const struct tree_limits *limits = &rebuild->tree->env->limits;
+	uint32_t page_bytes = rebuild->level > 0 ? limits->inner_bytes : limits->leaf_bytes;
+	uint32_t key_max;
+	size_t total = content_bytes(rebuild, count, &key_max);
+	uint8_t *fences = NULL;
+	int rc;
+
 	if (total > page_bytes || rebuild->carried_count > 0) {
 		fences = malloc((size_t)key_max * REBUILD_PIECES_MAX + 1);
 		if (fences == NULL)
@@ -390,11 +394,10 @@ static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, uns
 static void post_pieces(const struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
 {
 	struct tree *tree = rebuild->tree;
-	unsigned level = rebuild->place->base->level;
 
 	for (unsigned i = 1; rebuild->root_size == 0 && i < rebuild->piece_count; i++) {
 		const struct base_page *base = arena_at(tree->env->arena, rebuild->piece[i].off);
-		struct missing_child missing = { true, rebuild->piece[i].page, level, base_low(base) };
+		struct missing_child missing = { true, false, rebuild->piece[i].page, rebuild->level, base_low(base) };
 
 		TEST_YIELD("split_post");
 		if (TEST_FAULT("split_not_posted"))
@@ -418,65 +421,130 @@ static bool appended(const struct rebuild *rebuild, unsigned count)
 	        key_ref_compare_slice(&rebuild->carried[rebuild->carried_count - 1].key, key) <= 0);
 }
 
-static int consolidate_leaf(struct tree *tree, struct epoch_slot *slot, const struct place *place,
-                            enum patience patience, enum extent_urgency urgency)
+/* ---- what to consolidate ---- */
+
+/* What is left of leaf @from and of its right neighbour @behind (NULL: not asked for), in scratch memory. */
+static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const struct place *from,
+                        const struct place *behind, enum patience patience)
 {
+	struct tree *tree = rebuild->tree;
 	const uint8_t *arena = tree->env->arena->base;
-	struct rebuild rebuild = { .tree = tree, .place = place };
-	unsigned room = chain_version_count(arena, place_head(place)), chain = mapping_chain(place->word);
-	struct page_entry *entries =
-	    slot_scratch(slot, (room + chain) * sizeof *entries + room * (sizeof(struct value_ref) + sizeof(bool)));
-	struct page_entry *carried;
+	unsigned room = chain_version_count(arena, place_head(from)), chain = mapping_chain(from->word), read;
+	struct page_entry *entries, *carried;
 	struct value_ref *dropped;
 	struct horizon horizon;
-	int count, rc;
+	int count;
 
+	if (behind != NULL) {
+		room += chain_version_count(arena, place_head(behind));
+		chain += mapping_chain(behind->word);
+	}
+	entries =
+	    slot_scratch(slot, (room + chain) * sizeof *entries + room * (sizeof(struct value_ref) + sizeof(bool)) + 1);
 	if (entries == NULL)
 		return -ENOMEM;
 	carried = entries + room;
 	dropped = (struct value_ref *)(carried + chain);
-	count = resolve_all(tree, slot, entries, chain_merge(arena, place_head(place), entries), patience, carried,
-	                    &rebuild.carried_count);
+	read = chain_merge(arena, place_head(from), entries);
+	if (behind != NULL)
+		read += chain_merge(arena, place_head(behind), entries + read);
+	count = resolve_all(tree, slot, entries, read, patience, carried, &rebuild->carried_count);
 	if (count < 0)
 		return count;
 	tree->env->horizon(tree->env->ctx, &horizon);
 	count = (int)prune_all(entries, (unsigned)count, &horizon, (bool *)(dropped + room), dropped,
-	                       &rebuild.dropped_count);
-	base_bounds(place->base, &rebuild.bounds);
-	rebuild.entries = entries;
-	rebuild.carried = carried;
-	rebuild.dropped = dropped;
-	rc = cut_and_install(&rebuild, slot, (unsigned)count, appended(&rebuild, (unsigned)count), urgency);
-	if (rc == BWT_OK)
-		post_pieces(&rebuild, slot, urgency);
-	return rc;
+	                       &rebuild->dropped_count);
+	rebuild->entries = entries;
+	rebuild->carried = carried;
+	rebuild->dropped = dropped;
+	return count;
 }
 
-static int consolidate_inner(struct tree *tree, struct epoch_slot *slot, const struct place *place,
-                             enum extent_urgency urgency)
+static int inner_content(struct rebuild *rebuild, struct epoch_slot *slot, const struct place *from,
+                         const struct place *behind)
 {
-	const uint8_t *arena = tree->env->arena->base;
-	struct rebuild rebuild = { .tree = tree, .place = place };
-	struct inner_entry *children =
-	    slot_scratch(slot, index_child_count(arena, place_head(place)) * sizeof *children);
-	unsigned count;
-	int rc;
+	const uint8_t *arena = rebuild->tree->env->arena->base;
+	unsigned room = index_child_count(arena, place_head(from)), count;
+	struct inner_entry *children;
 
+	if (behind != NULL)
+		room += index_child_count(arena, place_head(behind));
+	children = slot_scratch(slot, room * sizeof *children);
 	if (children == NULL)
 		return -ENOMEM;
-	count = index_merge(arena, place_head(place), children);
-	base_bounds(place->base, &rebuild.bounds);
-	rebuild.children = children;
-	rc = cut_and_install(&rebuild, slot, count, place->base->right == 0, urgency);
-	if (rc == BWT_OK)
-		post_pieces(&rebuild, slot, urgency);
-	return rc;
+	count = index_merge(arena, place_head(from), children);
+	if (behind != NULL)
+		count += index_merge(arena, place_head(behind), children + count);
+	rebuild->children = children;
+	return (int)count;
+}
+
+/* Number of entries, or a code. */
+static int content(struct rebuild *rebuild, struct epoch_slot *slot, const struct place *from,
+                   const struct place *behind, enum patience patience)
+{
+	rebuild->level = from->base->level;
+	base_bounds(from->base, &rebuild->bounds);
+	if (behind != NULL) {
+		struct page_bounds bounds;
+
+		base_bounds(behind->base, &bounds);
+		if (!TEST_FAULT("merge_wrong_high"))
+			rebuild->bounds.high = bounds.high;
+		rebuild->bounds.right = bounds.right;
+	}
+	if (rebuild->level > 0)
+		return inner_content(rebuild, slot, from, behind);
+	return leaf_content(rebuild, slot, from, behind, patience);
 }
 
 int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum patience patience,
                      enum extent_urgency urgency)
 {
-	if (place->base->level == 0)
-		return consolidate_leaf(tree, slot, place, patience, urgency);
-	return consolidate_inner(tree, slot, place, urgency);
+	struct rebuild rebuild = { .tree = tree, .place = place };
+	bool inner = place->base->level > 0, ascending;
+	int count, rc;
+
+	if (mapping_frozen(place->word))
+		return tree_merge_help(tree, slot, place, urgency);
+	if (inner && index_unfinished(tree->env->arena->base, place_head(place)) != NULL &&
+	    !TEST_FAULT("merge_unheeded"))
+		return tree_finish_child(tree, slot, place, urgency);
+	count = content(&rebuild, slot, place, NULL, patience);
+	if (count < 0)
+		return count;
+	ascending = inner ? place->base->right == 0 : appended(&rebuild, (unsigned)count);
+	rc = cut_and_install(&rebuild, slot, (unsigned)count, ascending, urgency);
+	if (rc == BWT_OK)
+		post_pieces(&rebuild, slot, urgency);
+	return rc;
+}
+
+/* If it comes to several pieces, writers that come by post them: here the parent is to be told of the merge first. */
+int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *place, const struct place *behind,
+                enum extent_urgency urgency)
+{
+	struct rebuild rebuild = { .tree = tree, .place = place };
+	int count = content(&rebuild, slot, place, behind, ABORT_PENDING);
+
+	return count < 0 ? count : cut_and_install(&rebuild, slot, (unsigned)count, false, urgency);
+}
+
+int tree_flatten(struct tree *tree, struct epoch_slot *slot, const struct place *root, const struct place *child,
+                 enum extent_urgency urgency)
+{
+	struct rebuild rebuild = { .tree = tree, .place = root, .gone = child };
+	int count = content(&rebuild, slot, child, NULL, ABORT_PENDING);
+
+	return count < 0 ? count : cut_and_install(&rebuild, slot, (unsigned)count, false, urgency);
+}
+
+size_t tree_content_bytes(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                          const struct place *behind)
+{
+	struct rebuild rebuild = { .tree = tree, .place = place };
+	int count = content(&rebuild, slot, place, behind, LEAVE_PENDING);
+	uint32_t key_max;
+
+	return count < 0 ? SIZE_MAX : content_bytes(&rebuild, (unsigned)count, &key_max);
 }

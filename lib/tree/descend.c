@@ -2,13 +2,16 @@
 /*
  * descend.c - root to leaf; sideways where a split is not posted yet
  *
- * The high fence of a page never grows (pages only split), and what left it is behind its right
- * link, so a descent that arrives too far left is right after finitely many steps to the right.
+ * The low fence of a page never changes, and what left it by a split is behind its right link, so a
+ * descent that arrives too far left is right after finitely many steps to the right. A descent that arrives
+ * too far right came to a page that was merged into its left neighbour, and goes round: it looks at that
+ * neighbour (G1). Right links of a frozen page may be followed like any others.
  * A stored page is input: what a mapping word leads to is looked at before it is believed.
  */
 #include "tree/descend.h"
 
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "page/page_check.h"
 
 #define PREFETCH_LINES 4u
@@ -51,7 +54,7 @@ static int check_unseen(const struct tree *tree, page_id page, uint64_t *word)
 		wrong = "the chain has another length than its mapping word says";
 	if (wrong != NULL)
 		return wrong_block(tree, page, bad, wrong);
-	if (env->settle != NULL && tree_block(env, mapping_head(*word))->tag != BLOCK_INDEX_INSERT)
+	if (env->settle != NULL && !tag_is_index(tree_block(env, mapping_head(*word))->tag))
 		settle_words(env, *word);
 	*word = mapping_seen(env->mapping, page, *word);
 	return BWT_OK;
@@ -84,12 +87,16 @@ int page_look(const struct tree *tree, page_id page, struct place *place)
 	const struct base_page *base;
 	int rc;
 
-	if (mapping_mark(word) == MAPPING_UNSEEN) {
+	if (mapping_has(word, MAPPING_REMOVED))
+		return BWT_BUSY;
+	if (mapping_has(word, MAPPING_UNSEEN)) {
 		rc = check_unseen(tree, page, &word);
 		if (rc < 0)
 			return rc;
 	}
-	if (word == 0 || mapping_mark(word) != MAPPING_PAGE || head >= arena_size(tree->env->arena))
+	if (page == tree->root && mapping_frozen(word))
+		return wrong_block(tree, page, head, "a root is frozen");
+	if (!mapping_is_page(word) || head >= arena_size(tree->env->arena))
 		return wrong_block(tree, page, head, "no such page");
 	prefetch_record(arena_at(tree->env->arena, head));
 	base = chain_base(tree->env->arena->base, head);
@@ -109,33 +116,125 @@ static bool ends_before(const struct base_page *base, struct bwt_slice key, bool
 	return before ? key_compare(base_high(base), key) < 0 : !base_covers(base, key);
 }
 
-int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
-                 struct missing_child *missing)
+static struct missing_child unfinished(const struct place *place, page_id page, bool frozen)
+{
+	return (struct missing_child){ true, frozen, page, place->base->level,
+		                       frozen ? base_low(place->base) : base_high(place->base) };
+}
+
+struct aim { /* of a descent */
+	struct bwt_slice key;
+	bool before;
+	unsigned level;
+	bool as_it_is; /* a frozen page on that level is what is looked for */
+};
+
+static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps, struct place *place,
+                   struct missing_child *missing);
+
+/*
+ * @place is frozen and has the keys that are asked for. Where its left neighbour has taken its content in, that
+ * neighbour becomes @place, to go on from. Each level asks the levels above only, so this ends.
+ * BWT_BUSY: it is all over, begin anew at the root.
+ */
+static int go_round(const struct tree *tree, unsigned *steps, struct place *place)
+{
+	const uint8_t *arena = tree->env->arena->base;
+	struct bwt_slice low = base_low(place->base);
+	struct aim left = { low, true, place->base->level, true };
+	struct place beside;
+	int rc;
+
+	if (TEST_FAULT("descend_no_detour"))
+		return BWT_OK;
+	if (low.size == 0) { /* it is going into the root, which has it still, or is what it was */
+		rc = page_look(tree, tree->root, &beside);
+		if (rc < 0)
+			return rc;
+		return beside.base->level == place->base->level + 1 &&
+		                       index_search(arena, place_head(&beside), low, false, NULL) == place->page
+		               ? BWT_OK
+		               : BWT_BUSY;
+	}
+	rc = descend(tree, &left, steps, &beside, NULL);
+	if (rc < 0)
+		return rc == BWT_NOT_FOUND ? BWT_BUSY : rc;
+	if (mapping_frozen(beside.word)) /* only after @place went: one merge at a time below a parent */
+		return BWT_BUSY;
+	if (beside.base->right != place->page)
+		*place = beside;
+	return BWT_OK;
+}
+
+/* A frozen page with the keys of the aim was met: stay (BWT_OK, same page), go on elsewhere, or begin anew (BWT_BUSY). */
+static int meet_frozen(const struct tree *tree, const struct aim *aim, unsigned *steps, struct place *place,
+                       struct missing_child *missing)
+{
+	if (aim->as_it_is && place->base->level == aim->level)
+		return BWT_OK;
+	if (missing != NULL)
+		*missing = unfinished(place, place->page, true);
+	return go_round(tree, steps, place);
+}
+
+/* @steps: what is left of DESCEND_STEPS_MAX. */
+static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps, struct place *place,
+                   struct missing_child *missing)
 {
 	const uint8_t *arena = tree->env->arena->base;
 	page_id page = tree->root;
 
 	if (missing != NULL)
 		missing->found = false;
-	for (unsigned step = 0; step < DESCEND_STEPS_MAX; step++) {
+	for (; *steps > 0; --*steps) {
 		int rc = page_look(tree, page, place);
 
-		if (rc < 0)
-			return rc;
-		if (ends_before(place->base, key, before)) {
+		if (rc == BWT_OK && ends_before(place->base, aim->key, aim->before)) {
 			page = place->base->right;
 			if (missing != NULL)
-				*missing = (struct missing_child){ true, page, place->base->level,
-				                                   base_high(place->base) };
+				*missing = unfinished(place, page, false);
 			continue;
 		}
-		if (place->base->level == level)
+		if (rc == BWT_OK && mapping_frozen(place->word)) {
+			rc = meet_frozen(tree, aim, steps, place, missing);
+			if (rc == BWT_OK && place->page != page) {
+				page = place->page;
+				continue;
+			}
+		}
+		if (rc == BWT_BUSY) {
+			page = tree->root;
+			continue;
+		}
+		if (rc < 0)
+			return rc;
+		if (place->base->level == aim->level)
 			return BWT_OK;
-		if (place->base->level < level)
+		if (place->base->level < aim->level) {
+			if (page == tree->root)
+				return BWT_NOT_FOUND;
 			break;
-		page = index_search(arena, place_head(place), key, before, NULL);
+		}
+		page = index_search(arena, place_head(place), aim->key, aim->before, NULL);
 	}
 	return wrong_block(tree, page, place_head(place), "the levels or links of the tree are wrong");
+}
+
+int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
+                 struct missing_child *missing)
+{
+	struct aim aim = { key, before, level, false };
+	unsigned steps = DESCEND_STEPS_MAX;
+
+	return descend(tree, &aim, &steps, place, missing);
+}
+
+int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level, struct place *place)
+{
+	struct aim aim = { low, true, level, true };
+	unsigned steps = DESCEND_STEPS_MAX;
+
+	return descend(tree, &aim, &steps, place, NULL);
 }
 
 int tree_descend_last(const struct tree *tree, struct place *place)
@@ -143,17 +242,29 @@ int tree_descend_last(const struct tree *tree, struct place *place)
 	const uint8_t *arena = tree->env->arena->base;
 	page_id page = tree->root;
 
-	for (unsigned step = 0; step < DESCEND_STEPS_MAX; step++) {
+	for (unsigned steps = DESCEND_STEPS_MAX; steps > 0; steps--) {
 		int rc = page_look(tree, page, place);
 
+		if (rc == BWT_OK && place->base->right != 0) {
+			page = place->base->right;
+			continue;
+		}
+		if (rc == BWT_OK && mapping_frozen(place->word)) {
+			rc = go_round(tree, &steps, place);
+			if (rc == BWT_OK && place->page != page) {
+				page = place->page;
+				continue;
+			}
+		}
+		if (rc == BWT_BUSY) {
+			page = tree->root;
+			continue;
+		}
 		if (rc < 0)
 			return rc;
-		if (place->base->right != 0)
-			page = place->base->right;
-		else if (place->base->level == 0)
+		if (place->base->level == 0)
 			return BWT_OK;
-		else
-			page = index_last(arena, place_head(place));
+		page = index_last(arena, place_head(place));
 	}
 	return wrong_block(tree, page, place_head(place), "the levels or links of the tree are wrong");
 }
@@ -162,6 +273,6 @@ bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice
 {
 	unsigned level = place->base->level;
 
-	return page_look(tree, place->page, place) == BWT_OK && place->base->level == level &&
-	       !ends_before(place->base, key, false);
+	return page_look(tree, place->page, place) == BWT_OK && !mapping_frozen(place->word) &&
+	       place->base->level == level && !ends_before(place->base, key, false);
 }

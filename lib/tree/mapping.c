@@ -4,7 +4,7 @@
  *
  * Why: links inside the tree are page ids, so replacing, splitting or consolidating a page is one
  * change to one 64-bit word. When you ask "where does it take effect?", it is mapping_swap().
- * Invariants M1 to M5 are in the header.
+ * Invariants M1 to M8 are in the header.
  *
  * From the paper (Levandoski, Lomet, Sengupta, ICDE 2013), except that words hold arena offsets,
  * not addresses (after a restart the arena may be mapped elsewhere), and the chain's length, so
@@ -56,7 +56,7 @@ void mapping_deinit(struct mapping *mapping)
 bool mapping_swap(struct mapping *mapping, page_id page, uint64_t seen, uint64_t next)
 {
 	BWT_ASSERT(page != 0 && page < mapping->table.capacity);
-	BWT_ASSERT(next != seen);
+	BWT_ASSERT(next != seen && !mapping_has(seen, MAPPING_FROZEN | MAPPING_REMOVED));
 	return atomic_compare_exchange_strong_explicit(&mapping->table.words[page], &seen, next,
 	                                               memory_order_release, memory_order_relaxed);
 }
@@ -134,12 +134,28 @@ void mapping_unalloc(struct mapping *mapping, page_id page)
 	ids_push(mapping, &mapping->free_ids, page);
 }
 
-void mapping_clear(struct mapping *mapping, page_id page)
+static void retire_id(struct mapping *mapping, page_id page, uint64_t word)
 {
-	mapping_set(mapping, page, 0);
+	mapping_set(mapping, page, word);
 	atomic_fetch_sub_explicit(&mapping->used, 1, memory_order_relaxed);
+	if (TEST_FAULT("mapping_id_at_once")) {
+		mapping_set(mapping, page, 0);
+		ids_push(mapping, &mapping->free_ids, page);
+		return;
+	}
 	mapping->died[page] = epoch_advance(mapping->epoch);
 	ids_push(mapping, &mapping->limbo, page);
+}
+
+void mapping_clear(struct mapping *mapping, page_id page)
+{
+	retire_id(mapping, page, 0);
+}
+
+void mapping_remove(struct mapping *mapping, page_id page)
+{
+	retire_id(mapping, page, (uint64_t)MAPPING_REMOVED << 56);
+	atomic_fetch_add_explicit(&mapping->removed, 1, memory_order_relaxed);
 }
 
 void mapping_reclaim(struct mapping *mapping)
@@ -151,7 +167,12 @@ void mapping_reclaim(struct mapping *mapping)
 		page_id page = link;
 
 		link = atomic_load_explicit(&mapping->links[page], memory_order_relaxed);
-		ids_push(mapping, mapping->died[page] < oldest ? &mapping->free_ids : &mapping->limbo, page);
+		if (mapping->died[page] >= oldest) {
+			ids_push(mapping, &mapping->limbo, page);
+			continue;
+		}
+		mapping_set(mapping, page, 0); /* M8: nobody can be on his way to it any more */
+		ids_push(mapping, &mapping->free_ids, page);
 	}
 }
 

@@ -16,11 +16,6 @@
 #include "page/visibility.h"
 #include "tree/consolidate.h"
 
-static unsigned level_of(const struct rebuild *rebuild)
-{
-	return rebuild->place->base->level;
-}
-
 static bool splits_root(const struct rebuild *rebuild)
 {
 	return rebuild->piece_count > 1 && rebuild->place->page == rebuild->tree->root;
@@ -50,7 +45,7 @@ int rebuild_measure(struct rebuild *rebuild)
 		struct page_bounds bounds;
 
 		piece_bounds(rebuild, i, &bounds);
-		piece->size = level_of(rebuild) == 0
+		piece->size = rebuild->level == 0
 		                  ? leaf_size(rebuild->entries + piece->first, piece->count, &bounds)
 		                  : inner_size(rebuild->children + piece->first, piece->count, &bounds);
 		if (piece->size > BLOCK_SIZE_MAX)
@@ -97,7 +92,7 @@ static size_t carried_bytes(const struct rebuild *rebuild)
 static int prepare(struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
 {
 	struct extents *extents = rebuild->tree->env->extents;
-	enum chunk_kind kind = chunk_kind_of(level_of(rebuild));
+	enum chunk_kind kind = chunk_kind_of(rebuild->level);
 	size_t bytes = 0;
 	int rc;
 
@@ -141,7 +136,7 @@ static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsign
 {
 	struct tree *tree = rebuild->tree;
 	struct rebuild_piece *piece = &rebuild->piece[index];
-	unsigned level = level_of(rebuild);
+	unsigned level = rebuild->level;
 	struct page_bounds bounds;
 	struct base_page *to;
 
@@ -210,7 +205,7 @@ static arena_off build_root(struct rebuild *rebuild, struct epoch_slot *slot, ui
 
 	root_entries(rebuild, entries);
 	inner_build(arena_at(tree->env->arena, off), rebuild->root_size, entries, rebuild->piece_count,
-	            level_of(rebuild) + 1, &rebuild->bounds, tree->root, tree->id, clock);
+	            rebuild->level + 1, &rebuild->bounds, tree->root, tree->id, clock);
 	sys_persist_flush(&tree->env->arena->map, arena_at(tree->env->arena, off), rebuild->root_size);
 	return off;
 }
@@ -231,7 +226,7 @@ static struct chunk_marks mark_chunks(const struct epoch_slot *slot)
 
 static void unbump(struct rebuild *rebuild, struct epoch_slot *slot, const struct chunk_marks *marks)
 {
-	enum chunk_kind kind = chunk_kind_of(level_of(rebuild));
+	enum chunk_kind kind = chunk_kind_of(rebuild->level);
 
 	extent_unbump(rebuild->tree->env->extents, slot, kind, marks->next[kind]);
 	if (rebuild->root_size != 0)
@@ -245,6 +240,14 @@ static uint64_t piece_word(const struct rebuild_piece *piece)
 	return mapping_word(piece->head, piece->carried_count);
 }
 
+static bool touch_gone(const struct rebuild *rebuild)
+{
+	const struct tree_env *env = rebuild->tree->env;
+
+	return rebuild->gone == NULL ||
+	       (mapping_touch(env->mapping, rebuild->gone->page) && chain_touch(env, rebuild->gone->word));
+}
+
 /* Inside the gate. */
 static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 {
@@ -254,9 +257,10 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 	uint64_t clock = env->clock(env->ctx);
 	uint64_t word;
 
-	if (mapping_load(env->mapping, place->page) != place->word)
+	if (mapping_load(env->mapping, place->page) != place->word || mapping_frozen(place->word))
 		return BWT_BUSY;
-	if (!mapping_touch(env->mapping, place->page) || !chain_touch(env, place->word) || !alloc_ids(rebuild))
+	if (!mapping_touch(env->mapping, place->page) || !chain_touch(env, place->word) || !touch_gone(rebuild) ||
+	    !alloc_ids(rebuild))
 		return -ENOMEM;
 	for (unsigned i = rebuild->piece_count; i-- > 0;) {
 		build_piece(rebuild, slot, i, clock);
@@ -281,6 +285,10 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 		settle_carried(rebuild);
 	if (!TEST_FAULT("rebuild_retires_first"))
 		chain_retire(env, place->word);
+	if (rebuild->gone != NULL) {
+		chain_retire(env, rebuild->gone->word);
+		mapping_remove(env->mapping, rebuild->gone->page);
+	}
 	for (unsigned i = 0; i < rebuild->dropped_count; i++)
 		env->value_dropped(env->ctx, &rebuild->dropped[i]);
 	return BWT_OK;

@@ -32,7 +32,9 @@ struct rebuild_piece {
 
 struct rebuild {
 	struct tree *tree;
-	const struct place *place;
+	const struct place *place;          /* whose word is swapped */
+	const struct place *gone;           /* a frozen page that goes in the same section, NULL: none (merge.h, 6) */
+	unsigned level;                     /* of the content */
 	const struct page_entry *entries;   /* a leaf's content, or */
 	const struct inner_entry *children; /* an inner page's */
 	const struct page_entry *carried;   /* by key, one a key; lsn: the reference that word held */
@@ -48,7 +50,7 @@ struct rebuild {
 /** Sizes of all pages. BWT_TOO_BIG: a piece does not fit a block. */
 int rebuild_measure(struct rebuild *rebuild);
 /**
- * rebuild_install - in one gate section: swap, retire the old chain
+ * rebuild_install - in one gate section: swap, retire the old chain, and what is gone
  * Returns: BWT_OK; BWT_BUSY: the page changed since @place was loaded, nothing happened; BWT_FULL, -ENOMEM, BWT_IO
  * Threads: pinned, not in the gate
  */

@@ -267,14 +267,14 @@ int tree_copy_leaf_from(const struct tree *tree, struct epoch_slot *slot, struct
 }
 
 /*
- * @page was the right neighbour of the leaf that ended at @key. It still begins there unless its id was
- * given to another page meanwhile, which tree, level and low fence tell.
+ * @page was the right neighbour of the leaf that ended at @key. It still begins there unless it went by a merge
+ * meanwhile, or its id was given to another page, which tree, level and low fence tell.
  */
 static bool still_begins_at(const struct tree *tree, page_id page, struct bwt_slice key, struct place *place)
 {
 	uint64_t word = mapping_load(tree->env->mapping, page);
 
-	return word != 0 && mapping_mark(word) != MAPPING_DROPPED && page_look(tree, page, place) == BWT_OK &&
+	return mapping_is_page(word) && page_look(tree, page, place) == BWT_OK && !mapping_frozen(place->word) &&
 	       place->base->head.tree == tree->id && place->base->level == 0 &&
 	       key_compare(base_low(place->base), key) == 0;
 }

@@ -21,10 +21,24 @@
 
 /**
  * tree_post - tell the parent about @missing
- * Returns: BWT_OK: it knows now; BWT_FULL, BWT_CORRUPT, -ENOMEM: state 2 stays, which is harmless
+ * Returns: BWT_OK: it knows now, or knew it and let it go; BWT_FULL, BWT_CORRUPT, -ENOMEM, BWT_BUSY (again and again
+ *          somebody else was first): state 2 stays, which is harmless
  * Threads: pinned, not in the gate
  */
 int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_child *missing,
               enum extent_urgency urgency);
+
+#define INDEX_CHAIN_SPARE 2u /* deltas that a chain of a parent must have room for, beyond the next: to end a merge */
+
+/**
+ * tree_prepend_index - one attempt to put an index delta on top of @parent
+ * Returns: BWT_OK; BWT_BUSY: somebody else changed it first; -ENOMEM
+ * Threads: inside the gate, after extent_prepare()
+ */
+int tree_prepend_index(struct tree *tree, struct epoch_slot *slot, const struct place *parent,
+                       const struct index_spec *spec);
+/** Where the child of @parent that covers @key ends, as @parent knows it: bytes in the slot's scratch memory. -ENOMEM */
+int tree_child_end(const struct tree *tree, struct epoch_slot *slot, const struct place *parent, struct bwt_slice key,
+                   struct bwt_slice *high);
 
 #endif

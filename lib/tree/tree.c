@@ -12,6 +12,7 @@
 #include "base/testpoint.h"
 #include "page/visibility.h"
 #include "tree/consolidate.h"
+#include "tree/merge.h"
 #include "tree/split.h"
 
 static void enter_pinned(struct epoch_slot *slot)
@@ -78,7 +79,7 @@ static bool was_dropped(const struct tree *tree, page_id page)
 {
 	uint64_t word = page < tree->env->mapping->table.capacity ? mapping_load(tree->env->mapping, page) : 0;
 
-	return word == 0 || mapping_mark(word) == MAPPING_DROPPED;
+	return !mapping_is_page(word);
 }
 
 /* A child whose right neighbour the parent does not know; missing->found false: the list is complete. */
@@ -102,17 +103,34 @@ static int find_missing(const struct tree *tree, const struct base_page *parent,
 			continue;
 		if (last && parent->right != 0 && key_compare(base_high(base), base_high(parent)) == 0)
 			continue;
-		*missing = (struct missing_child){ true, base->right, base->level, base_high(base) };
+		*missing = (struct missing_child){ true, false, base->right, base->level, base_high(base) };
 		return page_look(tree, base->right, &beside);
 	}
 	return BWT_OK;
 }
 
-/* All children of inner page @page, splits below it posted first. The caller frees list->page. */
+/* The merge of a child that an image cut off is ended first: afterwards each child has keys of its own. */
+static int end_merge(struct tree *tree, struct epoch_slot *slot, page_id page)
+{
+	struct place place;
+	int rc = page_look(tree, page, &place);
+
+	if (rc == BWT_OK && index_unfinished(tree->env->arena->base, place_head(&place)) != NULL) {
+		rc = tree_finish_child(tree, slot, &place, URGENCY_CARE);
+		if (rc == BWT_BUSY)
+			rc = page_look(tree, page, &place);
+	}
+	if (rc == BWT_OK && index_unfinished(tree->env->arena->base, place_head(&place)) != NULL)
+		rc = error_set(BWT_CORRUPT, "tree %u, page %llu: the merge of a child does not end", tree->id,
+		               (unsigned long long)page);
+	return rc;
+}
+
+/* All children of inner page @page, merges and splits below it ended first. The caller frees list->page. */
 static int list_children(struct tree *tree, struct epoch_slot *slot, page_id page, struct child_list *list)
 {
 	const uint8_t *arena = tree->env->arena->base;
-	int rc = BWT_OK;
+	int rc = end_merge(tree, slot, page);
 
 	list->page = NULL;
 	while (rc == BWT_OK) {
@@ -169,7 +187,7 @@ static int free_page(struct tree *tree, struct epoch_slot *slot, page_id page)
 
 	if (!mapping_touch(env->mapping, page))
 		return -ENOMEM;
-	if (mapping_mark(word) == MAPPING_PAGE) {
+	if (mapping_is_page(word)) {
 		unsigned versions = page_base(tree, word)->level == 0
 		                        ? chain_version_count(env->arena->base, mapping_head(word))
 		                        : 0;

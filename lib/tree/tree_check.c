@@ -13,6 +13,7 @@
 
 #include "page/page_check.h"
 #include "page/visibility.h"
+#include "tree/descend.h"
 
 struct level_end { /* what the last page of a level said about the next one */
 	bool known;
@@ -30,6 +31,7 @@ struct checker {
 
 struct expected { /* of a page, by what led to it */
 	unsigned level;
+	bool may_be_frozen;
 	struct key_ref low;
 	bool endless;        /* the range has no upper bound */
 	struct key_ref high; /* of the range that is left, unless endless */
@@ -87,15 +89,8 @@ static void each_block(struct checker *checker, arena_off head)
 	void *ctx = checker->check->ctx;
 
 	while (block->chain > 0) {
-		arena_off older;
-
 		checker->check->block(ctx, head, block->size);
-		if (block->tag == BLOCK_INDEX_INSERT)
-			older = ((const struct index_delta *)block)->older;
-		else
-			older = block->chain > 1 ? ((const struct leaf_delta *)block)->older[0]
-			                         : ((const struct leaf_delta *)block)->base;
-		head = older;
+		head = delta_below(block);
 		block = (const struct block_head *)(arena + head);
 	}
 	checker->check->block(ctx, head, block->size);
@@ -199,29 +194,66 @@ static int check_range(struct checker *checker, page_id page, struct expected *e
 	return rc;
 }
 
+/* Has the left neighbour of child @gone, of which only the announcement tells, taken its keys? (merge.h, MG4) */
+static bool was_absorbed(const struct checker *checker, const struct index_delta *gone, unsigned level)
+{
+	const struct mapping *mapping = checker->tree->env->mapping;
+	uint64_t word = gone->child < mapping->table.capacity ? mapping_load(mapping, gone->child) : 0;
+	struct place left;
+
+	return mapping_frozen(word) &&
+	       tree_descend_left(checker->tree, index_delta_low(gone), level, &left) == BWT_OK &&
+	       left.base->right != gone->child;
+}
+
+/* TC5, state 3: a page whose keys are its neighbour's already. */
+static void check_absorbed(struct checker *checker, page_id page)
+{
+	const struct tree_env *env = checker->tree->env;
+	arena_off head = mapping_head(mapping_load(env->mapping, page)), bad = 0;
+	const char *wrong;
+
+	if (!checker->check->reach(checker->check->ctx, page)) {
+		report(checker, page, 0, NULL, "the page is reached twice");
+		return;
+	}
+	checker->check->pages++;
+	wrong = page_check_chain(env->arena->base, arena_size(env->arena), head, page, false, &bad);
+	if (wrong != NULL)
+		report(checker, page, bad, NULL, wrong);
+	else
+		each_block(checker, head);
+}
+
 static int check_children(struct checker *checker, page_id page, arena_off head,
                           const struct base_page *base)
 {
 	const uint8_t *arena = checker->tree->env->arena->base;
 	unsigned room = index_child_count(arena, head);
 	struct inner_entry *children = malloc((room + 1) * sizeof *children);
+	const struct index_delta *gone = index_unfinished(arena, head);
+	bool absorbed = gone != NULL && was_absorbed(checker, gone, base->level - 1u);
 	struct bwt_slice high = base_high(base);
-	unsigned count;
+	unsigned count, next;
 	int rc = 0;
 
 	if (children == NULL)
 		return -ENOMEM;
 	count = index_merge(arena, head, children);
-	for (unsigned i = 0; i < count && rc == 0; i++) {
-		bool last = i + 1 == count;
+	for (unsigned i = 0; i < count && rc == 0; i = next) {
 		struct expected expected = {
 			.level = base->level - 1u,
+			.may_be_frozen = gone != NULL ? gone->child == children[i].child
+			                              : count == 1 && page == checker->tree->root,
 			.low = i == 0 ? key_ref_of(base_low(base)) : children[i].key,
-			.endless = last && high.data == NULL,
 		};
 
+		next = i + 1;
+		if (next < count && absorbed && children[next].child == gone->child)
+			check_absorbed(checker, children[next++].child);
+		expected.endless = next == count && high.data == NULL;
 		if (!expected.endless)
-			expected.high = last ? key_ref_of(high) : children[i + 1].key;
+			expected.high = next == count ? key_ref_of(high) : children[next].key;
 		if (!expected.endless && key_ref_compare(&expected.low, &expected.high) >= 0) {
 			report(checker, page, head, base,
 			       "the keys of an inner page are not in order");
@@ -271,10 +303,12 @@ static int check_page(struct checker *checker, page_id page, const struct expect
 		return 0;
 	}
 	checker->check->pages++;
-	if (mapping_mark(word) != MAPPING_PAGE) {
+	if (!mapping_is_page(word)) {
 		report_lost(checker, page, 0, expected, "the page was freed");
 		return 0;
 	}
+	if (mapping_frozen(word) && !expected->may_be_frozen)
+		report(checker, page, head, NULL, "the page is frozen, and its parent does not know");
 	wrong = page_check_chain(env->arena->base, arena_size(env->arena), head, page, true, &bad);
 	if (wrong == NULL && mapping_chain(word) != tree_block(env, head)->chain) {
 		wrong = "the mapping word has another chain length than the chain";
@@ -303,7 +337,7 @@ static bool root_level(const struct tree *tree, unsigned *level)
 	arena_off bad;
 
 	*level = 0;
-	if (word == 0 || mapping_mark(word) != MAPPING_PAGE ||
+	if (!mapping_is_page(word) ||
 	    page_check_chain(env->arena->base, arena_size(env->arena), mapping_head(word),
 	                     tree->root, true, &bad) != NULL)
 		return true; /* the walk finds it, and says so */

@@ -9,6 +9,8 @@
  *   TC3  A child is one level below its parent and of the same tree.
  *   TC4  Every chain obeys page_check_chain(); the keys of a leaf lie between its fences, in order, the
  *        versions of a key newest first (I1).
+ *   TC5  A frozen page is the child whose removal its parent has announced, or the only child of the root
+ *        (merge.h, states 2, 3 and 5). In state 3 its keys are its left neighbour's: it is checked, not counted.
  *
  * A page that breaks a rule is reported and what is below it left out; the walk goes on beside it.
  */

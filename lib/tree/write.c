@@ -12,6 +12,7 @@
 #include "base/stats.h"
 #include "base/testpoint.h"
 #include "tree/consolidate.h"
+#include "tree/merge.h"
 #include "tree/split.h"
 
 #define BIG_CHAIN_MAX 4u       /* deltas below a big one, at most: bounds the bytes that a rebuild must place */
@@ -47,9 +48,18 @@ int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key
 
 		if (rc < 0)
 			return rc;
+		if (mapping_frozen(place->word)) {
+			rc = tree_merge_help(tree, slot, place, URGENCY_CARE);
+			if (rc < 0 && rc != BWT_BUSY)
+				return rc;
+			continue;
+		}
 		if (missing.found && !helped) {
-			/* Failing (a full disk, a lost race) is no reason not to write: right links lead here. */
-			tree_post(tree, slot, &missing, urgency);
+			/* Failing (a full disk, a lost race) is no reason not to write: links lead here. */
+			if (missing.frozen)
+				tree_finish_merge(tree, slot, &missing, URGENCY_CARE);
+			else
+				tree_post(tree, slot, &missing, urgency);
 			helped = true;
 			continue;
 		}
@@ -69,7 +79,7 @@ int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place 
 	size_t size = leaf_delta_size(spec, chain);
 	arena_off off;
 
-	if (chain_is_full(tree, place))
+	if (chain_is_full(tree, place) || mapping_frozen(place->word))
 		return BWT_BUSY;
 	if (!mapping_touch(env->mapping, place->page))
 		return -ENOMEM;
@@ -88,6 +98,14 @@ int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place 
 	return BWT_BUSY;
 }
 
+/* Deletes came for about every version of a leaf: no further one may come to make its chain long. */
+static bool may_be_emptied(const struct tree *tree, const struct place *place)
+{
+	return tree_block(tree->env, place_head(place))->tag == BLOCK_DELETE && place->page != tree->root &&
+	       place->base->level == 0 && mapping_chain(place->word) >= 2 &&
+	       mapping_chain(place->word) >= place->base->count;
+}
+
 void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct place *place)
 {
 	const struct tree_limits *limits = &tree->env->limits;
@@ -98,8 +116,10 @@ void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct p
 	chain = mapping_chain(now.word);
 	if (mapping_mark(now.word) != MAPPING_PAGE || chain == 0)
 		return;
-	if (chain < limits->leaf_chain && chain * top_size(tree, &now) <= 2 * (size_t)limits->leaf_bytes)
-		return;
 	now.base = chain_base(tree->env->arena->base, place_head(&now));
-	tree_consolidate(tree, slot, &now, LEAVE_PENDING, URGENCY_CARE);
+	if (chain < limits->leaf_chain && chain * top_size(tree, &now) <= 2 * (size_t)limits->leaf_bytes &&
+	    !may_be_emptied(tree, &now))
+		return;
+	if (tree_consolidate(tree, slot, &now, LEAVE_PENDING, URGENCY_CARE) == BWT_OK)
+		tree_shrink(tree, slot, now.page);
 }

@@ -11,7 +11,7 @@
 size_t tree_prepend_room(const struct version_spec *spec);
 
 /**
- * tree_locate - the leaf for a write of @key: finishes half-done splits on the way, consolidates a chain that
+ * tree_locate - the leaf for a write of @key: finishes half-done splits and merges on the way, consolidates a chain that
  *               has reached its hard limit
  * Threads: pinned, not in the gate
  * Returns: BWT_OK; BWT_FULL, BWT_CORRUPT, -ENOMEM
@@ -29,7 +29,7 @@ int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key
 int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place *place, const struct version_spec *spec,
                  uint64_t word, struct leaf_delta **delta);
 
-/** After a write, outside the gate, pinned: consolidate if the chain has become long. Failures do no harm. */
+/** After a write, outside the gate, pinned: consolidate if the chain has become long, merge if little is left. Failures do no harm. */
 void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct place *place);
 
 #endif

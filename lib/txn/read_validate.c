@@ -171,7 +171,9 @@ int read_revalidate(const struct txn *txn, const struct descriptor *own, const s
 	for (size_t i = 0; i < validation->count && rc == BWT_OK; i++) {
 		const struct seen_leaf *leaf = &validation->leaves[i];
 
-		if (leaf->pending || mapping_load(&txn->store->mapping, leaf->page) != leaf->word)
+		/* What comes to the keys of a frozen page goes to its neighbour, and leaves its word as it is. */
+		if (leaf->pending || mapping_frozen(leaf->word) ||
+		    mapping_load(&txn->store->mapping, leaf->page) != leaf->word)
 			rc = look_at_range(txn, own, leaf->range, lsn, NULL);
 	}
 	return rc;

@@ -340,7 +340,7 @@ void world_consolidate(unsigned key, unsigned level, bool abort_pending)
 		rc = tree_consolidate(world->tree, slot, &place,
 		                      abort_pending ? ABORT_PENDING : LEAVE_PENDING, URGENCY_CARE);
 	epoch_unpin(slot);
-	if (rc < 0 && rc != BWT_BUSY && !(level > 0 && rc == BWT_CORRUPT))
+	if (rc < 0 && rc != BWT_BUSY && !(level > 0 && rc == BWT_NOT_FOUND))
 		sim_fail("consolidate: %s, %s", bwt_strerror(rc), bwt_detail());
 }
 

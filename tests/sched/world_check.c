@@ -113,6 +113,7 @@ static void read_leaf(struct picture *of, page_id page, arena_off head)
 static void read_pages(struct picture *of)
 {
 	const uint8_t *arena = of->env.arena->base;
+	struct inner_entry children[PAGE_IDS + DELTA_CHAIN_MAX];
 	unsigned known = 1; /* the root */
 
 	for (unsigned key = 0; key < HISTORY_KEYS; key++)
@@ -126,7 +127,7 @@ static void read_pages(struct picture *of)
 		if (chain_base(arena, head)->level == 0)
 			read_leaf(of, page, head);
 		else
-			known += index_child_count(arena, head);
+			known += index_merge(arena, head, children);
 	}
 	if (of->quiet && known != of->pages)
 		sim_fail("%s: %u pages, but the inner ones know %u: a split was not posted", of->name,
@@ -259,7 +260,7 @@ static void check_ids(void)
 		}
 	}
 	for (page_id page = 1; page < next && page < PAGE_IDS; page++) {
-		bool used = mapping_load(mapping, page) != 0;
+		bool used = mapping_is_page(mapping_load(mapping, page));
 
 		if (used != picture.reached[page] || used == listed[page])
 			sim_fail("page id %llu is lost, or reachable and free", (unsigned long long)page);

@@ -216,7 +216,7 @@ static void a_child_of_the_wrong_level_is_corrupt(void)
 	CU_ASSERT_EQUAL(descend(slice_of_text("00000250"), false, 1, &place), BWT_OK);
 	CU_ASSERT_NOT_EQUAL(descend_to(250, &place), BWT_OK);
 	CU_ASSERT_EQUAL(descend(slice_of_text("0"), false, 9, &place),
-	                BWT_CORRUPT); /* no level 9 here */
+	                BWT_NOT_FOUND); /* no level 9 here */
 }
 
 /* ---- M6: pages of an earlier life ---- */
