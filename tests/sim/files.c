@@ -50,6 +50,15 @@ struct inode *sim_inode(int fd)
 	return file_of(fd)->inode;
 }
 
+unsigned sim_open_files(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < FDS_MAX; i++)
+		count += files[i].inode != NULL;
+	return count;
+}
+
 static int fd_new(struct inode *inode, bool readonly)
 {
 	for (unsigned i = 0; i < FDS_MAX; i++) {

@@ -92,6 +92,7 @@ void sim_site_cut(const void *site);
 /* ---- files.c, for the other files ---- */
 
 struct inode *sim_inode(int fd);
+unsigned sim_open_files(void);
 
 /* ---- maps.c ---- */
 

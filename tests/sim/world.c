@@ -170,7 +170,9 @@ static void settle(struct world *world, struct op *op, int rc, int expected, con
 		picture_apply(&world->now, &world->history, op);
 		return;
 	}
-	op->none = rc == expected || rc == BWT_FULL || rc == BWT_READ_ONLY || rc == -ENOMEM;
+	/* A tree may be there although there was no memory for its handle. */
+	op->none = rc == expected || rc == BWT_FULL || rc == BWT_READ_ONLY ||
+	           (rc == -ENOMEM && op->kind == OP_CHANGES);
 	if (rc == expected || rc == BWT_FULL)
 		return;
 	world->stopped = true;
@@ -346,7 +348,7 @@ static void do_sync(struct world *world)
 		refused(world, "sync", rc);
 }
 
-static void do_something(struct world *world, unsigned fiber)
+void world_operation(struct world *world, unsigned fiber)
 {
 	unsigned dice = (unsigned)rng_below(&world->rng, 100);
 	unsigned checkpoints = world->profile.checkpoint_percent;
@@ -385,7 +387,7 @@ static void work(void *ctx)
 		world->left--;
 		if (world->left == world->profile.ops / 3)
 			world->end_wanted = rng_chance(&world->rng, 70);
-		do_something(world, worker->fiber);
+		world_operation(world, worker->fiber);
 		/* Also between operations. */
 		if (sim->instant != NULL)
 			sim_point("between operations");

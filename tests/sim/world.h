@@ -76,6 +76,8 @@ struct world {
 
 /** world_run - one seed, from an empty disk to its last life. Ends the process when something is wrong. */
 void world_run(struct world *world, uint64_t seed, const struct profile *given);
+/** world_operation - one random operation of @fiber on the open store */
+void world_operation(struct world *world, unsigned fiber);
 /** world_profile - random, from @seed */
 void world_profile(struct profile *profile, uint64_t seed);
 /** world_fail - say what is wrong, with the seed, and end the process with status 1 */
