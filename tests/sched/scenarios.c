@@ -10,6 +10,10 @@
 #define FILL_6 "put 10; put 20; put 30; put 40; put 50; put 60; "
 #define FILL_12 FILL_6 "put 12; put 22; put 32; put 42; put 52; put 62; "
 
+/* A leaf with one key, an inner page with one child is small, and is merged; four and five are most. */
+#define SHRINKING { .leaf_bytes = 260, .inner_bytes = 100, .leaf_chain = 3, .inner_chain = 3 }
+#define FILL_24 FILL_12 "put 14; put 24; put 34; put 44; put 54; put 64; put 16; put 26; put 36; put 46; put 56; put 66; "
+
 /* clang-format off */
 const struct scenario scenarios[] = {
 	{ .name = "insert/insert", .before = "put 10", .bound = 2,
@@ -119,6 +123,43 @@ const struct scenario scenarios[] = {
 	  .fiber = { "push 1; push 2; push 3", "take 3", "take 3" } },
 	{ .name = "hints, sleepers", .before = "",
 	  .fiber = { "push 1; push 2; push 3", "take 4", "take 4", "push 4" } },
+	{ .name = "split/merge of neighbours", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; fix 30", "put 11; put 13; put 14; put 15", "get 10; get 22; get 32" } },
+	{ .name = "merge/merge chains", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 10; del 12; fix 10; del 20; fix 20", "del 22; del 30; fix 22; del 32; fix 32",
+	             "del 40; del 42; fix 40; get 50" } },
+	{ .name = "merge of one page by two", .before = FILL_6 "del 50", .limits = SHRINKING, .bound = 1,
+	  .fiber = { "del 60; fix 60", "del 40; fix 40", "get 60; get 30" } },
+	{ .name = "parent split/child merge", .before = FILL_24, .limits = SHRINKING,
+	  .fiber = { "put 15; put 17; put 18; put 25; put 27", "del 20; del 22; fix 20; del 24; fix 24; del 26; fix 26",
+	             "get 24; get 30; get 17" } },
+	{ .name = "root collapse", .before = "put 10; put 20; put 30; put 40; put 50; fix 10", .limits = SHRINKING,
+	  .fiber = { "del 50; del 40; fix 40; del 30; fix 30", "get 10; get 50; del 20; fix 10", "put 15; get 40; put 35" } },
+	{ .name = "root collapse/split", .before = "put 10; put 20; put 30; put 40; put 50; del 50", .limits = SHRINKING,
+	  .fiber = { "del 40; fix 40; del 30; fix 30", "put 12; put 14; put 16; put 18", "scan" } },
+	{ .name = "scan/merge", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; del 32; fix 30", "scan; scan", "del 40; del 42; fix 40" } },
+	{ .name = "snapshot scan/merge", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; del 32; fix 30; reclaim", "snap; look; look; drop; scan",
+	             "del 40; del 42; fix 40; reclaim" } },
+	{ .name = "reader at a removed page (G1)", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; fix 30; reclaim", "get 22; get 20; get 30; get 32",
+	             "put 51; put 53; put 55; reclaim" } },
+	{ .name = "writer at a removed page", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; fix 30", "ins 20; ins 22; ins 30; del 32", "put 21; get 22; reclaim" } },
+	{ .name = "id of a removed page", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; reclaim; put 51; put 53; put 55", "scan; scan", "reclaim; put 11; put 13; put 15; put 16" } },
+	{ .name = "merge while pending (C1)", .before = FILL_6, .limits = SHRINKING,
+	  .fiber = { "put 20; del 30", "del 40; fix 40; del 30; fix 30; force 20", "snap; look; get 40" } },
+	{ .name = "merge a reference (C2)", .before = FILL_6, .limits = SHRINKING,
+	  .fiber = { "begin; tput 20; tdel 30; tput 40; commit", "del 50; fix 50; del 60; fix 60; force 30", "snap; look; look" } },
+	{ .name = "merge/cut", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; del 32; fix 30", "cut; yield; cut", "del 40; del 42; fix 40; put 50" } },
+	{ .name = "merge/clean", .before = FILL_12 "leave 1; leave 0", .limits = SHRINKING,
+	  .fiber = { "del 20; del 22; fix 20; del 30; fix 30", "clean; reclaim; clean", "get 20; get 30; scan" } },
+	{ .name = "emptied by three", .before = FILL_12, .limits = SHRINKING,
+	  .fiber = { "del 10; del 12; del 20; del 22; fix 10", "del 30; del 32; del 40; del 42; fix 30",
+	             "del 50; del 52; del 60; del 62; fix 60" } },
 	{ .name = "many fibers", .before = FILL_6,
 	  .fiber = { "put 11; del 10", "put 12; get 11", "ins 13; scan", "del 20; ins 20", "snap; look; drop",
 	             "fix 10; fix 20", "get 12; put 13", "put 14; cut" } },

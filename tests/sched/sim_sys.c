@@ -100,6 +100,11 @@ long sys_pid(void)
 	return 1;
 }
 
+uint32_t sys_thread_id(void)
+{
+	return 1;
+}
+
 int sys_eventfd_new(int *fd)
 {
 	*fd = -1;
