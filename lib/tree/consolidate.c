@@ -527,6 +527,13 @@ int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *
 	struct rebuild rebuild = { .tree = tree, .place = place };
 	int count = content(&rebuild, slot, place, behind, ABORT_PENDING);
 
+	if (TEST_FAULT("merge_retires_early")) {
+		while (!gate_try_enter(slot))
+			gate_wait(slot->epoch);
+		if (chain_touch(tree->env, behind->word))
+			chain_retire(tree->env, behind->word);
+		gate_leave(slot);
+	}
 	return count < 0 ? count : cut_and_install(&rebuild, slot, (unsigned)count, false, urgency);
 }
 

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/testpoint.h"
 #include "page/visibility.h"
@@ -23,16 +25,31 @@
 static struct fixture fixture;
 static bool there[KEYS_MAX]; /* the keys that the tree must have, each with its text as its value */
 
+static const char *kept_fault; /* armed whatever else is, in a child process */
+
+static void disarm(void)
+{
+	testpoint_reset();
+	if (kept_fault != NULL)
+		testpoint_set(kept_fault, 0, NULL, NULL);
+}
+
 static void set_up(void)
 {
 	fixture_new(&fixture, PAGE, 8);
 	memset(there, 0, sizeof there);
+	disarm();
+}
+
+static void tear_down_tree(void)
+{
+	fixture_free(&fixture);
 }
 
 static void tear_down(void)
 {
 	testpoint_reset();
-	fixture_free(&fixture);
+	tear_down_tree();
 }
 
 static void fill(unsigned from, unsigned to)
@@ -356,7 +373,7 @@ static bool make_state(unsigned step)
 		delete(i);
 	if (testpoint_hits("merge_give_up") != step)
 		return false;
-	testpoint_reset();
+	disarm();
 	return true;
 }
 
@@ -634,6 +651,14 @@ static void a_root_that_is_about_to_sink_is_read_written_and_stored(void)
 
 /* ---- threads stopped in the middle ---- */
 
+static void play_fill_elsewhere(void *arg)
+{
+	(void)arg;
+	mapping_reclaim(&fixture.mapping);
+	fixture_fill(&fixture, 500, 1200);
+	memset(there + 500, 1, 700);
+}
+
 static void play_delete(void *arg)
 {
 	unsigned *range = arg;
@@ -859,6 +884,105 @@ static void threads_that_fill_and_empty_the_same_pages_lose_nothing(void)
 	CU_ASSERT_TRUE(pages_used() < 40);
 }
 
+/* ---- broken on purpose ---- */
+
+/* A reader under way to page @page, of key @number, goes on after everybody else has merged and filled again. */
+static bool late_reader_is_right(unsigned number)
+{
+	unsigned range[2] = {0, 400};
+	struct place place = fixture_locate(&fixture, number);
+	struct actor actor;
+	bool right;
+
+	memset(there, 0, 400);
+	actor_start(&actor, NULL, play_delete, range);
+	actor_finish(&actor);
+	actor_start(&actor, NULL, play_fill_elsewhere, NULL);
+	actor_finish(&actor);
+	right = page_look(&fixture.tree, place.page, &place) == BWT_BUSY;
+	epoch_unpin(fixture.slot);
+	return right;
+}
+
+/* Every state, each gone on from by writers; late readers; posts of pages that went. */
+static bool all_is_well(void)
+{
+	struct missing_child stale = {.found = true};
+	struct under_way merge;
+	bool well = true;
+
+	for (unsigned step = 1; step <= 3; step++) {
+		well = make_state(step) && find_under_way(&merge) && state_of(&merge) == step && well;
+		well = all_there() && fixture_sound(&fixture) && well;
+		epoch_pin(fixture.slot);
+		stale.page = merge.gone.page;
+		stale.low = base_low(merge.gone.base);
+		tree_consolidate(&fixture.tree, fixture.slot, &merge.parent, LEAVE_PENDING, URGENCY_CARE);
+		tree_finish_merge(&fixture.tree, fixture.slot, &stale, URGENCY_CARE);
+		tree_post(&fixture.tree, fixture.slot, &stale, URGENCY_CARE);
+		epoch_unpin(fixture.slot);
+		for (unsigned i = 0; i < 400; i++)
+			put(i);
+		well = all_there() && fixture_sound(&fixture) && well;
+		tear_down_tree();
+		set_up();
+	}
+	well = make_state(3) && find_under_way(&merge) && well;
+	testpoint_reset();
+	testpoint_set("merge_give_up", 0, NULL, NULL);
+	put(gone_key(&merge)); /* into the neighbour: what the frozen page shows is old */
+	disarm();
+	well = gets_all() && well;
+	for (unsigned i = 0; i < 400; i++)
+		delete(i);
+	well = all_there() && fixture_sound(&fixture) && well;
+	fill(0, 400);
+	return late_reader_is_right(150) && well;
+}
+
+#define CHILD_SECONDS_MAX 5u
+
+static const char *const faults[] = {
+	"merge_wrong_high",   /* the page that took another one in ends where it ended before */
+	"merge_no_absorb",    /* a helper skips a step: the parent is told before the keys have moved */
+	"merge_unheeded",     /* the parent is consolidated over an announcement */
+	"descend_no_detour",  /* a reader believes a frozen page, come what may */
+	"post_what_is_gone",  /* a page that went is made known again */
+	"mapping_id_at_once", /* an id is used again under its readers */
+	"merge_retires_early", /* the page's records are retired when its neighbour has them, and again when it goes */
+};
+
+/* In a child process, for a broken tree may end in a failed assertion. */
+static bool is_caught(const char *fault)
+{
+	int status = 0;
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		alarm(CHILD_SECONDS_MAX); /* an endless loop is a way to be noticed */
+		if (freopen("/dev/null", "w", stdout) == NULL || freopen("/dev/null", "w", stderr) == NULL)
+			_exit(0);
+		kept_fault = fault;
+		set_up();
+		_exit(all_is_well() ? 0 : 1);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child && (!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+}
+
+static void what_is_broken_on_purpose_is_noticed(void)
+{
+	CU_ASSERT_TRUE(all_is_well()); /* and nothing else is */
+	for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+		bool caught = is_caught(faults[i]);
+
+		CU_ASSERT_TRUE(caught);
+		if (!caught)
+			printf("  %s goes unnoticed\n", faults[i]);
+	}
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -884,6 +1008,7 @@ int main(void)
 		TEST(an_inline_pending_version_does_not_keep_a_page),
 		TEST(an_id_waits_for_the_slowest_reader),
 		TEST(threads_that_fill_and_empty_the_same_pages_lose_nothing),
+		TEST(what_is_broken_on_purpose_is_noticed),
 		CU_TEST_INFO_NULL,
 	};
 	return suite_run("merge", set_up, tear_down, tests);
