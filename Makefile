@@ -92,13 +92,17 @@ TEST_SRC := $(UNIT_SRC) $(KIND_SRC) $(wildcard tests/support/*.c) \
 LINT_FILES := $(LIB_SRC) -- $(LIB_HDR) -- $(wildcard tools/*.[ch] bench/*.[ch]) $(TEST_SRC) \
 	$(wildcard tests/*/*.h tests/unit/*/*.h)
 
+FUZZ_SECONDS ?= 3600
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_TARGETS := $(FUZZ_SRC:%.c=$(O)/%)
+
 STATIC := $(O)/libbwt.a
 SONAME := libbwt.so.$(MAJOR)
 SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: all lib tools tests check soak lint format bench demo deps install uninstall clean help
+.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall clean help
 .PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -144,6 +148,12 @@ print-O:
 
 list-tests:
 	@printf '%s\n' $(UNIT_TESTS) $(KIND_TESTS) $(TOOL_TESTS)
+
+fuzz: | deps-check ## every reader of bytes under libFuzzer, FUZZ_SECONDS (3600) each; needs clang
+	+@$(MAKE) --no-print-directory CC=clang SAN=address BUILD=$(BUILD)/fuzz CFLAGS=-fsanitize=fuzzer-no-link fuzz-run
+
+fuzz-run: $(FUZZ_TARGETS)
+	@tests/fuzz/fuzz.sh $(O)/tests/fuzz $(FUZZ_SECONDS)
 
 clean: ## remove everything built, all variants
 	rm -rf $(BUILD)
@@ -218,6 +228,11 @@ $(KIND_TESTS): $(O)/%: $(O)/t/%.o $$(call beside,$$(folder_of),$$(notdir $$(@D))
 	@mkdir -p $(@D)
 	@echo "LD  $@"
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(PKG_LIBS) $(CUNIT_LIBS) -lm
+
+$(FUZZ_TARGETS): $(O)/%: $(O)/t/%.o $(O)/t/tests/fuzz/support.o $(O)/t/tools/tool_text.o $(O)/t/libbwt-test.a
+	@mkdir -p $(@D)
+	@echo "LD  $@"
+	@$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS)
 
 # bench/Makefile.inc, where present, adds $(O)/bin/bwt-bench to "all" and defines the target "bench".
 -include bench/Makefile.inc

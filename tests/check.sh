@@ -88,6 +88,7 @@ if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
 	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0
 	if [ "$CC" != clang ] && command -v clang >/dev/null; then
 		build "clang" CC=clang "BUILD=$BUILD/clang" all tests
+		run_now "fuzz" 1800 "$MAKE" --no-print-directory -j2 "BUILD=$BUILD" "FUZZ_SECONDS=${FUZZ_SECONDS:-10}" fuzz
 	fi
 fi
 run_end

@@ -47,10 +47,11 @@ static bool value_valid(uint8_t flags, uint64_t value_size)
 static const char *check_frame(const struct base_page *page)
 {
 	bool leaf = page->head.tag == BLOCK_LEAF;
-	uint64_t size = page->head.size, count = page->count, at;
+	uint64_t size = page->head.size, count, at;
 
 	if (size < sizeof *page)
 		return "base page is smaller than its header";
+	count = page->count;
 	if (page->head.chain != 0 || page->head.flags != 0 || page->reserved != 0)
 		return "base page has a field set that must be zero";
 	if (page->head.page == 0)

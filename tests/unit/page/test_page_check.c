@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/bytes.h"
 #include "page/page_print.h"
@@ -193,6 +194,25 @@ static void random_bytes_with_a_right_checksum_are_harmless(void)
 	}
 }
 
+/* Nothing may be read behind a block, not even to find out that it is too small: the file may end there. */
+static void a_block_of_a_header_alone_at_the_end_of_memory_is_judged_without_reading_on(void)
+{
+	static const uint8_t tags[] = {BLOCK_LEAF, BLOCK_INNER, BLOCK_PUT, BLOCK_DELETE,
+	                               BLOCK_INDEX_INSERT};
+	size_t page_size = 4096;
+	uint8_t *pages = mmap(NULL, 2 * page_size, PROT_READ | PROT_WRITE,
+	                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct block_head *head = (struct block_head *)(pages + page_size) - 1;
+
+	CU_ASSERT_EQUAL_FATAL(mprotect(pages + page_size, page_size, PROT_NONE), 0);
+	for (unsigned i = 0; i < sizeof tags; i++) {
+		*head = (struct block_head){.size = sizeof *head, .tag = tags[i], .page = 1};
+		block_seal(head, 0);
+		CU_ASSERT_PTR_NOT_NULL(page_check_block(head, sizeof *head));
+	}
+	munmap(pages, 2 * page_size);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -201,6 +221,7 @@ int main(void)
 		TEST(every_forged_byte_is_noticed_or_harmless),
 		TEST(forged_fields_are_noticed_or_harmless),
 		TEST(blocks_cut_short_are_refused),
+		TEST(a_block_of_a_header_alone_at_the_end_of_memory_is_judged_without_reading_on),
 		TEST(random_bytes_with_a_right_checksum_are_harmless),
 		CU_TEST_INFO_NULL,
 	};
