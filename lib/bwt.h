@@ -160,6 +160,10 @@ struct bwt_stats {
 	uint64_t cleaned_pages;         /* pages moved out of extents that were to be emptied */
 	uint64_t cleaned_bytes;         /* of the pages written for that */
 	uint64_t arena_written_bytes;   /* arena bytes taken for new blocks since open, cleaned_bytes included */
+	uint64_t snapshot_count;        /* that transactions and cursors hold now */
+	uint64_t oldest_snapshot_ms;    /* age of the oldest, 0 when there is none, as below */
+	uint64_t oldest_snapshot_thread; /* the system's number of the thread that began it */
+	uint64_t oldest_snapshot_keeps; /* log bytes since: the versions kept for it alone are at most that many */
 };
 
 enum bwt_severity {

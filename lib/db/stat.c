@@ -95,6 +95,23 @@ static void collect_files(struct bwt_db *db, struct bwt_stats *stats)
 		stats->checkpoint_lsn = super.start_lsn;
 }
 
+/* A version that the oldest snapshot keeps has a newer one, which was logged since. */
+static void collect_snapshots(struct store *store, struct bwt_stats *stats)
+{
+	uint64_t now_ns = sys_now_ns();
+	struct snapshot_info info;
+
+	snapshots_look(&store->snapshots, &info);
+	stats->snapshot_count = info.live;
+	stats->oldest_snapshot_lsn = stats->newest_lsn;
+	if (info.lsn == 0)
+		return;
+	stats->oldest_snapshot_lsn = info.lsn;
+	stats->oldest_snapshot_thread = info.thread;
+	stats->oldest_snapshot_ms = now_ns > info.begun_ns ? (now_ns - info.begun_ns) / 1000000 : 0;
+	stats->oldest_snapshot_keeps = stats->newest_lsn > info.lsn ? stats->newest_lsn - info.lsn : 0;
+}
+
 static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 {
 	struct store *store = &db->store;
@@ -114,7 +131,7 @@ static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 	stats->checkpoint_lsn = state.start_lsn;
 	if (store->wal == NULL)
 		collect_files(db, stats);
-	stats->oldest_snapshot_lsn = snapshots_oldest(&store->snapshots, stats->newest_lsn);
+	collect_snapshots(store, stats);
 	strncpy(stats->io_engine, engine, sizeof stats->io_engine - 1);
 	strncpy(stats->media, media_name(store->arena.map.media), sizeof stats->media - 1);
 }

@@ -150,6 +150,21 @@ long sys_pid(void)
 	return getpid();
 }
 
+uint32_t sys_thread_id(void)
+{
+	static _Thread_local struct {
+		uint32_t fork_generation; /* a forked child's thread has another number */
+		uint32_t id;
+	} cache;
+	uint32_t generation = sys_fork_generation();
+
+	if (cache.id == 0 || cache.fork_generation != generation) {
+		cache.id = (uint32_t)gettid();
+		cache.fork_generation = generation;
+	}
+	return cache.id;
+}
+
 void sys_yield(void)
 {
 	sched_yield();

@@ -83,7 +83,8 @@ int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), 
 		if (!slot_claim(snapshots, slot, index))
 			continue;
 		slot_hint = index;
-		slot->begun_ns = sys_now_ns();
+		atomic_store_explicit(&slot->begun_ns, sys_now_ns(), memory_order_relaxed);
+		atomic_store_explicit(&slot->thread, sys_thread_id(), memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
 		atomic_store_explicit(&slot->lsn, early != 0 ? early : clock(ctx), memory_order_seq_cst);
 		*out = slot;
@@ -157,33 +158,26 @@ void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx)
 		horizon->future = clock(ctx);
 }
 
-uint64_t snapshots_oldest(struct snapshots *snapshots, uint64_t none)
+void snapshots_look(struct snapshots *snapshots, struct snapshot_info *info)
 {
 	uint32_t count = atomic_load_explicit(&snapshots->count, memory_order_acquire);
-	uint64_t oldest = none;
 
+	*info = (struct snapshot_info){ 0 };
 	for (uint32_t i = 0; i < count; i++) {
-		struct snapshot_slot *block = block_at(snapshots, i / SNAPSHOT_BLOCK);
-		uint64_t lsn =
-		    block == NULL ? 0 : atomic_load_explicit(&block[i % SNAPSHOT_BLOCK].lsn, memory_order_acquire);
+		struct snapshot_slot *block = block_at(snapshots, i / SNAPSHOT_BLOCK), *slot;
+		uint64_t lsn;
 
-		if (lsn > SNAPSHOT_ACQUIRING && lsn < oldest)
-			oldest = lsn;
+		if (block == NULL)
+			continue;
+		slot = &block[i % SNAPSHOT_BLOCK];
+		lsn = atomic_load_explicit(&slot->lsn, memory_order_acquire);
+		if (lsn == 0)
+			continue;
+		info->live++;
+		if (lsn == SNAPSHOT_ACQUIRING || (info->lsn != 0 && lsn >= info->lsn))
+			continue;
+		info->lsn = lsn;
+		info->begun_ns = atomic_load_explicit(&slot->begun_ns, memory_order_relaxed);
+		info->thread = atomic_load_explicit(&slot->thread, memory_order_relaxed);
 	}
-	return oldest;
-}
-
-uint32_t snapshots_live(struct snapshots *snapshots)
-{
-	uint32_t count = atomic_load_explicit(&snapshots->count, memory_order_acquire);
-	uint32_t live = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct snapshot_slot *block = block_at(snapshots, i / SNAPSHOT_BLOCK);
-
-		if (block != NULL &&
-		    atomic_load_explicit(&block[i % SNAPSHOT_BLOCK].lsn, memory_order_acquire) != 0)
-			live++;
-	}
-	return live;
 }

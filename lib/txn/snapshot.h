@@ -19,7 +19,8 @@
 
 struct snapshot_slot {
 	_Alignas(64) _Atomic(uint64_t) lsn; /* 0 free, 1 acquiring, else S */
-	uint64_t begun_ns;                  /* owner: for bwt_stat */
+	_Atomic(uint64_t) begun_ns;         /* for bwt_stat: when, and by which thread; relaxed, written by the owner */
+	_Atomic(uint32_t) thread;
 };
 
 struct snapshots {
@@ -41,9 +42,21 @@ static inline uint64_t snapshot_lsn(const struct snapshot_slot *slot)
 }
 /** Everything that pruning must respect; @clock is asked before the slots are looked at (S1). */
 void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct horizon *horizon);
-/** Lowest live S, or @none. */
-uint64_t snapshots_oldest(struct snapshots *snapshots, uint64_t none);
-/** Number of live snapshots. */
-uint32_t snapshots_live(struct snapshots *snapshots);
+struct snapshot_info { /* for people: of a moment that may be over */
+	uint32_t live;     /* snapshots */
+	uint32_t thread;   /* of the oldest: who began it */
+	uint64_t lsn;
+	uint64_t begun_ns; /* as sys_now_ns() */
+};
+
+/** Number of live snapshots, and the oldest (all zero: none). */
+void snapshots_look(struct snapshots *snapshots, struct snapshot_info *info);
+static inline uint32_t snapshots_live(struct snapshots *snapshots)
+{
+	struct snapshot_info info;
+
+	snapshots_look(snapshots, &info);
+	return info.live;
+}
 
 #endif

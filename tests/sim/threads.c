@@ -340,6 +340,11 @@ long sys_pid(void)
 	return 1;
 }
 
+uint32_t sys_thread_id(void)
+{
+	return 1;
+}
+
 int sys_eventfd_new(int *fd)
 {
 	(void)fd;

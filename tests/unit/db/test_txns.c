@@ -58,6 +58,10 @@ static void a_snapshot_sees_its_moment(void)
 	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "k", NULL));
 	CU_ASSERT_TRUE(bwt_txn_snapshot(first) < bwt_txn_snapshot(second));
 	CU_ASSERT_EQUAL(fixture_stats(&fixture).oldest_snapshot_lsn, bwt_txn_snapshot(first));
+	CU_ASSERT_EQUAL(fixture_stats(&fixture).oldest_snapshot_thread, sys_thread_id());
+	CU_ASSERT_EQUAL(fixture_stats(&fixture).oldest_snapshot_keeps,
+	                fixture_stats(&fixture).newest_lsn - bwt_txn_snapshot(first));
+	CU_ASSERT_EQUAL(fixture_stats(&fixture).snapshot_count, 2);
 	CU_ASSERT_EQUAL(bwt_commit(first), BWT_OK);
 	CU_ASSERT_EQUAL(fixture_stats(&fixture).oldest_snapshot_lsn, bwt_txn_snapshot(second));
 	bwt_abort(second);

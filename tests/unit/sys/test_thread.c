@@ -280,6 +280,27 @@ static void an_event_that_cannot_be_made_is_reported(void)
 	CU_ASSERT_TRUE(child_passes(open_where_it_is_forbidden));
 }
 
+/* ---- numbers ---- */
+
+static void *thread_id(void *id)
+{
+	*(uint32_t *)id = sys_thread_id();
+	return NULL;
+}
+
+static void every_thread_has_the_systems_number(void)
+{
+	uint32_t other = 0;
+	pthread_t thread;
+
+	CU_ASSERT_EQUAL(sys_thread_id(), (uint32_t)syscall(SYS_gettid));
+	CU_ASSERT_EQUAL(sys_thread_id(), (uint32_t)syscall(SYS_gettid));
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, thread_id, &other), 0);
+	pthread_join(thread, NULL);
+	CU_ASSERT_NOT_EQUAL(other, 0);
+	CU_ASSERT_NOT_EQUAL(other, sys_thread_id());
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -293,6 +314,7 @@ int main(void)
 		TEST(waking_one_wakes_one),
 		TEST(no_wake_is_lost_between_two_threads),
 		TEST(clocks_go_forward_from_a_plausible_date),
+		TEST(every_thread_has_the_systems_number),
 		TEST(random_bytes_differ_and_cover_the_whole_range),
 		TEST(an_event_makes_its_descriptor_readable_until_it_is_read),
 		TEST(an_event_that_cannot_be_made_is_reported),

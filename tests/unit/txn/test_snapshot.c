@@ -57,11 +57,27 @@ static void a_snapshot_stands_where_the_clock_was(void)
 
 	atomic_store(&now, 500);
 	CU_ASSERT_EQUAL(snapshot_lsn(slot), 160);
-	CU_ASSERT_EQUAL(snapshots_oldest(&snapshots, 999), 160);
-	CU_ASSERT_EQUAL(snapshots_live(&snapshots), 1);
 	snapshot_release(slot);
-	CU_ASSERT_EQUAL(snapshots_oldest(&snapshots, 999), 999);
-	CU_ASSERT_EQUAL(snapshots_live(&snapshots), 0);
+}
+
+static void a_look_names_the_oldest(void)
+{
+	uint64_t begun_ns = sys_now_ns();
+	struct snapshot_slot *young = acquire(320), *old = acquire(160);
+	struct snapshot_info info;
+
+	snapshots_look(&snapshots, &info);
+	CU_ASSERT_EQUAL(info.live, 2);
+	CU_ASSERT_EQUAL(info.lsn, 160);
+	CU_ASSERT_EQUAL(info.thread, sys_thread_id());
+	CU_ASSERT_TRUE(info.begun_ns >= begun_ns && info.begun_ns <= sys_now_ns());
+	snapshot_release(old);
+	snapshots_look(&snapshots, &info);
+	CU_ASSERT_EQUAL(info.lsn, 320);
+	snapshot_release(young);
+	snapshots_look(&snapshots, &info);
+	CU_ASSERT_EQUAL(info.live, 0);
+	CU_ASSERT_EQUAL(info.lsn, 0);
 }
 
 static void a_slot_is_used_again(void)
@@ -263,6 +279,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(a_snapshot_stands_where_the_clock_was),
+		TEST(a_look_names_the_oldest),
 		TEST(a_slot_is_used_again),
 		TEST(the_horizon_names_each_live_snapshot_once_in_order),
 		TEST(without_snapshots_only_the_future_counts),
