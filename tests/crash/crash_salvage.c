@@ -116,6 +116,38 @@ static void change(struct bwt_db *db, struct rng *rng, uint32_t tree)
 	                BWT_OK);
 }
 
+/* Several puts that commit together, now and then so many that the log holds them in parts; or an abort. */
+static void change_in_transaction(struct bwt_db *db, struct rng *rng)
+{
+	static struct {
+		uint32_t key, put;
+	} done[1200];
+	unsigned count = 1 + (unsigned)rng_below(rng, rng_chance(rng, 5) ? 1200 : 20);
+	bool commit = rng_chance(rng, 80);
+	struct bwt_tree *tree;
+	struct bwt_txn *txn;
+
+	CU_ASSERT_EQUAL_FATAL(bwt_tree_open(db, NULL, 0, &tree), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(bwt_begin(db, 0, &txn), BWT_OK);
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t value[VALUE_MAX];
+		char room[40];
+
+		done[i].key = (uint32_t)rng_below(rng, KEYS);
+		done[i].put = ++oracle.puts;
+		CU_ASSERT_EQUAL_FATAL(bwt_put(tree, txn, key_of(0, done[i].key, room),
+		                              value_of(0, done[i].key, done[i].put, value), 0),
+		                      BWT_OK);
+	}
+	if (!commit) {
+		bwt_abort(txn);
+		return;
+	}
+	CU_ASSERT_EQUAL_FATAL(bwt_commit(txn), BWT_OK);
+	for (unsigned i = 0; i < count; i++)
+		oracle.put[0][done[i].key] = done[i].put;
+}
+
 static void drop(struct bwt_db *db, uint32_t tree)
 {
 	int rc = bwt_tree_drop(db, names[tree]);
@@ -139,6 +171,8 @@ static void make_store(struct rng *rng, unsigned lives)
 
 		db = open_store(path);
 		for (unsigned i = 0; i < changes; i++) {
+			if (rng_chance(rng, 1))
+				change_in_transaction(db, rng);
 			change(db, rng, (uint32_t)rng_below(rng, TREES));
 			if (rng_chance(rng, 1) && rng_chance(rng, 30))
 				CU_ASSERT_EQUAL(bwt_checkpoint(db), BWT_OK);
