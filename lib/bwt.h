@@ -585,9 +585,9 @@ BWT_API int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key);
 
 /**
  * bwt_cursor_value - the value there; a large one is read from the value log now
- * @value:   out
+ * @value:   out; in a read-write transaction as it is for it now, also if it was written since the move
  * Returns:  BWT_OK
- *           BWT_NOT_FOUND  the cursor stands nowhere
+ *           BWT_NOT_FOUND  the cursor stands nowhere, or the transaction has removed the entry since
  *           BWT_INVALID    the transaction has ended
  *           BWT_CORRUPT    the value is damaged; the cursor can move on
  *           BWT_IO, -ENOMEM
