@@ -17,6 +17,7 @@ static bool run(struct explore *explore, const struct sim_plan *plan)
 {
 	scenario_run(plan, &explore->result);
 	explore->schedules++;
+	world_events(explore->events);
 	explore->steps += explore->result.steps;
 	if (explore->result.failed)
 		explore->plan = *plan;

@@ -35,6 +35,9 @@ const struct fault faults[] = {
 	{ "txn_no_stamp", { "consolidate a reference (C2)" }, "the owner does not stamp its versions", 0 },
 	{ "carry_no_second_look", { "consolidate a reference (C2)" }, "a copied reference is not looked at again", 0 },
 	{ "txn_no_second_look", { "commit/commit, serializable" }, "a read is not validated after the reservation", 0 },
+	{ "merge_no_absorb", { "merge/merge chains" }, "a page goes and nobody took its keys over", 0 },
+	{ "merge_two_at_once", { "merge/merge chains" }, "two merges below one parent", 0 },
+	{ "mapping_id_at_once", { "reader at a removed page (G1)" }, "the id of a page that went is given out at once", 0 },
 };
 /* clang-format on */
 

@@ -16,7 +16,7 @@ struct choice {
 	unsigned bound; /* of the number behind it; 0: none. KEY: one of the scenario's keys */
 };
 #define KEY 1000u
-#define WEIGHTS 166u /* the sum */
+#define WEIGHTS 174u /* the sum */
 
 static const struct choice choices[] = {
 	{"put", 30, KEY}, {"ins", 12, KEY}, {"del", 18, KEY}, {"upd", 4, KEY},  {"cas", 4, KEY},
@@ -24,6 +24,7 @@ static const struct choice choices[] = {
 	{"fixup", 2, KEY}, {"chunk", 3, 3}, {"reclaim", 4, 0}, {"cut", 2, 0},   {"advance", 1, 0},
 	{"yield", 2, 0}, {"clean", 3, 0}, {"begin", 5, 0}, {"beginser", 3, 0}, {"beginrc", 2, 0}, {"tput", 14, KEY},
 	{"tdel", 5, KEY}, {"tget", 8, KEY}, {"commit", 8, 0}, {"leave", 2, 2},
+	{"shrink", 8, KEY},
 };
 
 static unsigned pick_key(struct rng *rng, unsigned keys)
@@ -88,6 +89,9 @@ const struct scenario *scenario_make(const char *name)
 	made.name = own_name;
 	made.before = before;
 	before[0] = '\0';
+	if (rng_chance(&rng, 50)) /* pages that merge easily */
+		made.limits = (struct tree_limits){
+			.leaf_bytes = 260, .inner_bytes = 100, .leaf_chain = 3, .inner_chain = 3};
 	fibers = 2 + (unsigned)rng_below(&rng, 4);
 	keys = 4 + (unsigned)rng_below(&rng, 14);
 	for (unsigned i = (unsigned)rng_below(&rng, 16); i > 0; i--)

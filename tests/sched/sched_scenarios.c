@@ -39,6 +39,24 @@ struct totals {
 	double began;
 };
 
+/* What met in the schedules of one scenario, for a hundred of them. */
+static void print_line(const struct explore *explore)
+{
+	static const enum stat_counter counters[] = {STAT_SPLITS, STAT_MERGES, STAT_SWAPS_LOST, STAT_PUSHES,
+	                                             STAT_WOUNDS};
+
+	printf("  %-30s %6" PRIu64 " schedules of %4" PRIu64 " steps%s; per 100:", explore->scenario->name,
+	       explore->schedules, explore->steps / explore->schedules,
+	       explore->scenario->bound == 0 ? ""
+	       : !explore->complete          ? ", search cut off"
+	                                     : ", search complete");
+	for (unsigned i = 0; i < sizeof counters / sizeof counters[0]; i++)
+		if (explore->events[counters[i]] != 0)
+			printf(" %s %.1f", stats_name(counters[i]),
+			       100.0 * (double)explore->events[counters[i]] / (double)explore->schedules);
+	printf("\n");
+}
+
 static bool explore_one(const struct scenario *scenario, uint64_t seed, uint64_t random, uint64_t bounded,
                         struct totals *totals, bool quiet)
 {
@@ -54,11 +72,7 @@ static bool explore_one(const struct scenario *scenario, uint64_t seed, uint64_t
 	if (!right)
 		explore_report(&explore, fault);
 	else if (!quiet)
-		printf("  %-34s %6" PRIu64 " schedules, %5" PRIu64 " steps each%s\n", scenario->name,
-		       explore.schedules, explore.steps / explore.schedules,
-		       scenario->bound == 0 ? ""
-		       : !explore.complete  ? ", bounded search cut off"
-		                            : ", bounded search complete");
+		print_line(&explore);
 	return right;
 }
 

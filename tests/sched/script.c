@@ -13,7 +13,7 @@ static const char *const words[SCRIPT_WORDS] = {
 	"put",  "ins",  "upd", "del",   "cas",   "sync",    "get",     "scan", "snap",  "read", "look",
 	"drop", "fix", "force", "fixup", "reclaim", "advance", "cut",  "chunk", "leave", "tree", "yield",
 	"stable", "begin", "beginser", "beginrc", "tput", "tdel", "tget", "commit",
-	"clean", "push", "take",
+	"clean", "push", "take", "shrink",
 };
 
 static bool names_key(enum script_word word)
@@ -33,6 +33,7 @@ static bool names_key(enum script_word word)
 	case SCRIPT_TPUT:
 	case SCRIPT_TDEL:
 	case SCRIPT_TGET:
+	case SCRIPT_SHRINK:
 		return true;
 	default:
 		return false;
@@ -313,6 +314,9 @@ static void play(struct player *player, const struct script_step *step)
 		break;
 	case SCRIPT_TAKE:
 		world_take(step->number);
+		break;
+	case SCRIPT_SHRINK:
+		world_shrink(step->number);
 		break;
 	case SCRIPT_WORDS:
 		abort();

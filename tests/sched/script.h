@@ -17,6 +17,7 @@
  * | tput K, tdel K, tget K       | in it                                                                  |
  * | commit                       | commit it; refused is right, too                                       |
  * | fix K, force K, fixup K      | consolidate K's leaf; aborting what is pending; the page above it      |
+ * | shrink K                     | consolidate K's leaf, and merge it if little is left, as writers do     |
  * | reclaim                      | free extents and page ids that may be; freed extents are overwritten   |
  * | advance                      | an epoch                                                               |
  * | cut                          | a checkpoint's cut and the collection of its picture                   |
@@ -40,7 +41,7 @@ enum script_word {
 	SCRIPT_SNAP, SCRIPT_READ, SCRIPT_LOOK, SCRIPT_DROP, SCRIPT_FIX, SCRIPT_FORCE, SCRIPT_FIXUP,
 	SCRIPT_RECLAIM, SCRIPT_ADVANCE, SCRIPT_CUT, SCRIPT_CHUNK, SCRIPT_LEAVE, SCRIPT_TREE, SCRIPT_YIELD,
 	SCRIPT_STABLE, SCRIPT_BEGIN, SCRIPT_BEGINSER, SCRIPT_BEGINRC, SCRIPT_TPUT, SCRIPT_TDEL, SCRIPT_TGET,
-	SCRIPT_COMMIT, SCRIPT_CLEAN, SCRIPT_PUSH, SCRIPT_TAKE,
+	SCRIPT_COMMIT, SCRIPT_CLEAN, SCRIPT_PUSH, SCRIPT_TAKE, SCRIPT_SHRINK,
 	SCRIPT_WORDS
 };
 

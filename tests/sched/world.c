@@ -13,6 +13,7 @@
 #include "tests/sched/region.h"
 #include "tests/support/tmpstore.h"
 #include "tree/clean.h"
+#include "tree/merge.h"
 #include "tree/write.h"
 
 #define POISON_SIZE ((size_t)16 << 10)
@@ -174,6 +175,8 @@ void world_build(const struct world_config *config)
 
 void world_freeze(void)
 {
+	for (unsigned i = 0; i < STAT_COUNT; i++)
+		world->events[i] = stats_sum(&world->store.stats, (enum stat_counter)i);
 	world->live = region_live();
 	world->log_start = wal_tail(world->store.wal);
 	region_freeze();
@@ -182,6 +185,12 @@ void world_freeze(void)
 void world_restore(void)
 {
 	region_restore();
+}
+
+void world_events(uint64_t events[STAT_COUNT])
+{
+	for (unsigned i = 0; i < STAT_COUNT; i++)
+		events[i] += stats_sum(&world->store.stats, (enum stat_counter)i) - world->events[i];
 }
 
 /* ---- what fibers do ---- */
@@ -342,6 +351,19 @@ void world_consolidate(unsigned key, unsigned level, bool abort_pending)
 	epoch_unpin(slot);
 	if (rc < 0 && rc != BWT_BUSY && !(level > 0 && rc == BWT_NOT_FOUND))
 		sim_fail("consolidate: %s, %s", bwt_strerror(rc), bwt_detail());
+}
+
+void world_shrink(unsigned key)
+{
+	struct epoch_slot *slot = epoch_slot(&world->store.epoch);
+	char text[KEY_SIZE + 1];
+	struct place place;
+
+	world_consolidate(key, 0, false);
+	epoch_pin(slot);
+	if (tree_descend(world->tree, key_slice(key, text), false, 0, &place, NULL) == BWT_OK)
+		tree_shrink(world->tree, slot, place.page);
+	epoch_unpin(slot);
 }
 
 /* The extents on the stack of the free, as bits. */

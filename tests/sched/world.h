@@ -45,6 +45,7 @@ struct world {
 	pthread_mutex_t lock;
 	struct epoch_slot *slot; /* of the set-up and the checks */
 	uint32_t live;           /* allocations when it was frozen */
+	uint64_t events[STAT_COUNT]; /* the same */
 	uint64_t log_start;      /* log_tail when it was frozen */
 	struct work_queue queue;
 	uint8_t pushed[WORLD_HINTS_MAX], taken[WORLD_HINTS_MAX];
@@ -62,6 +63,8 @@ void world_deinit(void);
 void world_build(const struct world_config *config);
 void world_freeze(void);
 void world_restore(void);
+/** world_events - add the store's counters (base/stats.h) since world_freeze() */
+void world_events(uint64_t events[STAT_COUNT]);
 
 struct world_op { /* an operation with its own bytes */
 	struct commit_op op;
@@ -87,6 +90,8 @@ void world_scan(uint64_t snapshot,
                 void *ctx);
 /** world_consolidate - the leaf of @key (the page of @level above it), now */
 void world_consolidate(unsigned key, unsigned level, bool abort_pending);
+/** world_shrink - as tree_after_write() does when a leaf was consolidated: merge it if little is left */
+void world_shrink(unsigned key);
 /** world_reclaim - what may be reused is overwritten at once, so that a reader of it is found out */
 void world_reclaim(void);
 /** world_cut - the cut of a checkpoint, and the collection of what it cut */
