@@ -381,6 +381,16 @@ void inode_sync_fail(struct inode *inode, struct rng *rng)
 	size_settle(inode); /* the size is metadata, written by another way */
 }
 
+void inode_drop(struct inode *inode)
+{
+	for (uint64_t i = 0; i < inode->room && inode->memory == NULL; i++) {
+		if (inode->states[i] != NULL || inode->now[i] == inode->durable[i])
+			continue;
+		page_drop(inode->now[i]);
+		inode->now[i] = page_hold(inode->durable[i]);
+	}
+}
+
 /* ---- names ---- */
 
 struct inode *inode_find(const struct inode *dir, const char *name)

@@ -136,6 +136,8 @@ void inode_sync(struct inode *inode);
 void inode_sync_range(struct inode *inode, uint64_t off, uint64_t len);
 /** inode_sync_fail - D2 */
 void inode_sync_fail(struct inode *inode, struct rng *rng);
+/** inode_drop - forget what is clean in the page cache: what a failed sync lost is not there any more */
+void inode_drop(struct inode *inode);
 /** inode_look - note what changed in the mapping since the last look */
 void inode_look(struct inode *inode);
 /** disk_look - inode_look() for every mapped file */

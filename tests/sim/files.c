@@ -397,6 +397,8 @@ int sys_file_drop_cache(int fd)
 	const void *site = SIM_SITE;
 	int rc = sync_file(fd, sim_before(site, EIO));
 
+	if (rc == BWT_OK)
+		inode_drop(sim_inode(fd));
 	sim_after(site);
 	return rc;
 }

@@ -220,6 +220,22 @@ static void explain(const struct history *history, const struct lane *lane, unsi
 	}
 }
 
+static void list_ops(const struct history *history, const struct lane *lanes)
+{
+	for (unsigned f = 0; f < history->fibers; f++) {
+		for (unsigned i = 0; i < lanes[f].count; i++) {
+			const struct op *op = &history->ops[lanes[f].ops[i]];
+
+			fprintf(stderr,
+			        "fiber %u op %u kind %d: %llu to %llu, LSN %llu, %u changes from %u/%u%s%s\n",
+			        f, i, (int)op->kind, (unsigned long long)op->begun,
+			        (unsigned long long)op->ended, (unsigned long long)op->lsn, op->count,
+			        history->changes[op->first].tree, history->changes[op->first].key,
+			        op->durable ? ", durable" : "", i < lanes[f].prefix ? ", survived" : "");
+		}
+	}
+}
+
 bool history_allows(const struct history *history, const struct picture *found,
                     uint64_t durable_lsn, char *why, size_t why_size, unsigned *survived)
 {
@@ -232,6 +248,8 @@ bool history_allows(const struct history *history, const struct picture *found,
 		again = false;
 		for (unsigned f = 0; f < history->fibers; f++) {
 			if (!lane_choose(&lanes[f])) {
+				if (getenv("SIM_OPS") != NULL)
+					list_ops(history, lanes);
 				explain(history, &lanes[f], f, found, why, why_size);
 				return false;
 			}

@@ -19,7 +19,7 @@
 #define HISTORY_KEYS 96u
 #define HISTORY_FIBERS 4u
 #define HISTORY_OPS 600u    /* of one life of the store */
-#define HISTORY_WRITES 2400u
+#define HISTORY_WRITES 6000u
 
 struct item { /* under a key; all 0: nothing */
 	uint32_t there;

@@ -276,6 +276,108 @@ static void do_cas(struct world *world, unsigned fiber)
 	bwt_buf_free(&before);
 }
 
+#define TXN_CHANGES 12u
+
+struct txn_change {
+	unsigned tree, key;
+	uint64_t number; /* of the value */
+	uint32_t size;
+	bool remove;
+};
+
+/* Chosen before the store is asked: the changes of one operation lie together in the history. */
+static unsigned choose_changes(struct world *world, struct op *op, unsigned fiber,
+                               struct txn_change *changes)
+{
+	unsigned count = (unsigned)rng_range(&world->rng, 1, TXN_CHANGES);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct txn_change *change = &changes[i];
+		struct item item = {0};
+		bool there;
+
+		change->tree = random_tree(world, fiber);
+		change->key = random_key(world, fiber, change->tree);
+		there = world->now.item[change->tree][change->key].there != 0;
+		for (unsigned j = 0; j < i; j++) {
+			if (changes[j].tree == change->tree && changes[j].key == change->key)
+				there = !changes[j].remove;
+		}
+		change->remove = there && rng_chance(&world->rng, 25);
+		change->number = ++world->value_seed;
+		change->size = value_size(world);
+		if (!change->remove)
+			(void)world_value(change->number, change->size, &item);
+		history_change(&world->history, op, change->tree, change->key, item);
+	}
+	return count;
+}
+
+static int make_change(struct world *world, struct bwt_txn *txn, const struct txn_change *change)
+{
+	struct bwt_slice key = world_key(change->key), value;
+	struct bwt_tree *tree = world->trees[change->tree];
+	struct item item;
+	char name[400];
+	uint8_t *bytes;
+	int rc;
+
+	/* Other fibers use the same buffers while this one waits. */
+	memcpy(name, key.data, key.size);
+	key.data = name;
+	if (change->remove)
+		return bwt_delete(tree, txn, key);
+	value = world_value(change->number, change->size, &item);
+	bytes = sim_alloc(value.size);
+	memcpy(bytes, value.data, value.size);
+	value.data = bytes;
+	rc = bwt_put(tree, txn, key, value, 0);
+	sim_free(bytes);
+	return rc;
+}
+
+/* A record ends at a multiple of 16; what was only read counts one more than where it begins. */
+static bool logged(struct world *world, uint64_t before)
+{
+	uint64_t lsn = seen_lsn(world);
+
+	return lsn != before && lsn % 16 == 0;
+}
+
+/* Several changes that come true together, or not at all. */
+static void do_txn(struct world *world, unsigned fiber)
+{
+	struct txn_change changes[TXN_CHANGES];
+	struct op *op = history_begin(&world->history, fiber, OP_CHANGES, 0);
+	unsigned count = choose_changes(world, op, fiber, changes);
+	struct bwt_txn *txn;
+	uint64_t before;
+	int rc = bwt_begin(world->db, 0, &txn);
+
+	if (rc < 0) {
+		settle(world, op, rc, BWT_OK, "begin");
+		op->none = true;
+		return;
+	}
+	for (unsigned i = 0; i < count && rc == BWT_OK; i++)
+		rc = make_change(world, txn, &changes[i]);
+	if (rc < 0 || rng_chance(&world->rng, 10)) {
+		bwt_abort(txn);
+		op->none = true;
+		if (rc < 0)
+			settle(world, op, rc, BWT_OK, "change in a transaction");
+		op->none = true;
+		return;
+	}
+	before = seen_lsn(world);
+	rc = bwt_commit(txn);
+	/* Nothing is logged when it leaves all as it was: putting a key that was absent, and removing it. */
+	if (rc == BWT_CONFLICT || (rc == BWT_OK && !logged(world, before)))
+		op->none = true;
+	else
+		settle(world, op, rc, BWT_OK, "commit");
+}
+
 static void do_get(struct world *world, unsigned fiber)
 {
 	unsigned tree = random_tree(world, fiber);
@@ -313,7 +415,12 @@ static void do_tree(struct world *world)
 	} else {
 		rc = bwt_tree_open(world->db, world_tree_name(tree), BWT_CREATE, &world->trees[tree]);
 	}
-	settle(world, op, rc, BWT_OK, there ? "drop" : "create");
+	if (rc == BWT_BUSY) { /* transactions of other fibers are open */
+		op->none = true;
+		rc = bwt_tree_open(world->db, world_tree_name(tree), 0, &world->trees[tree]);
+	} else {
+		settle(world, op, rc, BWT_OK, there ? "drop" : "create");
+	}
 	if (rc < 0)
 		world->trees[tree] = NULL;
 }
@@ -366,6 +473,8 @@ void world_operation(struct world *world, unsigned fiber)
 	else if (dice < checkpoints + 25)
 		do_delete(world, fiber);
 	else if (dice < checkpoints + 33)
+		do_txn(world, fiber);
+	else if (dice < checkpoints + 40)
 		do_cas(world, fiber);
 	else
 		do_put(world, fiber);
