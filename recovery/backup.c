@@ -253,7 +253,8 @@ static int open_once(const struct backup *backup, const char *path)
 			rc = error_set(
 				BWT_CORRUPT,
 				"the backup's log ends at LSN %llu, it was durable up to %llu",
-				(unsigned long long)replayed.end_lsn, (unsigned long long)backup->end_lsn);
+				(unsigned long long)replayed.end_lsn,
+				(unsigned long long)backup->end_lsn);
 		recover_close(copy, checkpointer);
 	}
 	free(copy);

@@ -12,6 +12,7 @@
  *   SV2  A range whose page is complete up to log.from or later is exact. Of an older page nothing newer
  *        was found: it is what the store had, unless a block was damaged. Where stretches of the arena
  *        may have been such blocks (salvage_scan.c), those ranges are reported with their age.
+ *        The same where two pages have one clock and nothing tells which is the later one.
  *   SV3  A range that no page covers is reported as lost, a value that does not check too. Nothing is
  *        made up for them.
  */
@@ -289,12 +290,18 @@ static int emit_range(struct salvaging *salvaging, const struct picture *picture
 
 /* ---- a tree: its key ranges, each from the newest picture ---- */
 
-/* A replay may lay down the page that an earlier life had once more; what came later is over one of them. */
+/*
+ * Pages of one clock: a replay may lay down what an earlier life had once more, and one large transaction
+ * passes through many pages before the clock moves. Blocks of one extent lie in the order in which
+ * they were made; else the page counts over which, or in which, later commits are found.
+ */
 static bool newer(const struct picture *a, const struct picture *b)
 {
 	if (a->base->head.lsn != b->base->head.lsn)
 		return a->base->head.lsn > b->base->head.lsn;
-	return a->as_of > b->as_of;
+	if (a->extent == b->extent)
+		return a->base > b->base;
+	return a->newest > b->newest;
 }
 
 static void heap_push(struct salvaging *salvaging, const struct picture *picture)
@@ -350,6 +357,22 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 	return top;
 }
 
+/* Is there another page of the same clock for these keys, and no telling which of them came first? */
+static bool ambiguous(const struct salvaging *salvaging, const struct picture *picture,
+                      struct bwt_slice low)
+{
+	for (size_t i = 0; i < salvaging->heap_count; i++) {
+		const struct picture *other = salvaging->heap[i];
+
+		if (other->base->head.lsn == picture->base->head.lsn &&
+		    other->extent != picture->extent &&
+		    other->base->head.crc != picture->base->head.crc &&
+		    below(low, base_high(other->base)))
+			return true;
+	}
+	return false;
+}
+
 /* What is to be said of the range [@low, @high), taken from @picture. */
 static void judge(struct salvaging *salvaging, const struct picture *picture, struct bwt_slice low,
                   struct bwt_slice high)
@@ -360,6 +383,13 @@ static void judge(struct salvaging *salvaging, const struct picture *picture, st
 		       "%s: no page of these keys is left: only changes since LSN %" PRIu64
 		       " are there",
 		       title(salvaging), salvaging->log.from);
+	} else if (picture->base->head.lsn < salvaging->log.from &&
+	           ambiguous(salvaging, picture, low)) {
+		salvaging->found->older++;
+		report(salvaging, BWT_WARNING, low, high,
+		       "%s: these keys may lack some of the changes that were made at LSN %" PRIu64
+		       ": there is more than one page of that age",
+		       title(salvaging), picture->base->head.lsn);
 	} else if (picture->as_of < salvaging->log.from &&
 	           (salvaging->scan.suspicious > 0 || salvaging->log.gaps > 0 ||
 	            salvaging->log.end == UINT64_MAX)) {

@@ -45,7 +45,9 @@ struct picture { /* a leaf's base page: all of its key range as of its clock */
 	const struct base_page *base;
 	uint32_t first_delta; /* index of its first delta, by salvage_arena.deltas */
 	uint32_t delta_count;
-	uint64_t as_of; /* complete up to here: its own clock, or that of its newest delta */
+	uint64_t as_of;  /* complete up to here: its own clock, or that of its newest delta */
+	uint64_t newest; /* end of the newest commit that is in it or over it, as far as it says */
+	extent_id extent;
 };
 
 /** Does @delta, which names the offset of the picture's base page, belong to it? (salvage_scan.c, SC2) */

@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "page/page_check.h"
+#include "page/visibility.h"
 #include "recovery/salvage.h"
 #include "sys/file.h"
 
@@ -167,11 +168,27 @@ static void attach_deltas(struct salvage_arena *scan, struct picture *picture)
 			high = middle;
 	}
 	picture->first_delta = (uint32_t)low;
+	picture->extent = extent_of(off);
+	for (unsigned i = 0; i < picture->base->count; i++) {
+		struct page_entry entry;
+
+		leaf_entry(picture->base, i, &entry);
+		if (entry.lsn >= picture->newest)
+			picture->newest = entry.lsn + LSN_ALIGN;
+	}
 	for (; low < scan->delta_count && scan->deltas[low]->base == off; low++) {
+		const struct leaf_delta *delta = scan->deltas[low];
+		uint64_t word = atomic_load_explicit(
+			&((struct leaf_delta *)(uintptr_t)delta)->lsn_word, memory_order_relaxed);
+
 		picture->delta_count++;
-		if (picture_has(picture, scan->deltas[low]) &&
-		    scan->deltas[low]->head.lsn > picture->as_of)
-			picture->as_of = scan->deltas[low]->head.lsn;
+		if (!picture_has(picture, delta))
+			continue;
+		if (delta->head.lsn > picture->as_of)
+			picture->as_of = delta->head.lsn;
+		if (word_valid(word) && word_state(word) == WORD_COMMITTED &&
+		    word_lsn(word) >= picture->newest)
+			picture->newest = word_lsn(word) + LSN_ALIGN;
 	}
 }
 

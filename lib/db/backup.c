@@ -16,7 +16,8 @@ static int pin_newest(struct bwt_db *db, struct checkpoint_pin *pin)
 	int rc = service_checkpoint(db, false);
 
 	if (rc == BWT_BUSY || rc == BWT_FULL)
-		store_say(&db->store, LOG_NOTICE, "backup: of the last checkpoint, there is no new one: %s",
+		store_say(&db->store, LOG_NOTICE,
+		          "backup: of the last checkpoint, there is no new one: %s",
 		          bwt_strerror(rc));
 	else if (rc < 0)
 		return rc;

@@ -4,7 +4,7 @@
  *
  * Random changes to three trees, with checkpoints, crashes and reopening on the way, against an
  * oracle; then both superblocks and every block of every image are destroyed. What salvage() finds must be exactly
- * the oracle, and it must say so. With more destroyed (the log, some pages) it may say that keys are lost or older,
+ * the oracle, and it must say so; where it cannot be sure, it must say that. With more destroyed (the log, some pages) it may say that keys are lost or older,
  * but never hand out a pair that nobody ever put.
  */
 #include <dirent.h>
@@ -121,8 +121,8 @@ static void change_in_transaction(struct bwt_db *db, struct rng *rng)
 {
 	static struct {
 		uint32_t key, put;
-	} done[1200];
-	unsigned count = 1 + (unsigned)rng_below(rng, rng_chance(rng, 5) ? 1200 : 20);
+	} done[4000];
+	unsigned count = 1 + (unsigned)rng_below(rng, rng_chance(rng, 3) ? 4000 : 20);
 	bool commit = rng_chance(rng, 80);
 	struct bwt_tree *tree;
 	struct bwt_txn *txn;
@@ -382,15 +382,16 @@ static void salvage_many(const char *more)
 		silent += found.exact && wrong > 0;
 		CU_ASSERT_EQUAL(compare.wrong, 0);
 		if (more == NULL) {
-			CU_ASSERT_EQUAL(wrong, 0);
-			CU_ASSERT_TRUE(found.exact);
-			CU_ASSERT_EQUAL(compare.damages + compare.warnings, 0);
+			/* What it is not sure of it says; nothing is lost. */
+			CU_ASSERT_TRUE(wrong == 0 || (!found.exact && compare.warnings > 0));
+			CU_ASSERT_EQUAL(compare.damages, 0);
 		}
 		if (CU_get_number_of_failures() != before)
 			printf("    SEED=%" PRIu64
 			       ": %u differences, %u wrong, %u damages, %u warnings\n",
 			       seed + cases, wrong, compare.wrong, compare.damages, compare.warnings);
 	}
+	CU_ASSERT_TRUE(more != NULL || exact * 10 >= cases * 8);
 	printf("    %" PRIu64 " stores, %" PRIu64 " exact, %" PRIu64 " with losses, %" PRIu64
 	       " with differences that left no trace\n",
 	       cases, exact, damaged, silent);
