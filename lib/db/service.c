@@ -79,14 +79,14 @@ static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_stat
 {
 	const struct bwt_options *options = &db->options;
 
+	if (space_checkpoint_due(db, state->allocated_bytes))
+		return true;
 	if (state->log_bytes == 0)
 		return false;
 	if (!is_off(options->checkpoint_wal_bytes, UINT64_MAX) && state->log_bytes >= options->checkpoint_wal_bytes)
 		return true;
-	if (!is_off(options->checkpoint_interval_ms, UINT_MAX) &&
-	    now_ns - state->taken_ns >= options->checkpoint_interval_ms * MS)
-		return true;
-	return space_checkpoint_due(db, state->allocated_bytes);
+	return !is_off(options->checkpoint_interval_ms, UINT_MAX) &&
+	       now_ns - state->taken_ns >= options->checkpoint_interval_ms * MS;
 }
 
 static void checkpoint_if_due(struct bwt_db *db, uint64_t now_ns)

@@ -25,11 +25,12 @@
 #include "db/db.h"
 #include "tree/clean.h"
 
-#define SLACK_LEAST ((uint64_t)24 << 20) /* bytes that the file may have over what lives, whatever the target */
-#define DUE_SHARE 8u                     /* of the slack: allocated bytes between two checkpoints */
+#define SLACK_LEAST ((uint64_t)32 << 20) /* bytes that the file may have over what lives, whatever the target */
+#define DUE_SHARE 12u                    /* of the slack: allocated bytes between two checkpoints */
 #define HELD_SHARES 3u                   /* as many of those shares are held, or must be free, at once */
-#define HEADROOM 2u                      /* and so many extents */
-#define WAIT_NS 100000000ull             /* for free extents, before the file grows */
+#define HEADROOM 4u                      /* and so many extents */
+#define WAIT_NS 2000000000ull            /* for free extents, at most, before the file grows */
+#define WAIT_CHECKPOINTS 3u              /* and no longer than these take: the first may have begun before */
 #define RELIEF_ROUNDS_MAX 4u
 #define FUTILE_NS 1000000000ull          /* a store that stays full is not searched for space more often */
 #define PICKS 16u                        /* extents chosen at once */
@@ -74,7 +75,8 @@ static uint64_t unit_of(const struct extents_survey *survey)
 /* Bytes that the file may have. */
 static uint64_t limit_of(const struct bwt_db *db, const struct extents_survey *survey)
 {
-	uint64_t target = survey->live / 100 * db->options.space_target;
+	/* Half of the deltas may go when their pages are cleaned, and the file would not shrink again. */
+	uint64_t target = (survey->live - survey->deltas / 2) / 100 * db->options.space_target;
 	uint64_t least = survey->live + SLACK_LEAST;
 	uint64_t most = extents_growth_most(&db->store.extents);
 	uint64_t limit = target > least ? target : least;
@@ -91,7 +93,7 @@ static uint32_t behind_by(uint64_t ready, uint64_t wanted)
 {
 	if (ready >= wanted)
 		return SPACE_ENOUGH;
-	return ready >= wanted / 2 ? SPACE_BEHIND : SPACE_HURRY;
+	return ready >= wanted - wanted / 4 ? SPACE_BEHIND : SPACE_HURRY;
 }
 
 /* Survey the arena and note what follows from it. */
@@ -113,7 +115,7 @@ static void look(struct bwt_db *db)
 	step = grows ? (limit - survey.size) / 4 : due / 4;
 	atomic_store_explicit(&extents->growth_limit, limit, memory_order_relaxed);
 	atomic_store_explicit(&space->due, grows ? UINT64_MAX : due, memory_order_relaxed);
-	atomic_store_explicit(&space->low, survey.reserve + HEADROOM * unit, memory_order_relaxed);
+	atomic_store_explicit(&space->low, survey.reserve + 2 * unit, memory_order_relaxed);
 	atomic_store_explicit(&space->behind,
 	                      grows ? SPACE_ENOUGH
 	                            : behind_by(usable_of(&survey) + survey.held,
@@ -219,16 +221,24 @@ void space_freed(struct bwt_db *db)
 		sys_wake(&db->space.bell, UINT_MAX);
 }
 
-/* A moment for checkpoints and cleaning. false: that did not help. */
+static uint64_t checkpoint_count(struct bwt_db *db)
+{
+	struct checkpoint_state state;
+
+	checkpoint_state(&db->store, db->checkpointer, &state);
+	return state.count;
+}
+
+/* As long as checkpoints and cleaning may help. false: they did not. */
 static bool wait_for_space(struct bwt_db *db)
 {
-	uint64_t now = sys_now_ns(), deadline = now + WAIT_NS;
+	uint64_t now = sys_now_ns(), deadline = now + WAIT_NS, last = checkpoint_count(db) + WAIT_CHECKPOINTS;
 
 	atomic_fetch_add_explicit(&db->space.waiters, 1, memory_order_seq_cst);
-	service_wake(db);
-	while (is_low(db) && now < deadline) {
+	while (is_low(db) && now < deadline && checkpoint_count(db) < last) {
 		uint32_t bell = atomic_load_explicit(&db->space.bell, memory_order_seq_cst);
 
+		service_wake(db);
 		extents_reclaim(&db->store.extents);
 		if (is_low(db))
 			sys_park(&db->space.bell, bell, deadline - now);
@@ -264,7 +274,8 @@ static void tend(void *ctx, struct epoch_slot *slot)
 			work_wake(&db->work, UINT_MAX);
 	}
 	if (space_behind(db) &&
-	    (db->worker_count == 0 || atomic_load_explicit(&space->behind, memory_order_relaxed) == SPACE_HURRY))
+	    (db->worker_count == 0 || is_low(db) ||
+	     atomic_load_explicit(&space->behind, memory_order_relaxed) == SPACE_HURRY))
 		space_clean(db, slot);
 	if (!is_low(db))
 		return;
@@ -288,13 +299,14 @@ void space_start(struct bwt_db *db)
 /* Cleaning and two checkpoints: what an image reaches is kept until two younger ones are durable (I8). */
 static bool relief_round(struct bwt_db *db, struct epoch_slot *slot, enum extent_urgency urgency)
 {
+	uint64_t free = atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed);
 	uint64_t pages;
 
 	clean_best(db, slot, PICK_EVERYTHING, urgency, &pages);
 	if (service_checkpoint(db, false) == BWT_OK)
 		service_checkpoint(db, false);
 	extents_reclaim(&db->store.extents);
-	return pages > 0;
+	return pages > 0 || atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) > free;
 }
 
 static uint64_t allocated_now(const struct bwt_db *db)

@@ -251,14 +251,15 @@ int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgenc
 {
 	uint64_t reserve = extents_reserve(extents);
 	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
-	uint64_t unit = unit_for(extents, need);
+	uint64_t unit = unit_for(extents, need), bridge;
 	int rc = BWT_OK;
 
 	if (free_beyond(extents, reserve + unit - 1))
 		return BWT_OK;
 	extents_reclaim(extents);
-	/* Whoever keeps the file small will soon free something: a quarter of the reserve bridges the time. */
-	if (arena_size(extents->arena) >= limit && free_beyond(extents, reserve - reserve / 4 + unit - 1))
+	/* Whoever keeps the file small will soon free something: a part of the reserve bridges the time. */
+	bridge = urgency == URGENCY_CARE ? reserve / 2 : reserve - reserve / 4;
+	if (arena_size(extents->arena) >= limit && free_beyond(extents, bridge + unit - 1))
 		return BWT_OK;
 	while (rc == BWT_OK && !free_beyond(extents, reserve + unit - 1))
 		rc = extents_grow(extents, need);

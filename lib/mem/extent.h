@@ -112,6 +112,7 @@ int extents_close_chunks(struct extents *extents, struct epoch_slot *own);
 struct extents_survey { /* the whole file, in bytes: size = live + sparse + held + free */
 	uint64_t size;
 	uint64_t live;    /* open extents and those of images counted whole */
+	uint64_t deltas;  /* of which deltas */
 	uint64_t sparse;  /* dead bytes of extents that hold live ones */
 	uint64_t held;    /* dead extents that wait for checkpoints or pinned threads, about */
 	uint64_t free;

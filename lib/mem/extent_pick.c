@@ -34,17 +34,20 @@ static bool is_data(uint64_t word)
 void extents_survey(const struct extents *extents, struct extents_survey *survey)
 {
 	uint64_t count = extents_count(extents);
-	uint64_t live = 0, sparse = 0, used;
+	uint64_t live = 0, deltas = 0, sparse = 0, used;
 
 	for (extent_id id = 0; id < count; id++) {
 		uint64_t word = cow_load(&extents->table, id);
 
 		live += extent_live(word);
+		if (extent_kind_of(word) == EXTENT_DELTA)
+			deltas += extent_live(word);
 		if (is_data(word))
 			sparse += extent_size(id) - extent_live(word);
 	}
 	survey->size = arena_size(extents->arena);
 	survey->live = live;
+	survey->deltas = deltas;
 	survey->sparse = sparse;
 	survey->free = atomic_load_explicit(&extents->free_bytes, memory_order_relaxed);
 	survey->reserve = extents_reserve(extents);

@@ -120,6 +120,7 @@ void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct p
 	if (chain < limits->leaf_chain && chain * top_size(tree, &now) <= 2 * (size_t)limits->leaf_bytes &&
 	    !may_be_emptied(tree, &now))
 		return;
-	if (tree_consolidate(tree, slot, &now, LEAVE_PENDING, URGENCY_CARE) == BWT_OK)
+	/* Not of need: the last of the reserve is for cleaning and images. */
+	if (tree_consolidate(tree, slot, &now, LEAVE_PENDING, URGENCY_DELETE) == BWT_OK)
 		tree_shrink(tree, slot, now.page);
 }
