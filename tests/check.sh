@@ -82,7 +82,7 @@ if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
 	run_test "layers" 60 "$MAKE" -s --no-print-directory check-layers
 	run_test "headers" 300 "$MAKE" -s --no-print-directory check-headers
 	for sanitizer in address undefined thread; do
-		slice "$sanitizer" '^(unit|model|stress|txn)/' "SAN=$sanitizer"
+		slice "$sanitizer" '^(unit|model|stress|txn)/|^sim/sim_(crash|sweep)' "SAN=$sanitizer"
 	done
 	slice "no-pmem" '^(unit/(sys|mem|log)|model|tools)/' PMEM=0
 	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0

@@ -150,9 +150,8 @@ static void copy_file(struct inode *to, struct inode *inode, const struct cut *c
 	inode_make_room(to, to->size);
 	pages = (to->size + DISK_PAGE - 1) / DISK_PAGE;
 	for (uint64_t i = 0; i < pages && i < inode->room; i++) {
-		struct page *page = inode->states[i] == NULL
-		                            ? page_hold(inode->durable[i])
-		                            : page_after(inode, (uint32_t)i, &own);
+		struct page *page = inode->states[i] == NULL ? page_hold(inode->durable[i])
+		                                             : page_after(inode, (uint32_t)i, &own);
 
 		to->durable[i] = page;
 		to->now[i] = page_hold(page);

@@ -129,7 +129,8 @@ bool world_damage_log(struct world *world, struct disk *disk)
 	if (last < 2)
 		return false;
 	victim = &history->ops[rng_below(&world->rng, last - 1)];
-	if (victim->none || !victim->durable || victim->kind != OP_CHANGES || victim->lsn == UINT64_MAX)
+	if (victim->none || !victim->durable || victim->kind != OP_CHANGES ||
+	    victim->lsn == UINT64_MAX)
 		return false;
 	file = segment_of(inode_find(store, "wal"), victim->lsn, &off);
 	if (file == NULL)

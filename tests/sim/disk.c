@@ -18,7 +18,6 @@ static struct page *spare_pages; /* linked through their bytes */
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
 
-
 void *sim_alloc(size_t size)
 {
 	void *memory = __real_calloc(1, size + 1);
@@ -175,8 +174,8 @@ static void push_state(struct inode *inode, uint64_t index, struct page *page)
 	if (states == NULL) {
 		if (inode->dirty_count == inode->dirty_room) {
 			inode->dirty_room = inode->dirty_room * 2 + 16;
-			inode->dirty = sim_resize(inode->dirty,
-			                          inode->dirty_room * sizeof *inode->dirty);
+			inode->dirty =
+				sim_resize(inode->dirty, inode->dirty_room * sizeof *inode->dirty);
 		}
 		inode->dirty[inode->dirty_count++] = (uint32_t)index;
 		states = inode->states[index] = sim_alloc(sizeof *states);

@@ -60,8 +60,8 @@ struct inode {
 	uint64_t sizes[DISK_STATES]; /* since the last sync */
 	uint64_t size_times[DISK_STATES];
 	unsigned size_count;
-	uint64_t room;        /* pages that the arrays hold */
-	struct page **now;    /* NULL: zeroes */
+	uint64_t room;     /* pages that the arrays hold */
+	struct page **now; /* NULL: zeroes */
 	struct page **durable;
 	struct states **states; /* NULL: clean */
 	uint32_t *dirty;        /* pages with states */
@@ -146,7 +146,7 @@ void disk_look(struct disk *disk);
 uint64_t disk_bytes(const struct disk *disk);
 
 /** Memory of the simulator itself, out of reach of injected failures. Never NULL. */
-void *sim_alloc(size_t size);  /* zeroed */
+void *sim_alloc(size_t size); /* zeroed */
 void *sim_resize(void *memory, size_t size);
 void sim_free(void *memory);
 

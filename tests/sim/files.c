@@ -82,8 +82,8 @@ int sys_dir_open(const char *path, int *dir_fd)
 {
 	const void *site = SIM_SITE;
 	int error = sim_before(site, EMFILE);
-	struct inode *inode = strcmp(path, SIM_PATH) == 0 ? inode_find(sim->disk->root, path)
-	                                                  : sim->disk->root;
+	struct inode *inode =
+		strcmp(path, SIM_PATH) == 0 ? inode_find(sim->disk->root, path) : sim->disk->root;
 
 	if (error == 0 && inode == NULL)
 		error = ENOENT;
@@ -301,7 +301,9 @@ static int read_some(int fd, void *data, size_t size, uint64_t off, size_t *got,
 
 	if (error != 0)
 		return sys_fail(error, "read", fd, off);
-	*got = off >= inode->size ? 0 : inode->size - off < size ? (size_t)(inode->size - off) : size;
+	*got = off >= inode->size         ? 0
+	       : inode->size - off < size ? (size_t)(inode->size - off)
+	                                  : size;
 	if (file_of(fd)->direct)
 		inode_read_direct(inode, data, *got, off);
 	else

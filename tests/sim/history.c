@@ -194,14 +194,17 @@ static void explain(const struct history *history, const struct lane *lane, unsi
 
 	for (unsigned i = 0; i < lane->least; i++)
 		picture_apply(&now, history, &history->ops[lane->ops[i]]);
-	len = snprintf(why, size,
-	               "fiber %u: no prefix of its %u operations with at least the first %u (the last one "
-	               "below LSN %llu%s); after those %u things differ:",
-	               fiber, lane->count, lane->least,
-	               lane->least == 0 ? 0ull
-	                                : (unsigned long long)history->ops[lane->ops[lane->least - 1]].lsn,
-	               lane->least > 0 && history->ops[lane->ops[lane->least - 1]].durable ? ", said to be durable" : "",
-	               differences(history, fiber, &now, found));
+	len = snprintf(
+		why, size,
+		"fiber %u: no prefix of its %u operations with at least the first %u (the last one "
+		"below LSN %llu%s); after those %u things differ:",
+		fiber, lane->count, lane->least,
+		lane->least == 0 ? 0ull
+				 : (unsigned long long)history->ops[lane->ops[lane->least - 1]].lsn,
+		lane->least > 0 && history->ops[lane->ops[lane->least - 1]].durable
+			? ", said to be durable"
+			: "",
+		differences(history, fiber, &now, found));
 	for (unsigned t = 0; t < HISTORY_TREES; t++) {
 		if (now.tree[t] != found->tree[t] && len > 0 && (size_t)len < size)
 			len += snprintf(why + len, size - (size_t)len, " tree %u is %s;", t,
@@ -226,12 +229,12 @@ static void list_ops(const struct history *history, const struct lane *lanes)
 		for (unsigned i = 0; i < lanes[f].count; i++) {
 			const struct op *op = &history->ops[lanes[f].ops[i]];
 
-			fprintf(stderr,
-			        "fiber %u op %u kind %d: %llu to %llu, LSN %llu, %u changes from %u/%u%s%s\n",
+			fprintf(stderr, "fiber %u op %u kind %d: %llu to %llu, LSN %llu, %u changes from %u/%u%s%s\n",
 			        f, i, (int)op->kind, (unsigned long long)op->begun,
-			        (unsigned long long)op->ended, (unsigned long long)op->lsn, op->count,
-			        history->changes[op->first].tree, history->changes[op->first].key,
-			        op->durable ? ", durable" : "", i < lanes[f].prefix ? ", survived" : "");
+			        (unsigned long long)op->ended, (unsigned long long)op->lsn,
+			        op->count, history->changes[op->first].tree,
+			        history->changes[op->first].key, op->durable ? ", durable" : "",
+			        i < lanes[f].prefix ? ", survived" : "");
 		}
 	}
 }

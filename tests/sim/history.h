@@ -18,7 +18,7 @@
 #define HISTORY_TREES 3u /* number 0 is the main tree */
 #define HISTORY_KEYS 96u
 #define HISTORY_FIBERS 4u
-#define HISTORY_OPS 600u    /* of one life of the store */
+#define HISTORY_OPS 600u /* of one life of the store */
 #define HISTORY_WRITES 6000u
 
 struct item { /* under a key; all 0: nothing */
@@ -38,17 +38,21 @@ struct change {
 	struct item item;
 };
 
-enum op_kind { OP_CHANGES, OP_CREATE, OP_DROP };
+enum op_kind {
+	OP_CHANGES,
+	OP_CREATE,
+	OP_DROP
+};
 
 struct op {
 	enum op_kind kind;
 	unsigned fiber;
-	unsigned tree;          /* OP_CREATE, OP_DROP */
-	unsigned first, count;  /* OP_CHANGES: all or nothing */
-	uint64_t begun, ended;  /* ended 0: not yet, or not known how */
-	uint64_t lsn;           /* its record lies below; UINT64_MAX: not known yet */
-	bool durable;           /* acknowledged as such */
-	bool none;              /* it changed nothing */
+	unsigned tree;         /* OP_CREATE, OP_DROP */
+	unsigned first, count; /* OP_CHANGES: all or nothing */
+	uint64_t begun, ended; /* ended 0: not yet, or not known how */
+	uint64_t lsn;          /* its record lies below; UINT64_MAX: not known yet */
+	bool durable;          /* acknowledged as such */
+	bool none;             /* it changed nothing */
 };
 
 struct history {

@@ -16,7 +16,7 @@
 #include "mem/epoch.h"
 #include "tests/sim/disk.h"
 
-#define SIM_PATH "store"  /* of the store, on every machine */
+#define SIM_PATH "store" /* of the store, on every machine */
 #define SIM_FIBERS 8u
 #define SIM_FD_BASE (1 << 20)
 #define SIM_TLS 4u /* values of a fiber */
@@ -52,11 +52,11 @@ void sim_leave(struct machine *machine);
 /* ---- what goes wrong: the n-th call ---- */
 
 struct failing {
-	uint64_t count; /* calls so far that could fail */
-	uint64_t nth;   /* this one does; 0: none */
-	bool for_ever;  /* and all after it */
-	bool io, memory; /* which calls are counted */
-	uint64_t failed; /* how many did */
+	uint64_t count;   /* calls so far that could fail */
+	uint64_t nth;     /* this one does; 0: none */
+	bool for_ever;    /* and all after it */
+	bool io, memory;  /* which calls are counted */
+	uint64_t failed;  /* how many did */
 	const void *site; /* of the first */
 };
 extern struct failing failing;

@@ -54,8 +54,8 @@ static void work_seeds(struct shared *shared, uint64_t seed, uint64_t step, uint
 		__atomic_fetch_add(&shared->damaged, world.damaged - damaged, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&shared->seeds, 1, __ATOMIC_RELAXED);
 		if (getenv("SIM_TRACE") != NULL)
-			printf("seed %llu: %llu images, ended with %016llx\n", (unsigned long long)seed,
-			       (unsigned long long)(world.images - before),
+			printf("seed %llu: %llu images, ended with %016llx\n",
+			       (unsigned long long)seed, (unsigned long long)(world.images - before),
 			       (unsigned long long)world.rng.state);
 		seed += step;
 	}
@@ -74,7 +74,8 @@ static void write_sites(const struct shared *shared, const char *path)
 		const char *at = site->address;
 
 		if (at >= &__executable_start && at < &etext)
-			fprintf(to, "%llx %llu %llu\n", (unsigned long long)(at - &__executable_start),
+			fprintf(to, "%llx %llu %llu\n",
+			        (unsigned long long)(at - &__executable_start),
 			        (unsigned long long)site->calls, (unsigned long long)site->cuts);
 		else if (at != NULL)
 			fprintf(to, "\"%s\" %llu %llu\n", at, (unsigned long long)site->calls,
@@ -112,7 +113,8 @@ int main(void)
 
 		failed |= wait(&status) < 0 || status != 0;
 	}
-	printf("sim: %llu images recovered (%llu with something damaged), %llu seeds, %.0f s, %.0f a second\n",
+	printf("sim: %llu images recovered (%llu with something damaged), %llu seeds, %.0f s, %.0f "
+	       "a second\n",
 	       (unsigned long long)shared->images, (unsigned long long)shared->damaged,
 	       (unsigned long long)shared->seeds, seconds() - begun,
 	       (double)shared->images / (seconds() - begun));

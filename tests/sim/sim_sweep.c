@@ -53,7 +53,8 @@ static bool live(bool create)
 	for (unsigned t = 0; t < HISTORY_TREES; t++) {
 		world.trees[t] = NULL;
 		if (world.now.tree[t])
-			failed_words("tree", bwt_tree_open(db, world_tree_name(t), 0, &world.trees[t]));
+			failed_words("tree",
+			             bwt_tree_open(db, world_tree_name(t), 0, &world.trees[t]));
 	}
 	for (unsigned i = 0; i < OPERATIONS && !world.stopped && world.trees[0] != NULL; i++)
 		world_operation(&world, 0);
@@ -139,7 +140,8 @@ static bool sweep(const char *what, bool io, bool for_ever)
 
 	while (nth < NTH_MAX && run(nth, io, for_ever, nth % 2 == 0))
 		nth += step;
-	printf("  %s %s: all of %llu\n", what, for_ever ? "for ever" : "once", (unsigned long long)nth - 1);
+	printf("  %s %s: all of %llu\n", what, for_ever ? "for ever" : "once",
+	       (unsigned long long)nth - 1);
 	fflush(stdout);
 	return nth < NTH_MAX;
 }

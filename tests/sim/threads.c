@@ -27,7 +27,11 @@
 #define STACKS 16u
 #define SPINS_MAX 100000u /* yields without anybody having been able to go on */
 
-enum fiber_state { FIBER_READY, FIBER_PARKED, FIBER_ENDED };
+enum fiber_state {
+	FIBER_READY,
+	FIBER_PARKED,
+	FIBER_ENDED
+};
 
 struct fiber_value {
 	uint64_t id; /* of the sys_tls */
@@ -138,7 +142,8 @@ void sim_switch(unsigned percent)
 {
 	struct fiber *next;
 
-	if (sim->in_instant || percent == 0 || sim->fiber_count < 2 || !rng_chance(&sim->rng, percent))
+	if (sim->in_instant || percent == 0 || sim->fiber_count < 2 ||
+	    !rng_chance(&sim->rng, percent))
 		return;
 	next = pick();
 	if (next != NULL)
@@ -257,8 +262,7 @@ void fiber_join(struct fiber *fiber)
 	}
 	while (sim->fibers[i] != fiber)
 		i++;
-	memmove(sim->fibers + i, sim->fibers + i + 1,
-	        (--sim->fiber_count - i) * sizeof *sim->fibers);
+	memmove(sim->fibers + i, sim->fibers + i + 1, (--sim->fiber_count - i) * sizeof *sim->fibers);
 	stack_give(fiber->stack);
 	sim_free(fiber);
 }

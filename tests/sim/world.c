@@ -67,7 +67,7 @@ unsigned world_key_number(struct bwt_slice key)
 		return HISTORY_KEYS;
 	again = world_key(number);
 	return again.size == key.size && memcmp(again.data, key.data, key.size) == 0 ? number
-	                                                                              : HISTORY_KEYS;
+	                                                                             : HISTORY_KEYS;
 }
 
 struct item world_item(const void *data, size_t size)
@@ -266,7 +266,8 @@ static void do_cas(struct world *world, unsigned fiber)
 		return;
 	}
 	op = history_begin(&world->history, fiber, OP_CHANGES, 0);
-	value = world_value(++world->value_seed, (uint32_t)rng_below(&world->rng, sizeof bytes), &item);
+	value = world_value(++world->value_seed, (uint32_t)rng_below(&world->rng, sizeof bytes),
+	                    &item);
 	memcpy(bytes, value.data, value.size);
 	value.data = bytes;
 	expected = (struct bwt_slice){before.data, before.size};
@@ -538,7 +539,8 @@ static void begin_life(struct world *world)
 	rc = world_picture(world, db, &found);
 	if (rc < 0)
 		world_fail(world, "reading: %s (%s)", bwt_strerror(rc), bwt_detail());
-	if (!history_allows(&world->history, &found, world->ending.durable_lsn, why, sizeof why, &survived))
+	if (!history_allows(&world->history, &found, world->ending.durable_lsn, why, sizeof why,
+	                    &survived))
 		world_fail(world, "survivor: %s", why);
 	world->db = db;
 	world->ending.durable_lsn = 0;
@@ -546,7 +548,8 @@ static void begin_life(struct world *world)
 	world->now = found;
 	for (unsigned t = 0; t < HISTORY_TREES; t++) {
 		world->trees[t] = NULL;
-		if (found.tree[t] && bwt_tree_open(world->db, world_tree_name(t), 0, &world->trees[t]) < 0)
+		if (found.tree[t] &&
+		    bwt_tree_open(world->db, world_tree_name(t), 0, &world->trees[t]) < 0)
 			world_fail(world, "tree_open: %s", bwt_detail());
 	}
 	world->stopped = world->end_wanted = false;

@@ -21,26 +21,26 @@
 struct profile { /* of one seed */
 	struct bwt_options options;
 	unsigned fibers;
-	unsigned ops;           /* of a life, all fibers together */
+	unsigned ops; /* of a life, all fibers together */
 	unsigned lives;
-	unsigned keys;          /* in use, of HISTORY_KEYS */
-	uint32_t value_max;     /* most are much smaller */
-	bool same_sizes;        /* all values have value_max bytes, or SAME_SIZE */
+	unsigned keys;      /* in use, of HISTORY_KEYS */
+	uint32_t value_max; /* most are much smaller */
+	bool same_sizes;    /* all values have value_max bytes, or SAME_SIZE */
 	bool puts_only;
 	unsigned checkpoint_percent;
-	unsigned tree_percent;  /* creations and drops */
+	unsigned tree_percent; /* creations and drops */
 	unsigned io_fail_ppm;
 	unsigned short_percent;
 	unsigned switch_percent;
-	unsigned cut_percent;   /* of calls of the disk */
-	unsigned point_permille; /* of test points */
-	unsigned recovery_permille; /* of calls of the disk by a recovery */
-	unsigned damage_percent; /* of images: something that can be spared */
+	unsigned cut_percent;        /* of calls of the disk */
+	unsigned point_permille;     /* of test points */
+	unsigned recovery_permille;  /* of calls of the disk by a recovery */
+	unsigned damage_percent;     /* of images: something that can be spared */
 	unsigned log_damage_percent; /* of images: a record that the log itself says was durable */
-	unsigned idle_percent;  /* of lives with hardly an operation */
-	bool idle_checkpoints;  /* these lives take two checkpoints and do nothing else */
-	unsigned kill_percent;  /* of ends by a crash: the system goes on */
-	unsigned depth;         /* of cuts in recoveries in recoveries */
+	unsigned idle_percent;       /* of lives with hardly an operation */
+	bool idle_checkpoints;       /* these lives take two checkpoints and do nothing else */
+	unsigned kill_percent;       /* of ends by a crash: the system goes on */
+	unsigned depth;              /* of cuts in recoveries in recoveries */
 };
 
 struct ending { /* a life's end, noted when it was cut */
@@ -54,23 +54,23 @@ struct world {
 	struct rng rng;
 	struct profile profile;
 	struct machine machine;
-	struct bwt_db *db;      /* NULL: closed, or being opened */
+	struct bwt_db *db; /* NULL: closed, or being opened */
 	struct bwt_tree *trees[HISTORY_TREES];
-	struct picture now;     /* with everything that ended */
+	struct picture now; /* with everything that ended */
 	struct history history;
 	unsigned life;
-	unsigned left;          /* operations of this life */
-	bool stopped;           /* the store has failed */
-	bool created;           /* bwt_open(BWT_CREATE) has returned */
+	unsigned left; /* operations of this life */
+	bool stopped;  /* the store has failed */
+	bool created;  /* bwt_open(BWT_CREATE) has returned */
 	bool end_wanted;
-	struct ending ending;   /* disk NULL: not yet */
+	struct ending ending; /* disk NULL: not yet */
 	uint64_t value_seed;
 	struct item (*items)[HISTORY_KEYS];
-	uint64_t images;        /* recovered */
+	uint64_t images;         /* recovered */
 	uint64_t *shared_images; /* counted there too; NULL: not */
-	uint64_t images_max;    /* then the rest of the seed runs without cuts; 0: no limit */
-	uint64_t damaged;       /* of them, images with one thing damaged */
-	uint64_t refused;       /* of them, damaged ones that were refused, as they should be */
+	uint64_t images_max;     /* then the rest of the seed runs without cuts; 0: no limit */
+	uint64_t damaged;        /* of them, images with one thing damaged */
+	uint64_t refused;        /* of them, damaged ones that were refused, as they should be */
 	struct bwt_buf buf;
 };
 

@@ -16,7 +16,7 @@ struct check { /* one image being recovered */
 	struct machine machine;
 	unsigned depth; /* 1: cut from the world's machine */
 	const char *what;
-	char how[80]; /* names the cut, and the damage */
+	char how[80];     /* names the cut, and the damage */
 	bool damaged;     /* an older checkpoint may be in use */
 	bool log_damaged; /* it may be refused, but not be shorter */
 	uint64_t durable_lsn;
@@ -152,7 +152,8 @@ static void compare(struct check *check, struct bwt_db *db, struct picture *foun
 	verify(world, db, check->what, check->damaged);
 	rc = world_picture(world, db, found);
 	if (rc < 0)
-		world_fail(world, "%s: reading: %s (%s)", check->what, bwt_strerror(rc), bwt_detail());
+		world_fail(world, "%s: reading: %s (%s)", check->what, bwt_strerror(rc),
+		           bwt_detail());
 	if (!history_allows(&world->history, found, check->durable_lsn, why, sizeof why, &survived))
 		world_fail(world, "%s (%s), durable up to LSN %llu, the log found ends at %llu: %s",
 		           check->what, check->how, (unsigned long long)check->durable_lsn,
@@ -182,8 +183,8 @@ static void check_image(struct check *check, struct disk *disk, struct picture *
 	if (world->shared_images != NULL)
 		++*world->shared_images;
 	if (rc < 0 && !(check->log_damaged && rc == BWT_CORRUPT))
-		world_fail(world, "%s (%s): open: %s (%s)", check->what, check->how, bwt_strerror(rc),
-		           bwt_detail());
+		world_fail(world, "%s (%s): open: %s (%s)", check->what, check->how,
+		           bwt_strerror(rc), bwt_detail());
 	if (rc == BWT_OK) {
 		compare(check, db, found);
 		world_drop(db);
@@ -208,8 +209,8 @@ static void nested_instant(struct machine *machine, const void *site, bool io)
 	struct cut cut;
 
 	if (check->nested_count == NESTED_MAX ||
-	    rng_below(&world->rng, 1000) >= (io ? world->profile.recovery_permille
-	                                        : world->profile.recovery_permille / 8))
+	    rng_below(&world->rng, 1000) >=
+	            (io ? world->profile.recovery_permille : world->profile.recovery_permille / 8))
 		return;
 	if (check->nested == NULL)
 		check->nested = sim_alloc(NESTED_MAX * sizeof *check->nested);
@@ -231,7 +232,7 @@ static const char *cut_name(const struct cut *cut)
 }
 
 static void world_check(struct world *world, struct disk *disk, const char *what, const char *how,
-                 const struct check *outer, struct picture *found)
+                        const struct check *outer, struct picture *found)
 {
 	struct check *check = sim_alloc(sizeof *check);
 
@@ -270,7 +271,7 @@ static void note_ending(struct world *world, struct machine *machine)
 	disk_cut_choose(machine->disk, &world->rng, &cut);
 	world->ending.disk = rng_chance(&world->rng, world->profile.kill_percent)
 	                             ? disk_kill(machine->disk)
-	                                                 : disk_cut(machine->disk, &cut);
+	                             : disk_cut(machine->disk, &cut);
 	world->ending.history = world->history;
 	if (world->db != NULL)
 		world->ending.durable_lsn = wal_durable_lsn(world->db->store.wal);
@@ -287,7 +288,8 @@ void world_instant(struct machine *machine, const void *site, bool io)
 		note_ending(world, machine);
 	if (world->images_max != 0 && world->images >= world->images_max)
 		return;
-	if (rng_below(&world->rng, 1000) >= (io ? profile->cut_percent * 10 : profile->point_permille)) {
+	if (rng_below(&world->rng, 1000) >=
+	    (io ? profile->cut_percent * 10 : profile->point_permille)) {
 		if (rng_chance(&world->rng, 1))
 			disk_look(machine->disk);
 		return;
@@ -295,6 +297,6 @@ void world_instant(struct machine *machine, const void *site, bool io)
 	sim_site_cut(site);
 	disk_look(machine->disk);
 	disk_cut_choose(machine->disk, &world->rng, &cut);
-	world_check(world, disk_cut(machine->disk, &cut), io ? "cut at a call" : "cut between calls",
-	            cut_name(&cut), NULL, &found);
+	world_check(world, disk_cut(machine->disk, &cut),
+	            io ? "cut at a call" : "cut between calls", cut_name(&cut), NULL, &found);
 }
