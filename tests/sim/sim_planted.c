@@ -178,6 +178,7 @@ static bool try_seed(const struct planted *fault, bool arm, uint64_t seed, uint6
                      char *how, size_t how_size)
 {
 	int pipe_fds[2], status = 0;
+	char part[512];
 	ssize_t len;
 	pid_t child;
 
@@ -193,14 +194,12 @@ static bool try_seed(const struct planted *fault, bool arm, uint64_t seed, uint6
 		_exit(EXIT_SUCCESS);
 	}
 	close(pipe_fds[1]);
-	len = read(pipe_fds[0], how, how_size - 1);
-	how[len > 0 ? len : 0] = '\0';
-	how[strcspn(how, "\n")] = '\0';
-	while (len > 0) {
-		char rest[512];
-
-		len = read(pipe_fds[0], rest, sizeof rest);
+	how[0] = '\0';
+	while ((len = read(pipe_fds[0], part, sizeof part - 1)) > 0) {
+		part[len] = '\0';
+		snprintf(how + strlen(how), how_size - strlen(how), "%s", part);
 	}
+	how[strcspn(how, "\n")] = '\0';
 	close(pipe_fds[0]);
 	waitpid(child, &status, 0);
 	if (WIFSIGNALED(status) && how[0] == '\0')
