@@ -10,11 +10,11 @@
 struct explore {
 	const struct scenario *scenario; /* loaded */
 	uint64_t seed;
-	uint64_t schedules, steps; /* done so far */
+	uint64_t schedules, steps;   /* done so far */
 	uint64_t events[STAT_COUNT]; /* of all of them: what really met */
-	uint32_t length;           /* of a run, for PCT */
-	bool complete;             /* the bounded search came to its end */
-	struct sim_plan plan;      /* of the run that failed */
+	uint32_t length;             /* of a run, for PCT */
+	bool complete;               /* the bounded search came to its end */
+	struct sim_plan plan;        /* of the run that failed */
 	struct sim_result result;
 };
 

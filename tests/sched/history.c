@@ -179,7 +179,8 @@ bool history_linear(const struct history *history, char why[HISTORY_WHY])
 
 		if (written[op->key] || op->value == history->first[op->key])
 			continue;
-		snprintf(why, HISTORY_WHY, "key %u reads %d, and nobody wrote it", op->key, op->value);
+		snprintf(why, HISTORY_WHY, "key %u reads %d, and nobody wrote it", op->key,
+		         op->value);
 		return false;
 	}
 	for (unsigned key = 0; key < HISTORY_KEYS; key++) {
@@ -237,7 +238,8 @@ bool history_lsn_order(const struct history *history, char why[HISTORY_WHY])
 			return false;
 		}
 		if (!step(op, state[op->key], &state[op->key])) {
-			snprintf(why, HISTORY_WHY, "in LSN order, %s of key %u by fiber %u cannot succeed",
+			snprintf(why, HISTORY_WHY,
+			         "in LSN order, %s of key %u by fiber %u cannot succeed",
 			         names[op->kind], op->key, op->fiber);
 			return false;
 		}
@@ -259,7 +261,8 @@ void history_state(const struct history *history, uint64_t lsn, history_value st
 static bool right_side(const struct history_look *look, const struct history_op *op)
 {
 	if (op->end < look->begin)
-		return op->lsn <= look->lsn || (look->stable && op->fiber != look->fiber && !op->synced);
+		return op->lsn <= look->lsn ||
+		       (look->stable && op->fiber != look->fiber && !op->synced);
 	return op->begin <= look->end || op->lsn > look->lsn;
 }
 
@@ -286,7 +289,8 @@ bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
 				continue;
 			snprintf(why, HISTORY_WHY,
 			         "snapshot %llu of fiber %u is on the wrong side of %s of key %u",
-			         (unsigned long long)look->lsn, look->fiber, names[op->kind], op->key);
+			         (unsigned long long)look->lsn, look->fiber, names[op->kind],
+			         op->key);
 			return false;
 		}
 	}
@@ -294,8 +298,8 @@ bool history_snapshots(const struct history *history, char why[HISTORY_WHY])
 }
 
 /* Did somebody else commit @key between the snapshot of @look and its transaction's commit? */
-static const struct history_op *between(const struct history *history, const struct history_look *look,
-                                        unsigned key)
+static const struct history_op *between(const struct history *history,
+                                        const struct history_look *look, unsigned key)
 {
 	for (unsigned i = 0; i < history->op_count; i++) {
 		const struct history_op *op = &history->op[i];
@@ -318,7 +322,8 @@ static bool transaction_right(const struct history *history, unsigned number, ch
 			alone[history->op[i].key] = true;
 			if (history->op[i].lsn == look->commit_lsn)
 				continue;
-			snprintf(why, HISTORY_WHY, "a transaction of fiber %u has two LSNs", look->fiber);
+			snprintf(why, HISTORY_WHY, "a transaction of fiber %u has two LSNs",
+			         look->fiber);
 			return false;
 		}
 	for (unsigned key = 0; key < HISTORY_KEYS; key++) {
@@ -326,7 +331,8 @@ static bool transaction_right(const struct history *history, unsigned number, ch
 
 		if (op == NULL)
 			continue;
-		snprintf(why, HISTORY_WHY, "fiber %u committed key %u between snapshot %llu and commit %llu of fiber %u",
+		snprintf(why,
+		         HISTORY_WHY, "fiber %u committed key %u between snapshot %llu and commit %llu of fiber %u",
 		         op->fiber, key, (unsigned long long)look->lsn,
 		         (unsigned long long)look->commit_lsn, look->fiber);
 		return false;

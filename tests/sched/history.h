@@ -30,7 +30,14 @@
 
 typedef int32_t history_value; /* 0: absent */
 
-enum history_kind { HISTORY_PUT, HISTORY_INSERT, HISTORY_UPDATE, HISTORY_DELETE, HISTORY_CAS, HISTORY_GET };
+enum history_kind {
+	HISTORY_PUT,
+	HISTORY_INSERT,
+	HISTORY_UPDATE,
+	HISTORY_DELETE,
+	HISTORY_CAS,
+	HISTORY_GET
+};
 
 struct history_op {
 	uint8_t fiber, key;
@@ -72,9 +79,9 @@ struct history_look *history_look(struct history *history, uint8_t fiber, uint32
 
 /** history_check - H1 to H4; false: @why says which and where */
 bool history_check(const struct history *history, char why[HISTORY_WHY]);
-bool history_linear(const struct history *history, char why[HISTORY_WHY]);    /* H1 */
-bool history_lsn_order(const struct history *history, char why[HISTORY_WHY]); /* H2 */
-bool history_snapshots(const struct history *history, char why[HISTORY_WHY]); /* H3 */
+bool history_linear(const struct history *history, char why[HISTORY_WHY]);       /* H1 */
+bool history_lsn_order(const struct history *history, char why[HISTORY_WHY]);    /* H2 */
+bool history_snapshots(const struct history *history, char why[HISTORY_WHY]);    /* H3 */
 bool history_transactions(const struct history *history, char why[HISTORY_WHY]); /* H4 */
 
 /** history_state - @state: what the writes whose record ends at or below @lsn leave */

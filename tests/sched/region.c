@@ -16,8 +16,8 @@
 #include "tests/sched/sim.h"
 
 #define BASE ((void *)0x510000000000)
-#define CLASSES 24u    /* of sizes: 64 << class */
-#define HEAD 64u       /* bytes before an allocation */
+#define CLASSES 24u /* of sizes: 64 << class */
+#define HEAD 64u    /* bytes before an allocation */
 #define LIVE 0x4c495645u
 #define FREE 0x46524545u
 #define POISON_MAX 512u
@@ -113,7 +113,7 @@ static void *allocate(size_t size, size_t align)
 	struct head *head;
 
 	while ((size_t)64 << class < size)
-		class++;
+		class ++;
 	if (align < HEAD)
 		align = HEAD;
 	head = heap->free[class];

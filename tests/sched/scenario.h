@@ -10,12 +10,12 @@
 
 struct scenario {
 	const char *name;
-	const char *before;                 /* the set-up's script */
-	const char *fiber[SIM_FIBERS_MAX];  /* each fiber's script; NULL ends the list */
-	struct tree_limits limits;          /* zeroes: the usual ones */
+	const char *before;                /* the set-up's script */
+	const char *fiber[SIM_FIBERS_MAX]; /* each fiber's script; NULL ends the list */
+	struct tree_limits limits;         /* zeroes: the usual ones */
 	bool sync;
-	bool one_commits;                   /* not all transactions may be refused (C4) */
-	unsigned bound;                     /* preemptions of the bounded search; 0: none */
+	bool one_commits; /* not all transactions may be refused (C4) */
+	unsigned bound;   /* preemptions of the bounded search; 0: none */
 };
 
 extern const struct scenario scenarios[];

@@ -19,12 +19,13 @@ struct choice {
 #define WEIGHTS 174u /* the sum */
 
 static const struct choice choices[] = {
-	{"put", 30, KEY}, {"ins", 12, KEY}, {"del", 18, KEY}, {"upd", 4, KEY},  {"cas", 4, KEY},
-	{"get", 14, KEY}, {"scan", 5, 0},   {"snap", 6, 0},   {"fix", 6, KEY},  {"force", 3, KEY},
-	{"fixup", 2, KEY}, {"chunk", 3, 3}, {"reclaim", 4, 0}, {"cut", 2, 0},   {"advance", 1, 0},
-	{"yield", 2, 0}, {"clean", 3, 0}, {"begin", 5, 0}, {"beginser", 3, 0}, {"beginrc", 2, 0}, {"tput", 14, KEY},
-	{"tdel", 5, KEY}, {"tget", 8, KEY}, {"commit", 8, 0}, {"leave", 2, 2},
-	{"shrink", 8, KEY},
+	{"put", 30, KEY},  {"ins", 12, KEY},   {"del", 18, KEY},   {"upd", 4, KEY},
+	{"cas", 4, KEY},   {"get", 14, KEY},   {"scan", 5, 0},     {"snap", 6, 0},
+	{"fix", 6, KEY},   {"force", 3, KEY},  {"fixup", 2, KEY},  {"chunk", 3, 3},
+	{"reclaim", 4, 0}, {"cut", 2, 0},      {"advance", 1, 0},  {"yield", 2, 0},
+	{"clean", 3, 0},   {"begin", 5, 0},    {"beginser", 3, 0}, {"beginrc", 2, 0},
+	{"tput", 14, KEY}, {"tdel", 5, KEY},   {"tget", 8, KEY},   {"commit", 8, 0},
+	{"leave", 2, 2},   {"shrink", 8, KEY},
 };
 
 static unsigned pick_key(struct rng *rng, unsigned keys)
@@ -66,7 +67,8 @@ static void make_fiber(struct rng *rng, char *text, unsigned keys, unsigned *cut
 		if (strcmp(choice->word, "scan") == 0 && scans++ > 0)
 			continue;
 		add(text, choice->word,
-		    choice->bound == KEY ? pick_key(rng, keys) : (unsigned)rng_below(rng, choice->bound),
+		    choice->bound == KEY ? pick_key(rng, keys)
+		                         : (unsigned)rng_below(rng, choice->bound),
 		    choice->bound != 0);
 		snapshot = snapshot || strcmp(choice->word, "snap") == 0;
 		if (snapshot && rng_chance(rng, 40))

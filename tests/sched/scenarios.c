@@ -11,8 +11,13 @@
 #define FILL_12 FILL_6 "put 12; put 22; put 32; put 42; put 52; put 62; "
 
 /* A leaf with one key, an inner page with one child is small, and is merged; four and five are most. */
-#define SHRINKING { .leaf_bytes = 260, .inner_bytes = 100, .leaf_chain = 3, .inner_chain = 3 }
-#define FILL_24 FILL_12 "put 14; put 24; put 34; put 44; put 54; put 64; put 16; put 26; put 36; put 46; put 56; put 66; "
+#define SHRINKING                                                                                  \
+	{                                                                                          \
+		.leaf_bytes = 260, .inner_bytes = 100, .leaf_chain = 3, .inner_chain = 3           \
+	}
+#define FILL_24                                                                                    \
+	FILL_12 "put 14; put 24; put 34; put 44; put 54; put 64; put 16; put 26; put 36; put 46; " \
+	        "put 56; put 66; "
 
 /* clang-format off */
 const struct scenario scenarios[] = {

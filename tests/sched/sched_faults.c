@@ -37,7 +37,8 @@ static bool same_again(const struct fault *fault, struct explore *explore)
 	scenario_run(&plan, &explore->result);
 	if (explore->result.failed) {
 		explore_report(explore, NULL);
-		return complain(fault, explore->scenario->name, "the plan fails without the fault, too");
+		return complain(fault, explore->scenario->name,
+		                "the plan fails without the fault, too");
 	}
 	printf("  ok   %-28s %6u schedules  %s\n       %-28s        schedule %s: %s\n", fault->name,
 	       (unsigned)explore->schedules, explore->scenario->name, "", text, before);

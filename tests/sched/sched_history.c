@@ -20,7 +20,8 @@ static void set_up(void)
 }
 
 /* An operation of @fiber on key 1, between two stamps; LSNs are given in the order of the calls. */
-static struct history_op *add(enum history_kind kind, uint32_t begin, uint32_t end, bool done, history_value value)
+static struct history_op *add(enum history_kind kind, uint32_t begin, uint32_t end, bool done,
+                              history_value value)
 {
 	struct history_op *op = history_begin(&history, 0, kind, 1, begin);
 

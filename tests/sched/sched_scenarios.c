@@ -19,9 +19,9 @@
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 
-#define RANDOM_EACH 7000u   /* schedules of a scenario by chance */
-#define BOUNDED_MAX 12000u  /* and by search, at most */
-#define MADE_UP 24u         /* scenarios that are made up */
+#define RANDOM_EACH 7000u  /* schedules of a scenario by chance */
+#define BOUNDED_MAX 12000u /* and by search, at most */
+#define MADE_UP 24u        /* scenarios that are made up */
 #define MADE_UP_EACH 800u
 
 static const char *fault;
@@ -42,23 +42,24 @@ struct totals {
 /* What met in the schedules of one scenario, for a hundred of them. */
 static void print_line(const struct explore *explore)
 {
-	static const enum stat_counter counters[] = {STAT_SPLITS, STAT_MERGES, STAT_SWAPS_LOST, STAT_PUSHES,
-	                                             STAT_WOUNDS};
+	static const enum stat_counter counters[] = {STAT_SPLITS, STAT_MERGES, STAT_SWAPS_LOST,
+	                                             STAT_PUSHES, STAT_WOUNDS};
 
-	printf("  %-30s %6" PRIu64 " schedules of %4" PRIu64 " steps%s; per 100:", explore->scenario->name,
-	       explore->schedules, explore->steps / explore->schedules,
+	printf("  %-30s %6" PRIu64 " schedules of %4" PRIu64 " steps%s; per 100:",
+	       explore->scenario->name, explore->schedules, explore->steps / explore->schedules,
 	       explore->scenario->bound == 0 ? ""
 	       : !explore->complete          ? ", search cut off"
 	                                     : ", search complete");
 	for (unsigned i = 0; i < sizeof counters / sizeof counters[0]; i++)
 		if (explore->events[counters[i]] != 0)
 			printf(" %s %.1f", stats_name(counters[i]),
-			       100.0 * (double)explore->events[counters[i]] / (double)explore->schedules);
+			       100.0 * (double)explore->events[counters[i]] /
+			               (double)explore->schedules);
 	printf("\n");
 }
 
-static bool explore_one(const struct scenario *scenario, uint64_t seed, uint64_t random, uint64_t bounded,
-                        struct totals *totals, bool quiet)
+static bool explore_one(const struct scenario *scenario, uint64_t seed, uint64_t random,
+                        uint64_t bounded, struct totals *totals, bool quiet)
 {
 	struct explore explore;
 	bool right;
@@ -82,8 +83,8 @@ static bool explore_all(uint64_t seed, unsigned divide, struct totals *totals, b
 
 	for (unsigned i = 0; i < scenario_count; i++)
 		if (strstr(scenarios[i].name, only) != NULL &&
-		    !explore_one(&scenarios[i], seed, RANDOM_EACH / divide, quiet ? 0 : BOUNDED_MAX / divide,
-		                 totals, quiet))
+		    !explore_one(&scenarios[i], seed, RANDOM_EACH / divide,
+		                 quiet ? 0 : BOUNDED_MAX / divide, totals, quiet))
 			return false;
 	for (unsigned i = 0; i < MADE_UP; i++) {
 		char name[SIM_TEXT_MAX];
@@ -100,8 +101,8 @@ static void print_rate(const struct totals *totals)
 {
 	double seconds = now_s() - totals->began;
 
-	printf("%" PRIu64 " schedules, %" PRIu64 " steps, %.0f s: %.0f schedules/s\n", totals->schedules,
-	       totals->steps, seconds, (double)totals->schedules / seconds);
+	printf("%" PRIu64 " schedules, %" PRIu64 " steps, %.0f s: %.0f schedules/s\n",
+	       totals->schedules, totals->steps, seconds, (double)totals->schedules / seconds);
 }
 
 int main(int argc, char **argv)

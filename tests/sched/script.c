@@ -10,10 +10,10 @@
 #include "tests/sched/script_private.h"
 
 static const char *const words[SCRIPT_WORDS] = {
-	"put",  "ins",  "upd", "del",   "cas",   "sync",    "get",     "scan", "snap",  "read", "look",
-	"drop", "fix", "force", "fixup", "reclaim", "advance", "cut",  "chunk", "leave", "tree", "yield",
-	"stable", "begin", "beginser", "beginrc", "tput", "tdel", "tget", "commit",
-	"clean", "push", "take", "shrink",
+	"put",   "ins",   "upd",    "del",   "cas",    "sync",  "get",      "scan",    "snap",
+	"read",  "look",  "drop",   "fix",   "force",  "fixup", "reclaim",  "advance", "cut",
+	"chunk", "leave", "tree",   "yield", "stable", "begin", "beginser", "beginrc", "tput",
+	"tdel",  "tget",  "commit", "clean", "push",   "take",  "shrink",
 };
 
 static bool names_key(enum script_word word)
@@ -42,8 +42,8 @@ static bool names_key(enum script_word word)
 
 static bool takes_number(enum script_word word)
 {
-	return names_key(word) || word == SCRIPT_CHUNK || word == SCRIPT_LEAVE || word == SCRIPT_TREE ||
-	       word == SCRIPT_PUSH || word == SCRIPT_TAKE;
+	return names_key(word) || word == SCRIPT_CHUNK || word == SCRIPT_LEAVE ||
+	       word == SCRIPT_TREE || word == SCRIPT_PUSH || word == SCRIPT_TAKE;
 }
 
 static void bad(const char *text, const char *at)
@@ -103,8 +103,8 @@ void script_print(const struct script *script)
 
 struct history_op *player_begin(struct player *player, enum history_kind kind, unsigned key)
 {
-	struct history_op *op = history_begin(player->history, (uint8_t)player->fiber, kind, (uint8_t)key,
-	                                      sim_stamp());
+	struct history_op *op = history_begin(player->history, (uint8_t)player->fiber, kind,
+	                                      (uint8_t)key, sim_stamp());
 
 	if (op == NULL)
 		sim_fail("the history is full");
@@ -113,8 +113,8 @@ struct history_op *player_begin(struct player *player, enum history_kind kind, u
 
 static void write(struct player *player, enum history_kind kind, unsigned key, bool durable)
 {
-	static const enum commit_kind kinds[] = {COMMIT_PUT, COMMIT_INSERT, COMMIT_UPDATE, COMMIT_DELETE,
-	                                         COMMIT_CAS};
+	static const enum commit_kind kinds[] = {COMMIT_PUT, COMMIT_INSERT, COMMIT_UPDATE,
+	                                         COMMIT_DELETE, COMMIT_CAS};
 	struct history_op *op = player_begin(player, kind, key);
 	const history_value *expected = NULL;
 	int rc;
@@ -130,7 +130,8 @@ static void write(struct player *player, enum history_kind kind, unsigned key, b
 	op->done = rc == BWT_OK;
 	op->synced = durable;
 	if (op->done != (op->lsn != 0))
-		sim_fail("a write of key %u answered %d with LSN %llu", key, rc, (unsigned long long)op->lsn);
+		sim_fail("a write of key %u answered %d with LSN %llu", key, rc,
+		         (unsigned long long)op->lsn);
 	if (rc != BWT_OK && !(rc == BWT_EXISTS && kind == HISTORY_INSERT) &&
 	    !(rc == BWT_NOT_FOUND && (kind == HISTORY_UPDATE || kind == HISTORY_DELETE)) &&
 	    !(rc == BWT_MISMATCH && kind == HISTORY_CAS))
@@ -150,8 +151,8 @@ static void get(struct player *player, unsigned key)
 		sim_fail("a get of key %u: %s, %s", key, bwt_strerror(rc), bwt_detail());
 }
 
-static void scanned(void *ctx, unsigned from, unsigned to, const history_value *values, uint32_t begin_stamp,
-                    uint32_t end_stamp)
+static void scanned(void *ctx, unsigned from, unsigned to, const history_value *values,
+                    uint32_t begin_stamp, uint32_t end_stamp)
 {
 	struct player *player = ctx;
 
@@ -174,14 +175,14 @@ void player_saw(struct player *player, unsigned key, history_value value)
 	struct history_look *look = player->look;
 
 	if (look->looked[key] && look->seen[key] != value)
-		sim_fail("snapshot %llu of fiber %u: key %u was %d and is %d", (unsigned long long)look->lsn,
-		         player->fiber, key, look->seen[key], value);
+		sim_fail("snapshot %llu of fiber %u: key %u was %d and is %d",
+		         (unsigned long long)look->lsn, player->fiber, key, look->seen[key], value);
 	look->looked[key] = true;
 	look->seen[key] = value;
 }
 
-static void looked(void *ctx, unsigned from, unsigned to, const history_value *values, uint32_t begin_stamp,
-                   uint32_t end_stamp)
+static void looked(void *ctx, unsigned from, unsigned to, const history_value *values,
+                   uint32_t begin_stamp, uint32_t end_stamp)
 {
 	struct player *player = ctx;
 
@@ -237,7 +238,8 @@ static void play(struct player *player, const struct script_step *step)
 	case SCRIPT_UPD:
 	case SCRIPT_DEL:
 	case SCRIPT_CAS:
-		write(player, (enum history_kind)(step->word - SCRIPT_PUT) + HISTORY_PUT, step->number, false);
+		write(player, (enum history_kind)(step->word - SCRIPT_PUT) + HISTORY_PUT,
+		      step->number, false);
 		break;
 	case SCRIPT_SYNC:
 		write(player, HISTORY_PUT, step->number, true);

@@ -47,7 +47,7 @@ void script_txn_write(struct player *player, unsigned key, bool delete)
 		player->lost = true;
 		return;
 	}
-	if (delete && rc == BWT_NOT_FOUND) {
+	if (delete &&rc == BWT_NOT_FOUND) {
 		if (player->wrote[key] ? player->own[key] != 0 : false)
 			sim_fail("a transaction does not find its own write of key %u", key);
 		if (!player->wrote[key] && !player->look->unseen)
@@ -55,7 +55,8 @@ void script_txn_write(struct player *player, unsigned key, bool delete)
 		return;
 	}
 	if (rc != BWT_OK)
-		sim_fail("a transaction's write of key %u: %s, %s", key, bwt_strerror(rc), bwt_detail());
+		sim_fail("a transaction's write of key %u: %s, %s", key, bwt_strerror(rc),
+		         bwt_detail());
 	player->wrote[key] = true;
 	player->own[key] = value;
 }
@@ -76,11 +77,13 @@ void script_txn_get(struct player *player, unsigned key)
 		read = player_begin(player, HISTORY_GET, key);
 	rc = txn_get(&player->txn, world->tree, epoch_slot(&world->store.epoch), op.op.key, &buffer);
 	if (rc != BWT_OK && rc != BWT_NOT_FOUND)
-		sim_fail("a transaction's read of key %u: %s, %s", key, bwt_strerror(rc), bwt_detail());
+		sim_fail("a transaction's read of key %u: %s, %s", key, bwt_strerror(rc),
+		         bwt_detail());
 	value = rc == BWT_OK ? world_value(&buffer) : 0;
 	if (player->wrote[key]) {
 		if (value != player->own[key])
-			sim_fail("a transaction wrote %d to key %u and reads %d", player->own[key], key, value);
+			sim_fail("a transaction wrote %d to key %u and reads %d", player->own[key],
+			         key, value);
 		return;
 	}
 	if (read == NULL) {

@@ -199,8 +199,8 @@ void sim_step(enum sim_reason reason, const volatile void *address, enum sim_acc
 	if (sim.step >= FAIR_FROM) {
 		sim.fair = true;
 		if (sim.step >= SIM_STEPS_MAX)
-			sim_fail("no progress: %u steps, and fiber %u is still at %s", sim.step, sim.self,
-			         where == NULL ? "a wait" : where);
+			sim_fail("no progress: %u steps, and fiber %u is still at %s", sim.step,
+			         sim.self, where == NULL ? "a wait" : where);
 	}
 	if (sim.plan.tso)
 		drain_some();
@@ -246,7 +246,8 @@ static void wake_by_time(void)
 			first = fiber;
 	}
 	if (first == NULL)
-		sim_fail("deadlock: every fiber that has not ended sleeps, and nobody will wake it");
+		sim_fail(
+			"deadlock: every fiber that has not ended sleeps, and nobody will wake it");
 	if (first->deadline_ns > sim.now_ns)
 		sim.now_ns = first->deadline_ns;
 	first->timed_out = true;

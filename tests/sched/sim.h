@@ -25,14 +25,14 @@
 #include "base/atomic.h"
 
 #define SIM_FIBERS_MAX 8u
-#define SIM_CHOICES_MAX 4u        /* preemptions of a bounded plan */
-#define SIM_STEPS_MAX 60000u      /* of one run: more is "no progress" */
-#define SIM_RECORD_MAX 6000u      /* steps of a bounded run that are noted */
+#define SIM_CHOICES_MAX 4u   /* preemptions of a bounded plan */
+#define SIM_STEPS_MAX 60000u /* of one run: more is "no progress" */
+#define SIM_RECORD_MAX 6000u /* steps of a bounded run that are noted */
 #define SIM_TEXT_MAX 128u
 
 enum sim_strategy {
-	SIM_WALK,    /* at each point, by chance, any fiber */
-	SIM_PCT,     /* random priorities, which change at `depth` points (Burckhardt et al., ASPLOS 2010) */
+	SIM_WALK, /* at each point, by chance, any fiber */
+	SIM_PCT, /* random priorities, which change at `depth` points (Burckhardt et al., ASPLOS 2010) */
 	SIM_BOUNDED, /* the same fiber goes on, but for the choices listed */
 };
 
@@ -45,7 +45,7 @@ struct sim_plan {
 	enum sim_strategy strategy;
 	bool tso;
 	uint64_t seed;
-	uint32_t length;             /* PCT: change points lie below this step */
+	uint32_t length; /* PCT: change points lie below this step */
 	struct sim_choice choice[SIM_CHOICES_MAX];
 	unsigned choice_count;
 };
@@ -54,12 +54,12 @@ struct sim_plan {
 void sim_plan_print(const struct sim_plan *plan, char text[SIM_TEXT_MAX]);
 bool sim_plan_parse(struct sim_plan *plan, const char *text);
 
-struct sim_note { /* of a step of a bounded run */
-	uint8_t fiber;      /* that was about to do it */
-	uint8_t picked;     /* who went on */
-	uint8_t runnable;   /* who could have, as bits */
-	bool free;          /* the fiber could not go on: a choice here is no preemption */
-	bool shared;        /* a place for a choice: others use the address, too, and one of them writes */
+struct sim_note {         /* of a step of a bounded run */
+	uint8_t fiber;    /* that was about to do it */
+	uint8_t picked;   /* who went on */
+	uint8_t runnable; /* who could have, as bits */
+	bool free;        /* the fiber could not go on: a choice here is no preemption */
+	bool shared; /* a place for a choice: others use the address, too, and one of them writes */
 };
 
 struct sim_result {

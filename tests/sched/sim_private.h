@@ -19,7 +19,11 @@ struct sim_pending { /* a store that waits */
 	uint8_t size;
 };
 
-enum sim_state { SIM_READY, SIM_PARKED, SIM_DONE };
+enum sim_state {
+	SIM_READY,
+	SIM_PARKED,
+	SIM_DONE
+};
 
 struct sim_fiber {
 	struct fiber fiber;
@@ -27,8 +31,8 @@ struct sim_fiber {
 	const volatile void *word; /* parked on */
 	uint64_t deadline_ns;      /* 0: none */
 	bool timed_out;
-	bool spun;                 /* since its last point: one yield is enough */
-	int64_t priority;          /* PCT */
+	bool spun;        /* since its last point: one yield is enough */
+	int64_t priority; /* PCT */
 	struct sim_pending buffer[SIM_BUFFER_MAX];
 	unsigned buffered;
 	void *tls;
@@ -41,7 +45,7 @@ struct sim {
 	uint32_t step;
 	uint32_t stamp;
 	uint64_t now_ns;
-	bool fair;         /* the run is long: yields rotate, everybody gets turns */
+	bool fair; /* the run is long: yields rotate, everybody gets turns */
 	struct sim_plan plan;
 	struct rng rng;
 	uint32_t drain_percent; /* of the points: a store leaves a buffer unasked */
@@ -51,7 +55,7 @@ struct sim {
 	uint32_t change[SIM_CHOICES_MAX];
 	unsigned changes, changed;
 	int64_t lowest;
-	bool stubborn;     /* yielding gives nothing away: waiters come to the end of their patience */
+	bool stubborn; /* yielding gives nothing away: waiters come to the end of their patience */
 	/* bounded */
 	unsigned chosen;
 	struct fiber main;
@@ -63,7 +67,11 @@ struct sim {
 
 extern struct sim sim;
 
-enum sim_reason { SIM_AT_POINT, SIM_AT_YIELD, SIM_AT_BLOCK };
+enum sim_reason {
+	SIM_AT_POINT,
+	SIM_AT_YIELD,
+	SIM_AT_BLOCK
+};
 
 /* strategy.c */
 void strategy_begin(void);

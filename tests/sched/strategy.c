@@ -84,7 +84,8 @@ static bool is_shared(const struct seen *entry)
 const struct sim_note *strategy_notes(unsigned *count)
 {
 	for (unsigned i = 0; i < note_count; i++)
-		notes[i].shared = notes[i].shared || (note_seen[i] != NULL && is_shared(note_seen[i]));
+		notes[i].shared =
+			notes[i].shared || (note_seen[i] != NULL && is_shared(note_seen[i]));
 	*count = note_count;
 	return notes;
 }
@@ -95,7 +96,8 @@ static const char *const names[] = {"walk", "pct", "bounded"};
 
 void sim_plan_print(const struct sim_plan *plan, char text[SIM_TEXT_MAX])
 {
-	int used = snprintf(text, SIM_TEXT_MAX, "%s%s", names[plan->strategy], plan->tso ? "-tso" : "");
+	int used =
+		snprintf(text, SIM_TEXT_MAX, "%s%s", names[plan->strategy], plan->tso ? "-tso" : "");
 
 	if (plan->strategy != SIM_BOUNDED)
 		used += snprintf(text + used, SIM_TEXT_MAX - (size_t)used, ":%" PRIu64, plan->seed);

@@ -79,9 +79,11 @@ static void open_memory(struct store *store)
 	atomic_store_explicit(&store->interval, 1, memory_order_relaxed);
 	must(epoch_init(&store->epoch), "epochs");
 	must(arena_open(&store->arena, arena_fd, ARENA_MAX, true), "arena");
-	must(extents_init(&store->extents, &store->arena, &store->epoch, &store->interval), "extents");
+	must(extents_init(&store->extents, &store->arena, &store->epoch, &store->interval),
+	     "extents");
 	must(extents_format(&store->extents), "extent 0");
-	must(mapping_init(&store->mapping, &store->epoch, COW_SEGMENT_WORDS, &store->interval), "mapping");
+	must(mapping_init(&store->mapping, &store->epoch, COW_SEGMENT_WORDS, &store->interval),
+	     "mapping");
 	must(cow_init(&store->vlog_live, COW_SEGMENT_WORDS, &store->interval), "value files");
 	snapshots_init(&store->snapshots);
 	descriptors_init(&store->descriptors, &store->epoch);
@@ -109,7 +111,8 @@ static void warm(unsigned fiber)
 	if (slot == NULL || slot_scratch(slot, 1) == NULL)
 		must(-1, "slot");
 	must(extent_prepare(&world->store.extents, slot, CHUNK_DELTA, 256, URGENCY_PUT), "chunk");
-	must(snapshot_acquire(&world->store.snapshots, store_clock, &world->store, &snapshot), "snapshot");
+	must(snapshot_acquire(&world->store.snapshots, store_clock, &world->store, &snapshot),
+	     "snapshot");
 	snapshot_release(snapshot);
 	gate_enter(slot);
 	must(descriptor_take(&world->store.descriptors, 0, 0, &descriptor), "descriptor");
@@ -281,8 +284,9 @@ static void read_copy(const struct leaf_copy *copy, history_value values[HISTORY
 	for (unsigned i = 0; i < copy->count; i++) {
 		uint8_t text[BWT_KEY_MAX];
 		uint32_t size = key_ref_copy(&copy->entries[i].key, 0, text);
-		unsigned key = size == KEY_SIZE ? (unsigned)(text[1] - '0') * 10 + (unsigned)(text[2] - '0')
-		                                : HISTORY_KEYS;
+		unsigned key = size == KEY_SIZE
+		                       ? (unsigned)(text[1] - '0') * 10 + (unsigned)(text[2] - '0')
+		                       : HISTORY_KEYS;
 
 		if (key >= HISTORY_KEYS || text[0] != 'k')
 			sim_fail("a scan met a key that nobody wrote");
@@ -312,9 +316,11 @@ void world_scan(uint64_t snapshot,
 
 		epoch_pin(slot);
 		if (first)
-			rc = tree_copy_leaf(world->tree, slot, at, false, reader_choose, &reader, &copy);
+			rc = tree_copy_leaf(world->tree, slot, at, false, reader_choose, &reader,
+			                    &copy);
 		else
-			rc = tree_copy_next_leaf(world->tree, slot, at, reader_choose, &reader, &copy);
+			rc = tree_copy_next_leaf(world->tree, slot, at, reader_choose, &reader,
+			                         &copy);
 		epoch_unpin(slot);
 		if (rc < 0)
 			sim_fail("scan: %s, %s", bwt_strerror(rc), bwt_detail());
@@ -397,7 +403,8 @@ void world_chunk(unsigned kind)
 	struct epoch_slot *slot = epoch_slot(&world->store.epoch);
 	uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
 	uint64_t left = next == 0 ? 0 : slot->chunk[kind].end - next;
-	int rc = extent_prepare(&world->store.extents, slot, (enum chunk_kind)kind, left + 64, URGENCY_PUT);
+	int rc = extent_prepare(&world->store.extents, slot, (enum chunk_kind)kind, left + 64,
+	                        URGENCY_PUT);
 
 	if (rc < 0)
 		sim_fail("chunk: %s, %s", bwt_strerror(rc), bwt_detail());
@@ -406,7 +413,8 @@ void world_chunk(unsigned kind)
 void world_leave(unsigned kind)
 {
 	struct epoch_slot *slot = epoch_slot(&world->store.epoch);
-	extent_id from = extent_of(atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed));
+	extent_id from =
+		extent_of(atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed));
 
 	do
 		world_chunk(kind);
@@ -511,7 +519,8 @@ static void note_cut(struct world_cut *cut)
 	cut->next_page = atomic_load_explicit(&store->mapping.next_id, memory_order_acquire);
 	cut->extent_count = extents_count(&store->extents);
 	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
-		cut->open[kind] = atomic_load_explicit(&store->extents.open[kind], memory_order_acquire);
+		cut->open[kind] =
+			atomic_load_explicit(&store->extents.open[kind], memory_order_acquire);
 	for (uint32_t i = 0; i < slots && i <= SIM_FIBERS_MAX; i++) {
 		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
 

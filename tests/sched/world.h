@@ -21,7 +21,7 @@
 
 struct world_config {
 	unsigned fibers;
-	bool sync;                /* durability: commits wait for a flush */
+	bool sync;                 /* durability: commits wait for a flush */
 	struct tree_limits limits; /* zeroes: the usual tiny ones */
 };
 
@@ -43,10 +43,10 @@ struct world {
 	struct store store;
 	struct tree *tree;
 	pthread_mutex_t lock;
-	struct epoch_slot *slot; /* of the set-up and the checks */
-	uint32_t live;           /* allocations when it was frozen */
+	struct epoch_slot *slot;     /* of the set-up and the checks */
+	uint32_t live;               /* allocations when it was frozen */
 	uint64_t events[STAT_COUNT]; /* the same */
-	uint64_t log_start;      /* log_tail when it was frozen */
+	uint64_t log_start;          /* log_tail when it was frozen */
 	struct work_queue queue;
 	uint8_t pushed[WORLD_HINTS_MAX], taken[WORLD_HINTS_MAX];
 	unsigned taken_count;

@@ -130,13 +130,14 @@ static void read_pages(struct picture *of)
 			known += index_merge(arena, head, children);
 	}
 	if (of->quiet && known != of->pages)
-		sim_fail("%s: %u pages, but the inner ones know %u: a split was not posted", of->name,
-		         of->pages, known);
+		sim_fail("%s: %u pages, but the inner ones know %u: a split was not posted",
+		         of->name, of->pages, known);
 	for (unsigned key = 0; key < HISTORY_KEYS; key++) {
 		history_value value = of->state[key] == -1 ? 0 : of->state[key];
 
 		if (value != of->expected[key])
-			sim_fail("%s: key %u is %d, should be %d", of->name, key, value, of->expected[key]);
+			sim_fail("%s: key %u is %d, should be %d", of->name, key, value,
+			         of->expected[key]);
 	}
 }
 
@@ -146,13 +147,14 @@ static void check_extents(struct picture *of, uint32_t on_stack)
 {
 	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
 		if (of->open[kind] != 0)
-			of->live[of->open[kind] >> 32] += EXTENT_SMALL_SIZE - (uint32_t)of->open[kind];
+			of->live[of->open[kind] >> 32] +=
+				EXTENT_SMALL_SIZE - (uint32_t)of->open[kind];
 	for (extent_id id = 1; id < EXTENT_SMALL_COUNT; id++) {
 		uint64_t live = extent_live(of->extents[id]);
 
 		if (live != of->live[id])
-			sim_fail("%s: extent %u has %llu live bytes, %llu are reachable", of->name, id,
-			         (unsigned long long)live, (unsigned long long)of->live[id]);
+			sim_fail("%s: extent %u has %llu live bytes, %llu are reachable", of->name,
+			         id, (unsigned long long)live, (unsigned long long)of->live[id]);
 		if (on_stack != UINT32_MAX && id < extents_count(&world->store.extents) &&
 		    (live == 0) != ((on_stack >> id & 1) != 0))
 			sim_fail("%s: extent %u with %llu live bytes is %s", of->name, id,
@@ -194,8 +196,7 @@ static uint32_t stack_set(const void *head, uint32_t set, const char *what)
 
 static void picture_check(struct picture *of, const uint64_t *mapping, uint32_t on_stack)
 {
-	struct tree_check check = {
-		.fault = on_fault, .reach = on_reach, .block = on_block, .ctx = of};
+	struct tree_check check = {.fault = on_fault, .reach = on_reach, .block = on_block, .ctx = of};
 
 	of->env = world->store.env;
 	of->mapping = world->store.mapping;
@@ -233,7 +234,8 @@ static void check_slots(void)
 		if (plain(&slot->state) != 0 || plain(&slot->value_hold) != 0)
 			sim_fail("slot %u is still pinned, in the gate, or holds a value file", i);
 		for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
-			add_chunk(picture.live, plain(&slot->chunk[kind].next), slot->chunk[kind].end);
+			add_chunk(picture.live, plain(&slot->chunk[kind].next),
+			          slot->chunk[kind].end);
 	}
 	for (uint32_t i = 0; i < plain32(&world->store.descriptors.count); i++)
 		if (plain32(&descriptor_at(&world->store.descriptors, i)->in_use) != 0)
@@ -263,7 +265,8 @@ static void check_ids(void)
 		bool used = mapping_is_page(mapping_load(mapping, page));
 
 		if (used != picture.reached[page] || used == listed[page])
-			sim_fail("page id %llu is lost, or reachable and free", (unsigned long long)page);
+			sim_fail("page id %llu is lost, or reachable and free",
+			         (unsigned long long)page);
 	}
 	if (plain(&mapping->used) != picture.pages)
 		sim_fail("%llu page ids are counted as used, %u are",
@@ -278,13 +281,16 @@ static void check_log(void)
 
 	if (plain(&wal->promised) != tail - collected)
 		sim_fail("log: %llu bytes of room are promised, %llu are in use",
-		         (unsigned long long)plain(&wal->promised), (unsigned long long)(tail - collected));
+		         (unsigned long long)plain(&wal->promised),
+		         (unsigned long long)(tail - collected));
 	at = collected > world->log_start ? collected : world->log_start;
 	while (at < tail) {
-		uint32_t len = atomic_load_explicit(wal_ring_word(wal, at), memory_order_relaxed) & WAL_LEN_MASK;
+		uint32_t len = atomic_load_explicit(wal_ring_word(wal, at), memory_order_relaxed) &
+		               WAL_LEN_MASK;
 
 		if (len == 0)
-			sim_fail("log: the record at %llu was reserved and never filled", (unsigned long long)at);
+			sim_fail("log: the record at %llu was reserved and never filled",
+			         (unsigned long long)at);
 		at += len;
 	}
 	if (at != tail)
@@ -351,7 +357,8 @@ static void collect_rest(void)
 {
 	struct store *store = &world->store;
 	uint64_t words[COW_SEGMENT_WORDS];
-	struct cow_table *tables[] = {&store->mapping.table, &store->extents.table, &store->vlog_live};
+	struct cow_table *tables[] = {&store->mapping.table, &store->extents.table,
+	                              &store->vlog_live};
 	bool dirty;
 
 	if (world->cut_count == 0)

@@ -17,7 +17,12 @@
 
 #define CACHE_LINE_SIZE 64
 
-enum sim_access { SIM_LOAD, SIM_STORE, SIM_RMW, SIM_FENCE };
+enum sim_access {
+	SIM_LOAD,
+	SIM_STORE,
+	SIM_RMW,
+	SIM_FENCE
+};
 
 /** sim_point - the running fiber is about to access @address; others may run first */
 void sim_point(const volatile void *address, enum sim_access access, const char *where);
