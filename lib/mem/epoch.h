@@ -47,6 +47,8 @@ struct epoch_slot {
 	struct chunk chunk[CHUNK_KINDS];
 	_Alignas(64) uint64_t seen_lsn;       /* owner only: end of the newest version read or committed (C7) */
 	uint64_t random;                      /* owner only: state of backoff jitter */
+	uint64_t heat_lsn;                    /* owner only: the clock when it last looked at a chain's age (tree/heat.h) */
+	uint32_t heat;                        /* owner only: chains read */
 	void *scratch;                        /* owner only: the tree's working memory, freed with the slot */
 	size_t scratch_size;
 	/* Value-log files from this number on may hold a value that the owner has appended and not published yet,

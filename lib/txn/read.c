@@ -16,6 +16,7 @@
 #include "base/stats.h"
 #include "base/testpoint.h"
 #include "page/visibility.h"
+#include "tree/heat.h"
 
 int buf_reserve(struct bwt_buf *buf, size_t size)
 {
@@ -88,7 +89,8 @@ int reader_choose(void *ctx, struct page_entry *versions, unsigned count)
 }
 
 /* The visible version of @key; pinned. BWT_NOT_FOUND: none, or a tombstone. */
-static int find_visible(struct reader *reader, struct tree *tree, struct bwt_slice key, struct page_entry *entry)
+static int find_visible(struct reader *reader, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                        struct page_entry *entry)
 {
 	struct version_walk walk;
 	struct place place;
@@ -96,6 +98,7 @@ static int find_visible(struct reader *reader, struct tree *tree, struct bwt_sli
 
 	if (rc < 0)
 		return rc;
+	heat_note(tree, slot, &place);
 	version_walk_init(&walk, tree->env->arena->base, place_head(&place), key, key_hash(key));
 	while (version_walk_next(&walk, entry))
 		if (entry_visible(reader, entry))
@@ -139,7 +142,7 @@ int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *sl
 	if (rc < 0)
 		return rc;
 	epoch_pin(slot);
-	rc = find_visible(reader, tree, key, &entry);
+	rc = find_visible(reader, tree, slot, key, &entry);
 	large = rc == BWT_OK && value != NULL && (entry.flags & VERSION_VLOG) != 0;
 	if (large) {
 		memcpy(&ref, entry.value, sizeof ref);
