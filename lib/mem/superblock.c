@@ -11,7 +11,7 @@
 #include "sys/file.h"
 
 #define CRC_FROM offsetof(struct superblock, major)
-#define FEATURES_REFUSED 0xffffffffull /* of these bits we know none yet */
+#define FEATURES_REFUSED (0xffffffffull & ~FEATURES_WRITTEN) /* bits that must be known and are not */
 
 static uint32_t superblock_crc(const struct superblock *super)
 {
@@ -71,6 +71,7 @@ int superblock_write(int fd, unsigned slot, struct superblock *super)
 	super->magic = SUPERBLOCK_MAGIC;
 	super->major = FORMAT_MAJOR;
 	super->minor = FORMAT_MINOR;
+	super->features |= FEATURES_WRITTEN;
 	super->crc = superblock_crc(super);
 	rc = sys_file_write(fd, super, sizeof *super, SUPERBLOCK_OFF(slot));
 	return rc < 0 ? rc : sys_file_sync(fd);

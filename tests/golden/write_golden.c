@@ -60,6 +60,35 @@ static void delete_some(struct bwt_tree *tree, unsigned from, unsigned to)
 	}
 }
 
+/* Puts and deletes in one transaction: a few, or so many that its record comes in parts. */
+static void together(struct bwt_db *db, struct bwt_tree *tree, unsigned count, unsigned salt)
+{
+	struct bwt_txn *txn;
+	char key[64];
+
+	need("bwt_begin", bwt_begin(db, 0, &txn));
+	for (unsigned i = 0; i < count; i++) {
+		struct bwt_slice slice = {key, 0};
+
+		slice.size = (size_t)snprintf(key, sizeof key, "together %u/%05u", salt, i);
+		need("bwt_put", bwt_put(tree, txn, slice, slice, 0));
+	}
+	need("bwt_delete", bwt_delete(tree, txn, (struct bwt_slice){key, strlen(key)}));
+	need("bwt_commit", bwt_commit(txn));
+}
+
+/* A tree that grew, and shrank to less than a leaf. */
+static void grow_and_shrink(struct bwt_tree *tree)
+{
+	put_many(tree, 0, 600, 12);
+	for (unsigned i = 0; i < 590; i++) {
+		char key[64];
+
+		snprintf(key, sizeof key, "some common prefix/%05u", i * 7919u % 100000u);
+		need("bwt_delete", bwt_delete(tree, NULL, (struct bwt_slice){key, strlen(key)}));
+	}
+}
+
 static struct bwt_tree *tree_of(struct bwt_db *db, const char *name)
 {
 	struct bwt_tree *tree;
@@ -97,7 +126,11 @@ int main(int argc, char **argv)
 	put_many(tree_of(db, "dropped before"), 0, 50, 8);
 	need("bwt_tree_drop", bwt_tree_drop(db, "dropped before"));
 	delete_some(main_tree, 0, 500);
+	grow_and_shrink(tree_of(db, "shrunk before"));
 	need("bwt_checkpoint", bwt_checkpoint(db));
+	together(db, main_tree, 20, 1);
+	together(db, main_tree, 300, 2);
+	grow_and_shrink(tree_of(db, "shrunk after"));
 	put_many(main_tree, 1400, 1700, 9); /* some of them again */
 	delete_some(main_tree, 900, 1000);
 	put_many(tree_of(db, "after the checkpoint"), 0, 120, 10);
