@@ -31,6 +31,8 @@ struct backend_config {
 	enum backend_sync sync;
 	uint64_t user_bytes; /* keys and values that the run may hold at once; for stores that fix sizes */
 	unsigned thread_count; /* threads that will be open at once, at most */
+	unsigned space_target; /* of libbwt alone, as in struct bwt_options */
+	unsigned worker_count;
 };
 
 struct backend_pair {

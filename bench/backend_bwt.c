@@ -15,6 +15,7 @@ struct backend_store {
 	struct bwt_db *db;
 	struct bwt_tree *tree;
 	enum backend_sync sync;
+	struct bwt_stats last; /* as of the run before: amounts per put are this run's */
 };
 
 struct backend_thread {
@@ -34,6 +35,8 @@ static int bwt_backend_open(const struct backend_config *config, struct backend_
 	struct bwt_options options = {
 		.flags = BWT_CREATE,
 		.durability = config->sync == BACKEND_SYNC ? BWT_SYNC : BWT_NONE,
+		.space_target = config->space_target,
+		.worker_count = config->worker_count,
 	};
 	struct backend_store *store = calloc(1, sizeof *store);
 	int rc;
@@ -209,16 +212,26 @@ static void bwt_backend_describe(struct backend_store *store, char *text, size_t
 
 static void bwt_backend_counters(struct backend_store *store, char *text, size_t size)
 {
-	struct bwt_stats stats;
+	struct bwt_stats stats, last = store->last;
+	double puts, written;
 
 	if (bwt_stat(store->db, &stats) < 0) {
 		text[0] = '\0';
 		return;
 	}
+	store->last = stats;
+	puts = stats.commits > last.commits ? (double)(stats.commits - last.commits) : 1;
+	written = (double)(stats.arena_written_bytes - last.arena_written_bytes);
 	snprintf(text, size,
+	         " bwt_arena_over_live=%.2f bwt_arena_bytes_per_put=%.0f bwt_device_bytes_per_put=%.0f"
+	         " bwt_cleaner_share=%.3f bwt_extents_cleaned=%ju"
 	         " bwt_pages=%ju bwt_depth=%ju bwt_arena=%ju bwt_arena_live=%ju bwt_wal=%ju"
 	         " bwt_device_bytes=%ju bwt_checkpoints=%ju bwt_consolidations=%ju bwt_splits=%ju"
 	         " bwt_swaps_lost=%ju bwt_log_flushes=%ju bwt_commits=%ju",
+	         (double)stats.arena_bytes / (double)stats.arena_live_bytes, written / puts,
+	         (double)(stats.device_bytes_written - last.device_bytes_written) / puts,
+	         written > 0 ? (double)(stats.cleaned_bytes - last.cleaned_bytes) / written : 0,
+	         (uintmax_t)(stats.extents_cleaned - last.extents_cleaned),
 	         (uintmax_t)stats.page_count, (uintmax_t)stats.tree_depth,
 	         (uintmax_t)stats.arena_bytes, (uintmax_t)stats.arena_live_bytes,
 	         (uintmax_t)stats.wal_bytes, (uintmax_t)stats.device_bytes_written,

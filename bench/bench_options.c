@@ -35,6 +35,8 @@ enum option_code {
 	OPTION_SCAN_LENGTH,
 	OPTION_TIME_EVERY,
 	OPTION_DISTRIBUTION,
+	OPTION_SPACE_TARGET,
+	OPTION_WORKERS,
 	OPTION_LIST,
 };
 
@@ -57,6 +59,8 @@ static const struct option long_options[] = {
 	{"scan-length", required_argument, NULL, OPTION_SCAN_LENGTH},
 	{"time-every", required_argument, NULL, OPTION_TIME_EVERY},
 	{"distribution", required_argument, NULL, OPTION_DISTRIBUTION},
+	{"space-target", required_argument, NULL, OPTION_SPACE_TARGET},
+	{"workers", required_argument, NULL, OPTION_WORKERS},
 	{"list", no_argument, NULL, OPTION_LIST},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -79,6 +83,8 @@ static const char help_text[] =
 	"      --distribution=uniform|zipfian|latest   instead of the workload's own\n"
 	"      --batch=N            pairs in the transaction of one put (1)\n"
 	"      --scan-length=N      entries of one scan (100)\n"
+	"      --space-target=PCT   libbwt: percent of arena bytes over live bytes (250)\n"
+	"      --workers=N|off      libbwt: background threads (1)\n"
 	"      --repeat=N           measure each run so often (1)\n"
 	"      --time-every=N       time every Nth operation (16; durable puts 1)\n"
 	"      --seed=N             of all random choices (from the clock)\n"
@@ -187,6 +193,12 @@ static void print_list(void)
 		printf("  %-11s %s\n", workload->name, workload->about);
 }
 
+static int parse_workers(const char *text, unsigned *workers)
+{
+	*workers = (unsigned)BWT_OFF;
+	return strcmp(text, "off") == 0 ? 0 : parse_unsigned("--workers", text, 1, 64, workers);
+}
+
 /* One option with a value. */
 static int parse_valued(struct bench_options *options, int code, const char *text)
 {
@@ -227,6 +239,10 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 		return parse_unsigned("--time-every", text, 1, UINT32_MAX, &options->time_every);
 	case OPTION_DISTRIBUTION:
 		return parse_shape(text, &options->shape);
+	case OPTION_SPACE_TARGET:
+		return parse_unsigned("--space-target", text, 110, 100000, &options->space_target);
+	case OPTION_WORKERS:
+		return parse_workers(text, &options->workers);
 	default:
 		return -EINVAL; /* getopt_long() has said why */
 	}

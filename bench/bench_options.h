@@ -31,6 +31,8 @@ struct bench_options {
 	unsigned batch;       /* pairs of one put */
 	unsigned scan_length; /* entries of one scan, workload "scan" */
 	unsigned time_every;  /* every how many operations one is timed; 0: the mode's default */
+	unsigned space_target; /* libbwt: options.space_target; 0: its default */
+	unsigned workers;      /* libbwt: options.worker_count; 0: its default */
 	enum backend_sync sync;
 	enum random_shape shape;
 	bool json;

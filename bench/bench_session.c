@@ -21,6 +21,8 @@ static int open_store(struct session *session, enum backend_sync sync)
 	const struct backend_config config = {
 		.dir = session->dir,
 		.sync = sync,
+		.space_target = options->space_target,
+		.worker_count = options->workers,
 		.user_bytes = options->records * ((uint64_t)options->key_size + options->value_size),
 		.thread_count = session->thread_max,
 	};

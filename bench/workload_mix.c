@@ -51,6 +51,11 @@ static bool drawn(unsigned *lot, unsigned share)
 	return false;
 }
 
+uint64_t workload_steady_op_count(const struct run *run)
+{
+	return run->options->records * 10;
+}
+
 int workload_mix_step(struct worker *worker)
 {
 	const struct workload_mix *mix = &worker->run->workload->mix;
