@@ -141,7 +141,8 @@ static int bwt_backend_get(struct backend_thread *thread, struct bwt_slice key,
 }
 
 /* In a read-only transaction of its own. */
-static int bwt_txn_get(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit, void *ctx)
+static int bwt_txn_get(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit,
+                       void *ctx)
 {
 	struct bwt_txn *txn;
 	int rc = bwt_begin(thread->store->db, BWT_RDONLY, &txn);
@@ -223,7 +224,8 @@ static void bwt_backend_counters(struct backend_store *store, char *text, size_t
 	puts = stats.commits > last.commits ? (double)(stats.commits - last.commits) : 1;
 	written = (double)(stats.arena_written_bytes - last.arena_written_bytes);
 	snprintf(text, size,
-	         " bwt_arena_over_live=%.2f bwt_arena_bytes_per_put=%.0f bwt_device_bytes_per_put=%.0f"
+	         " bwt_arena_over_live=%.2f bwt_arena_bytes_per_put=%.0f "
+	         "bwt_device_bytes_per_put=%.0f"
 	         " bwt_cleaner_share=%.3f bwt_extents_cleaned=%ju"
 	         " bwt_pages=%ju bwt_depth=%ju bwt_arena=%ju bwt_arena_live=%ju bwt_wal=%ju"
 	         " bwt_device_bytes=%ju bwt_checkpoints=%ju bwt_consolidations=%ju bwt_splits=%ju"

@@ -94,6 +94,6 @@ bool keys_check(const struct keys *keys, struct bwt_slice key, struct bwt_slice 
 		memcpy(&version, (const unsigned char *)value.data + sizeof check, sizeof version);
 	check = check_word(key.data, keys->key_size, version);
 	/* An empty value has no bytes to point to. */
-	return value.size == 0 ||
-	       memcmp(value.data, &check, value.size < sizeof check ? value.size : sizeof check) == 0;
+	return value.size == 0 || memcmp(value.data, &check,
+	                                 value.size < sizeof check ? value.size : sizeof check) == 0;
 }

@@ -28,9 +28,9 @@ struct bench_options {
 	uint32_t value_size;
 	unsigned threads;
 	unsigned repeat;
-	unsigned batch;       /* pairs of one put */
-	unsigned scan_length; /* entries of one scan, workload "scan" */
-	unsigned time_every;  /* every how many operations one is timed; 0: the mode's default */
+	unsigned batch;        /* pairs of one put */
+	unsigned scan_length;  /* entries of one scan, workload "scan" */
+	unsigned time_every;   /* every how many operations one is timed; 0: the mode's default */
 	unsigned space_target; /* libbwt: options.space_target; 0: its default */
 	unsigned workers;      /* libbwt: options.worker_count; 0: its default */
 	enum backend_sync sync;

@@ -127,17 +127,17 @@ struct bwt_options {
 };
 
 struct bwt_stats {
-	uint64_t key_count;            /* keys in all named trees and the main tree */
-	uint64_t tree_count;           /* named trees */
-	uint64_t page_count;           /* logical pages in use */
-	uint64_t tree_depth;           /* levels of the main tree, a single leaf is 1 */
-	uint64_t arena_bytes;          /* size of the arena file */
-	uint64_t arena_live_bytes;     /* of which blocks that are reachable, open chunks included */
-	uint64_t arena_free_bytes;     /* of which extents ready for use */
-	uint64_t wal_bytes;            /* log files on disk */
-	uint64_t vlog_bytes;           /* value-log files on disk */
-	uint64_t vlog_live_bytes;      /* of which referenced by the newest version of some key */
-	uint64_t user_bytes_written;   /* keys and values put since open */
+	uint64_t key_count;          /* keys in all named trees and the main tree */
+	uint64_t tree_count;         /* named trees */
+	uint64_t page_count;         /* logical pages in use */
+	uint64_t tree_depth;         /* levels of the main tree, a single leaf is 1 */
+	uint64_t arena_bytes;        /* size of the arena file */
+	uint64_t arena_live_bytes;   /* of which blocks that are reachable, open chunks included */
+	uint64_t arena_free_bytes;   /* of which extents ready for use */
+	uint64_t wal_bytes;          /* log files on disk */
+	uint64_t vlog_bytes;         /* value-log files on disk */
+	uint64_t vlog_live_bytes;    /* of which referenced by the newest version of some key */
+	uint64_t user_bytes_written; /* keys and values put since open */
 	uint64_t device_bytes_written; /* bytes this process wrote to the files since open */
 	uint64_t durable_lsn;
 	uint64_t newest_lsn;
@@ -146,22 +146,22 @@ struct bwt_stats {
 	uint64_t checkpoint_lsn;      /* start of replay after a crash now */
 	uint64_t commits;
 	uint64_t conflicts;
-	uint64_t pushes;       /* pending versions moved behind a snapshot */
-	uint64_t wounds;       /* pending versions aborted by another writer */
+	uint64_t pushes; /* pending versions moved behind a snapshot */
+	uint64_t wounds; /* pending versions aborted by another writer */
 	uint64_t consolidations;
 	uint64_t splits;
 	uint64_t merges;
-	uint64_t swaps_lost;   /* compare-and-swaps on the mapping table that failed */
+	uint64_t swaps_lost; /* compare-and-swaps on the mapping table that failed */
 	uint64_t extents_cleaned;
-	uint64_t log_flushes;  /* group commits */
-	uint64_t gate_retries; /* checkpoint cuts that gave up and came back */
-	char io_engine[16];    /* "io_uring" or "plain" */
-	char media[16];        /* "file", "dax", or "forced-dax" */
-	uint64_t cleaned_pages;         /* pages moved out of extents that were to be emptied */
-	uint64_t cleaned_bytes;         /* of the pages written for that */
-	uint64_t arena_written_bytes;   /* arena bytes taken for new blocks since open, cleaned_bytes included */
-	uint64_t snapshot_count;        /* that transactions and cursors hold now */
-	uint64_t oldest_snapshot_ms;    /* age of the oldest, 0 when there is none, as below */
+	uint64_t log_flushes;   /* group commits */
+	uint64_t gate_retries;  /* checkpoint cuts that gave up and came back */
+	char io_engine[16];     /* "io_uring" or "plain" */
+	char media[16];         /* "file", "dax", or "forced-dax" */
+	uint64_t cleaned_pages; /* pages moved out of extents that were to be emptied */
+	uint64_t cleaned_bytes; /* of the pages written for that */
+	uint64_t arena_written_bytes; /* arena bytes taken for new blocks since open, cleaned_bytes included */
+	uint64_t snapshot_count;         /* that transactions and cursors hold now */
+	uint64_t oldest_snapshot_ms;     /* age of the oldest, 0 when there is none, as below */
 	uint64_t oldest_snapshot_thread; /* the system's number of the thread that began it */
 	uint64_t oldest_snapshot_keeps; /* log bytes since: the versions kept for it alone are at most that many */
 };
@@ -173,12 +173,13 @@ enum bwt_severity {
 };
 
 struct bwt_finding {
-	int severity;      /* enum bwt_severity */
-	const char *file;  /* path below the store, e.g. "arena" */
-	uint64_t offset;   /* bytes from the start of the file */
-	uint64_t page;     /* page id, 0 when none is concerned */
-	struct bwt_slice low_key, high_key; /* keys concerned, [low, high); NULL data: unbounded or none */
-	const char *text;  /* one sentence; all pointers are good during the call only */
+	int severity;     /* enum bwt_severity */
+	const char *file; /* path below the store, e.g. "arena" */
+	uint64_t offset;  /* bytes from the start of the file */
+	uint64_t page;    /* page id, 0 when none is concerned */
+	struct bwt_slice low_key,
+		high_key; /* keys concerned, [low, high); NULL data: unbounded or none */
+	const char *text; /* one sentence; all pointers are good during the call only */
 };
 
 /* ---- stores ---------------------------------------------------------------------------------- */
@@ -279,7 +280,8 @@ BWT_API void bwt_buf_free(struct bwt_buf *buf);
  * Threads:  any
  * Blocks:   when it creates: as a commit does
  */
-BWT_API int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree);
+BWT_API int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags,
+                          struct bwt_tree **tree);
 
 /**
  * bwt_tree_drop - remove a tree and all that is in it
@@ -338,7 +340,8 @@ BWT_API int bwt_tree_list(struct bwt_db *db, int (*each)(void *ctx, const char *
  * Blocks:   on room in the log, on growth of the arena, on durability if the store says so; never
  *           on another writer
  */
-BWT_API int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_slice value, unsigned flags);
+BWT_API int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
+                    struct bwt_slice value, unsigned flags);
 
 /**
  * bwt_get - read one key in the snapshot of @txn, or the newest committed version without one
@@ -355,7 +358,8 @@ BWT_API int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice
  * Threads:  any; one thread at a time per @value
  * Blocks:   never on another transaction; at most on one read of the value log
  */
-BWT_API int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_buf *value);
+BWT_API int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
+                    struct bwt_buf *value);
 
 /**
  * bwt_delete - remove a key
@@ -376,7 +380,8 @@ BWT_API int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_sl
  *           else           as bwt_put()
  * Threads, Blocks: as bwt_put(), and on one read of the value log
  */
-BWT_API int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, const struct bwt_slice *expected, const struct bwt_slice *desired);
+BWT_API int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
+                    const struct bwt_slice *expected, const struct bwt_slice *desired);
 
 /**
  * bwt_get_many - read many keys in one consistent snapshot, faster than a loop
@@ -391,7 +396,8 @@ BWT_API int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice
  * Owner, Threads: as bwt_get()
  * Blocks:   on reads of the value log; without @txn in no other way
  */
-BWT_API int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const struct bwt_slice keys[], struct bwt_buf values[], int results[]);
+BWT_API int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count,
+                         const struct bwt_slice keys[], struct bwt_buf values[], int results[]);
 
 /**
  * bwt_delete_range - remove all keys of [@from, @to)
@@ -410,7 +416,8 @@ BWT_API int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t coun
  * that another transaction puts into the range meanwhile stays; under BWT_SERIALIZABLE that is a
  * conflict at commit. Without @txn it is a transaction of its own, with all keys or none.
  */
-BWT_API int bwt_delete_range(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice from, struct bwt_slice to);
+BWT_API int bwt_delete_range(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice from,
+                             struct bwt_slice to);
 
 /**
  * bwt_count - number of keys in the tree
@@ -699,7 +706,8 @@ BWT_API int bwt_backup(struct bwt_db *db, const char *path);
  * Threads:  any; @report is called by the calling thread
  * Blocks:   on reading the whole store
  */
-BWT_API int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx);
+BWT_API int bwt_verify(const char *path, unsigned flags,
+                       void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx);
 
 #ifdef __cplusplus
 }

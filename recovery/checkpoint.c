@@ -179,13 +179,15 @@ static uint32_t note_txns(struct store *store, struct image_txn *txns)
 		struct descriptor *descriptor = descriptor_at(&store->descriptors, i);
 		uint64_t word;
 
-		if (descriptor == NULL || atomic_load_explicit(&descriptor->in_use, memory_order_acquire) == 0)
+		if (descriptor == NULL ||
+		    atomic_load_explicit(&descriptor->in_use, memory_order_acquire) == 0)
 			continue;
 		word = atomic_load_explicit(&descriptor->word, memory_order_acquire);
 		txns[count++] = (struct image_txn){
 			.ref = descriptor_ref(descriptor),
 			.lsn = word_state(word) == WORD_COMMITTED ? word_lsn(word) : 0,
-			.first_lsn = atomic_load_explicit(&descriptor->first_lsn, memory_order_relaxed),
+			.first_lsn =
+				atomic_load_explicit(&descriptor->first_lsn, memory_order_relaxed),
 		};
 	}
 	return count;

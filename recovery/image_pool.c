@@ -38,7 +38,8 @@ uint64_t image_log_from(const struct image *image)
 	uint64_t from = image->state.start_lsn;
 
 	for (uint32_t i = 0; i < image->state.txn_count; i++)
-		if (image->txns[i].lsn == 0 && image->txns[i].first_lsn != 0 && image->txns[i].first_lsn < from)
+		if (image->txns[i].lsn == 0 && image->txns[i].first_lsn != 0 &&
+		    image->txns[i].first_lsn < from)
 			from = image->txns[i].first_lsn;
 	return from;
 }

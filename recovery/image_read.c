@@ -144,8 +144,8 @@ static int state_check(const struct image_reader *reader)
 		return damaged(reader, reader->super->root, "its cut is not that of the superblock");
 	if (state->next_page == 0 || state->next_page > pages_max(reader->arena) ||
 	    state->extent_count > extents || state->value_file >= IMAGE_VALUE_FILES_MAX ||
-	    state->tree_count > IMAGE_TREES_MAX || state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS ||
-	    state->txn_count > DESCRIPTORS_MAX)
+	    state->tree_count > IMAGE_TREES_MAX ||
+	    state->chunk_count > EPOCH_SLOTS_MAX * CHUNK_KINDS || state->txn_count > DESCRIPTORS_MAX)
 		return damaged(reader, reader->super->root, "a count in its root is out of range");
 	if (state->segment_count[IMAGE_MAPPING] != divide_up(state->next_page, COW_SEGMENT_WORDS) ||
 	    state->segment_count[IMAGE_EXTENTS] != divide_up(state->extent_count, COW_SEGMENT_WORDS) ||
@@ -227,7 +227,8 @@ static int txns_decode(struct image_reader *reader, struct bytes_reader *bytes)
 	memcpy(image->txns, from, size);
 	for (uint32_t i = 0; i < image->state.txn_count; i++)
 		if (image->txns[i].lsn >= cut || image->txns[i].first_lsn >= cut)
-			return damaged(reader, reader->super->root, "a transaction in its root is wrong");
+			return damaged(reader, reader->super->root,
+			               "a transaction in its root is wrong");
 	return BWT_OK;
 }
 
@@ -276,8 +277,8 @@ static bool mapping_word_ok(const struct image_reader *reader, uint64_t word)
 		return true;
 	if (mapping_mark(word) == MAPPING_DROPPED)
 		return head == 0;
-	return (mapping_mark(word) & ~(unsigned)MAPPING_FROZEN) == MAPPING_PAGE && mapping_chain(word) <= DELTA_CHAIN_MAX &&
-	       head >= EXTENT_SMALL_SIZE &&
+	return (mapping_mark(word) & ~(unsigned)MAPPING_FROZEN) == MAPPING_PAGE &&
+	       mapping_chain(word) <= DELTA_CHAIN_MAX && head >= EXTENT_SMALL_SIZE &&
 	       head <= arena_size(reader->arena) - sizeof(struct block_head);
 }
 

@@ -78,8 +78,8 @@ struct operation {
 };
 
 /* The next operation of @bytes, which are of @record. */
-static int read_op(struct replay *replay, const struct wal_record *record, struct bytes_reader *bytes,
-                   struct operation *operation)
+static int read_op(struct replay *replay, const struct wal_record *record,
+                   struct bytes_reader *bytes, struct operation *operation)
 {
 	const uint8_t *head = bytes_take(bytes, offsetof(struct wal_op, bytes));
 	const void *key, *value;
@@ -100,19 +100,21 @@ static int read_op(struct replay *replay, const struct wal_record *record, struc
 		return nonsense(record, "its tree does not exist");
 	if ((op.flags & VERSION_VLOG) != 0 && op.value_size != sizeof(struct value_ref))
 		return nonsense(record, "not a reference to a value");
-	*operation = (struct operation){&tree->tree, {key, op.key_size}, value, op.value_size, op.flags};
+	*operation =
+		(struct operation){&tree->tree, {key, op.key_size}, value, op.value_size, op.flags};
 	return BWT_OK;
 }
 
 static int check_op(struct replay *replay, const struct operation *operation)
 {
-	return (operation->flags & VERSION_VLOG) != 0 ? check_value(replay, operation->value) : BWT_OK;
+	return (operation->flags & VERSION_VLOG) != 0 ? check_value(replay, operation->value)
+	                                              : BWT_OK;
 }
 
 static int redo(struct replay *replay, const struct operation *operation, uint64_t lsn)
 {
-	int rc = commit_replay(replay->store, operation->tree, operation->key, operation->flags, operation->value,
-	                       operation->value_size, lsn);
+	int rc = commit_replay(replay->store, operation->tree, operation->key, operation->flags,
+	                       operation->value, operation->value_size, lsn);
 
 	replay->page_damaged = replay->page_damaged || rc == BWT_CORRUPT;
 	return rc;
@@ -133,11 +135,14 @@ static int apply_op(struct replay *replay, const struct wal_record *record)
 
 /* ---- transactions: all operations check out, or none is done (RP3) ---- */
 
-enum pass { CHECK, REDO };
+enum pass {
+	CHECK,
+	REDO
+};
 
 /* @count operations in @size bytes, at @lsn. */
-static int each_op(struct replay *replay, const struct wal_record *record, struct bwt_slice ops, uint32_t count,
-                   enum pass pass, uint64_t lsn)
+static int each_op(struct replay *replay, const struct wal_record *record, struct bwt_slice ops,
+                   uint32_t count, enum pass pass, uint64_t lsn)
 {
 	struct bytes_reader bytes;
 	int rc = BWT_OK;
@@ -148,7 +153,8 @@ static int each_op(struct replay *replay, const struct wal_record *record, struc
 
 		rc = read_op(replay, record, &bytes, &operation);
 		if (rc == BWT_OK)
-			rc = pass == CHECK ? check_op(replay, &operation) : redo(replay, &operation, lsn);
+			rc = pass == CHECK ? check_op(replay, &operation)
+			                   : redo(replay, &operation, lsn);
 	}
 	if (rc == BWT_OK && bytes_left(&bytes) != 0)
 		rc = nonsense(record, "longer than its operations");
@@ -172,10 +178,12 @@ static int apply_txn(struct replay *replay, const struct wal_record *record)
 }
 
 /* One part of the transaction that @commit ends, if @record is one. */
-static int apply_part(struct replay *replay, const struct wal_record *record, const struct wal_txn_commit *commit,
-                      enum pass pass, uint64_t lsn, struct wal_txn_commit *found)
+static int apply_part(struct replay *replay, const struct wal_record *record,
+                      const struct wal_txn_commit *commit, enum pass pass, uint64_t lsn,
+                      struct wal_txn_commit *found)
 {
-	struct bwt_slice ops = {(const uint8_t *)record->payload.data + sizeof(struct wal_txn_part), 0};
+	struct bwt_slice ops = {(const uint8_t *)record->payload.data + sizeof(struct wal_txn_part),
+	                        0};
 	struct wal_txn_part head;
 
 	if (record->payload.size < sizeof head)
@@ -192,13 +200,14 @@ static int apply_part(struct replay *replay, const struct wal_record *record, co
 }
 
 /* All parts, between the first one and the commit record. */
-static int each_part(struct replay *replay, const struct wal_record *record, const struct wal_txn_commit *commit,
-                     enum pass pass)
+static int each_part(struct replay *replay, const struct wal_record *record,
+                     const struct wal_txn_commit *commit, enum pass pass)
 {
 	struct wal_txn_commit found = {0};
 	struct wal_reader *reader;
 	struct wal_record part;
-	int rc = wal_reader_open(replay->store->wal_dir_fd, replay->store->store_id, commit->first_lsn, true, &reader);
+	int rc = wal_reader_open(replay->store->wal_dir_fd, replay->store->store_id,
+	                         commit->first_lsn, true, &reader);
 
 	if (rc < 0)
 		return rc;
@@ -210,7 +219,8 @@ static int each_part(struct replay *replay, const struct wal_record *record, con
 			rc = apply_part(replay, &part, commit, pass, record->lsn, &found);
 	}
 	wal_reader_close(reader);
-	if ((rc == BWT_OK || rc == BWT_NOT_FOUND) && (found.parts != commit->parts || found.count != commit->count))
+	if ((rc == BWT_OK || rc == BWT_NOT_FOUND) &&
+	    (found.parts != commit->parts || found.count != commit->count))
 		rc = nonsense(record, "parts of its transaction are missing");
 	return rc;
 }

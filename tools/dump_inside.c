@@ -185,8 +185,8 @@ static void print_txn(const struct wal_record *record)
 		printf(" transaction %" PRIu64 ": %" PRIu32 " operations\n", part.txn, part.count);
 	} else if (record->type == WAL_TXN_COMMIT && record->payload.size >= sizeof commit) {
 		memcpy(&commit, record->payload.data, sizeof commit);
-		printf(" transaction %" PRIu64 " commits: %" PRIu64 " operations in %" PRIu32 " parts from LSN %" PRIu64
-		       "\n",
+		printf(" transaction %" PRIu64 " commits: %" PRIu64 " operations in %" PRIu32
+		       " parts from LSN %" PRIu64 "\n",
 		       commit.txn, commit.count, commit.parts, commit.first_lsn);
 	} else {
 		printf(" transaction, cut off\n");

@@ -20,29 +20,35 @@
 #include "db/db.h"
 #include "db/merge.h"
 
-enum where { NOWHERE, AT, BEFORE, AFTER };
+enum where {
+	NOWHERE,
+	AT,
+	BEFORE,
+	AFTER
+};
 
 struct bwt_cursor {
 	struct bwt_tree *tree;
-	struct bwt_txn *txn;           /* NULL: none */
+	struct bwt_txn *txn;            /* NULL: none */
 	struct snapshot_slot *snapshot; /* its own; NULL: the transaction's */
-	bool merges;                   /* of a read-write transaction */
+	bool merges;                    /* of a read-write transaction */
 	enum where where;
 	struct walk walk;
-	struct bwt_buf prefix;         /* of the last BWT_PREFIX seek; size 0: unbounded */
-	struct bwt_buf prefix_end;     /* first key behind all that begin with it; size 0: there is none */
-	struct bwt_buf from;           /* merges: the key that a move starts from */
-	struct bwt_buf key;            /* the current key in one piece */
-	bool key_whole;                /* it is there already */
+	struct bwt_buf prefix;     /* of the last BWT_PREFIX seek; size 0: unbounded */
+	struct bwt_buf prefix_end; /* first key behind all that begin with it; size 0: there is none */
+	struct bwt_buf from;       /* merges: the key that a move starts from */
+	struct bwt_buf key;        /* the current key in one piece */
+	bool key_whole;            /* it is there already */
 	struct bwt_buf value;
 };
 
 /* ---- the merging kind ---- */
 
 /* Q3 for a move between two keys, or from the position to the end of what may be seen (@to NULL). */
-static int note_right(struct bwt_cursor *cursor, struct bwt_slice from, bool above, const struct bwt_slice *to)
+static int note_right(struct bwt_cursor *cursor, struct bwt_slice from, bool above,
+                      const struct bwt_slice *to)
 {
-	struct bwt_slice end = { NULL, 0 };
+	struct bwt_slice end = {NULL, 0};
 
 	if (cursor->txn->txn.level != TXN_SERIALIZABLE)
 		return BWT_OK;
@@ -53,14 +59,16 @@ static int note_right(struct bwt_cursor *cursor, struct bwt_slice from, bool abo
 }
 
 /* The same to the left; @from NULL: from behind the last key. */
-static int note_left(struct bwt_cursor *cursor, const struct bwt_slice *from, bool included, const struct bwt_slice *to)
+static int note_left(struct bwt_cursor *cursor, const struct bwt_slice *from, bool included,
+                     const struct bwt_slice *to)
 {
-	struct bwt_slice end = { NULL, 0 };
+	struct bwt_slice end = {NULL, 0};
 
 	if (cursor->txn->txn.level != TXN_SERIALIZABLE)
 		return BWT_OK;
 	return read_set_add(&cursor->txn->txn.reads, &cursor->tree->named->tree,
-	                    to != NULL ? *to : buf_slice(&cursor->prefix), false, from != NULL ? *from : end, included);
+	                    to != NULL ? *to : buf_slice(&cursor->prefix), false,
+	                    from != NULL ? *from : end, included);
 }
 
 /* A move of the merge came to @rc and @own: the key there is the current one. */
@@ -111,7 +119,8 @@ static int merging_left(struct bwt_cursor *cursor, bool included, bool last)
 {
 	const struct write_entry *own = NULL;
 	struct bwt_slice from = buf_slice(&cursor->from), to;
-	int rc = merge_left(&cursor->walk, &cursor->txn->txn.writes, last ? NULL : &from, included, &own);
+	int rc = merge_left(&cursor->walk, &cursor->txn->txn.writes, last ? NULL : &from, included,
+	                    &own);
 	int noted;
 
 	rc = merged(cursor, rc, own);
@@ -238,7 +247,8 @@ static int check(const struct bwt_cursor *cursor)
 
 	if (cursor == NULL)
 		return error_set(BWT_INVALID, "the cursor handle is NULL");
-	if (cursor->txn != NULL && atomic_load_explicit(&cursor->txn->ended, memory_order_acquire) != 0)
+	if (cursor->txn != NULL &&
+	    atomic_load_explicit(&cursor->txn->ended, memory_order_acquire) != 0)
 		return error_set(BWT_INVALID, "the cursor's transaction has ended");
 	rc = db_check_tree(cursor->tree);
 	return rc == BWT_OK && cursor->txn != NULL && cursor->txn->lost ? BWT_CONFLICT : rc;
@@ -321,7 +331,7 @@ int bwt_cursor_seek(struct bwt_cursor *cursor, struct bwt_slice key, int how)
 	if (rc == BWT_OK && has_key)
 		rc = db_check_key(key);
 	if (rc == BWT_OK)
-		rc = set_prefix(cursor, how == BWT_PREFIX ? key : (struct bwt_slice){ NULL, 0 });
+		rc = set_prefix(cursor, how == BWT_PREFIX ? key : (struct bwt_slice){NULL, 0});
 	if (rc < 0)
 		return rc;
 	switch ((enum bwt_seek)how) {
@@ -407,8 +417,8 @@ static int large_value(struct bwt_cursor *cursor, struct bwt_slice *value)
 	if (rc == BWT_OK)
 		rc = bwt_cursor_key(cursor, &key);
 	if (rc == BWT_OK)
-		rc = read_value(cursor->walk.store, &cursor->tree->named->tree, slot, cursor->walk.lsn, key,
-		                &cursor->value);
+		rc = read_value(cursor->walk.store, &cursor->tree->named->tree, slot,
+		                cursor->walk.lsn, key, &cursor->value);
 	if (rc == BWT_OK)
 		*value = buf_slice(&cursor->value);
 	return rc;
@@ -441,6 +451,6 @@ int bwt_cursor_value(struct bwt_cursor *cursor, struct bwt_slice *value)
 	entry = walk_entry(&cursor->walk);
 	if ((entry->flags & VERSION_VLOG) != 0)
 		return large_value(cursor, value);
-	*value = (struct bwt_slice){ entry->value, entry->value_size };
+	*value = (struct bwt_slice){entry->value, entry->value_size};
 	return BWT_OK;
 }

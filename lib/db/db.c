@@ -30,7 +30,8 @@ int db_check(const struct bwt_db *db)
 	if (db == NULL)
 		return error_set(BWT_INVALID, "the store handle is NULL");
 	if (db->fork_generation != sys_fork_generation())
-		return error_set(BWT_INVALID, "the store was opened by the parent of this forked process");
+		return error_set(BWT_INVALID,
+		                 "the store was opened by the parent of this forked process");
 	return BWT_OK;
 }
 
@@ -55,7 +56,8 @@ int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn)
 int db_check_key(struct bwt_slice key)
 {
 	if (key.size > BWT_KEY_MAX)
-		return error_set(BWT_TOO_BIG, "a key of %zu bytes; the largest is %u", key.size, BWT_KEY_MAX);
+		return error_set(BWT_TOO_BIG, "a key of %zu bytes; the largest is %u", key.size,
+		                 BWT_KEY_MAX);
 	if (key.data == NULL && key.size > 0)
 		return error_set(BWT_INVALID, "the key's data is NULL");
 	return BWT_OK;
@@ -65,7 +67,8 @@ int db_slot(struct bwt_db *db, struct epoch_slot **slot)
 {
 	*slot = epoch_slot(&db->store.epoch);
 	if (*slot == NULL)
-		return error_set(BWT_BUSY, "more than %u threads are inside the store", EPOCH_SLOTS_MAX);
+		return error_set(BWT_BUSY, "more than %u threads are inside the store",
+		                 EPOCH_SLOTS_MAX);
 	return BWT_OK;
 }
 
@@ -74,15 +77,15 @@ void bwt_buf_free(struct bwt_buf *buf)
 	if (buf == NULL)
 		return;
 	free(buf->data);
-	*buf = (struct bwt_buf){ 0 };
+	*buf = (struct bwt_buf){0};
 }
 
 /* In a forked child: give the descriptors back. Async-signal-safe. */
 static void forget_in_child(void *ctx)
 {
 	struct bwt_db *db = ctx;
-	int *fds[] = { &db->store.lock_fd, &db->store.arena_fd, &db->store.wal_dir_fd, &db->store.vlog_dir_fd,
-		       &db->store.dir_fd };
+	int *fds[] = {&db->store.lock_fd, &db->store.arena_fd, &db->store.wal_dir_fd,
+	              &db->store.vlog_dir_fd, &db->store.dir_fd};
 
 	for (unsigned i = 0; i < sizeof fds / sizeof fds[0]; i++) {
 		sys_file_close(*fds[i]);
@@ -110,7 +113,7 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 		.inline_max = options->inline_max,
 		.wal_segment_size = options->wal_segment_size,
 		.vlog_segment_size = options->vlog_segment_size,
-		.limits = { LEAF_BYTES, INNER_BYTES, LEAF_CHAIN, INNER_CHAIN },
+		.limits = {LEAF_BYTES, INNER_BYTES, LEAF_CHAIN, INNER_CHAIN},
 		.log = options->log,
 		.progress = options->progress,
 		.ctx = options->ctx,
@@ -123,14 +126,15 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 /* BWT_VERIFY: everything is looked at before the store is handed out. */
 static int verify_open(struct bwt_db *db)
 {
-	struct verify_report report = { 0 };
+	struct verify_report report = {0};
 	struct epoch_slot *slot;
 	int rc = db_slot(db, &slot);
 
 	if (rc == BWT_OK)
 		rc = verify_store(&db->store, slot, &report);
 	if (rc == BWT_OK && report.damages > 0)
-		rc = error_set(BWT_CORRUPT, "verification found %llu damages", (unsigned long long)report.damages);
+		rc = error_set(BWT_CORRUPT, "verification found %llu damages",
+		               (unsigned long long)report.damages);
 	return rc;
 }
 
@@ -266,25 +270,28 @@ int bwt_close(struct bwt_db *db)
 /* Needing recovery is nothing wrong, but worth a note: the log behind the newest checkpoint was replayed in memory. */
 static void note_replay(struct bwt_db *db, const struct verify_report *findings)
 {
-	struct bwt_finding finding = { .severity = BWT_NOTE, .file = "wal" };
+	struct bwt_finding finding = {.severity = BWT_NOTE, .file = "wal"};
 	struct superblock newest;
 	char text[160];
 
 	if (findings->report == NULL || superblock_newest(db->store.arena_fd, &newest) < 0 ||
 	    db->store.readonly_tail <= newest.start_lsn)
 		return;
-	snprintf(text, sizeof text, "the store was not closed: %llu bytes of log since checkpoint %llu are replayed at opening",
+	snprintf(text,
+	         sizeof text, "the store was not closed: %llu bytes of log since checkpoint %llu are replayed at opening",
 	         (unsigned long long)(db->store.readonly_tail - newest.start_lsn),
 	         (unsigned long long)newest.checkpoint);
 	finding.text = text;
 	findings->report(findings->ctx, &finding);
 }
 
-int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
+int db_verify(const char *path,
+              void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
               void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
 {
-	struct verify_report findings = { .report = report, .ctx = ctx };
-	struct bwt_options options = { .flags = BWT_RDONLY | BWT_CATCH_SIGBUS, .progress = progress, .ctx = ctx };
+	struct verify_report findings = {.report = report, .ctx = ctx};
+	struct bwt_options options = {
+		.flags = BWT_RDONLY | BWT_CATCH_SIGBUS, .progress = progress, .ctx = ctx};
 	struct epoch_slot *slot;
 	struct bwt_db *db;
 	int rc;
@@ -300,7 +307,8 @@ int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, u
 			rc = verify_store(&db->store, slot, &findings);
 		bwt_close(db);
 	} else if (rc == BWT_CORRUPT || rc == BWT_IO) {
-		struct bwt_finding finding = { .severity = BWT_DAMAGE, .file = "", .text = bwt_detail() };
+		struct bwt_finding finding = {
+			.severity = BWT_DAMAGE, .file = "", .text = bwt_detail()};
 
 		if (report != NULL)
 			report(ctx, &finding);
@@ -311,7 +319,8 @@ int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, u
 	return findings.damages + findings.warnings > 0 ? BWT_CORRUPT : BWT_OK;
 }
 
-int bwt_verify(const char *path, unsigned flags, void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
+int bwt_verify(const char *path, unsigned flags,
+               void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
 {
 	if (path == NULL)
 		return error_set(BWT_INVALID, "the path is NULL");

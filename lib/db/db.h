@@ -23,21 +23,21 @@ struct bwt_db {
 	struct bwt_options options;      /* defaults filled in */
 	uint32_t fork_generation;        /* of the process that opened it */
 	void *fork_handle;
-	_Atomic(uint32_t) transactions;  /* open ones */
-	_Atomic(uint32_t) cursors;       /* open ones */
-	uint64_t written_before;         /* sys_file_bytes_written() when it was opened */
-	_Atomic(int) durable_fd;         /* the eventfd, -1: nobody asked for it yet */
+	_Atomic(uint32_t) transactions; /* open ones */
+	_Atomic(uint32_t) cursors;      /* open ones */
+	uint64_t written_before;        /* sys_file_bytes_written() when it was opened */
+	_Atomic(int) durable_fd;        /* the eventfd, -1: nobody asked for it yet */
 	/* the service thread: flushes, checkpoints, counters (service.c) */
 	struct sys_thread *service;
-	_Atomic(uint32_t) service_bell;  /* futex word, counted up to wake it */
+	_Atomic(uint32_t) service_bell; /* futex word, counted up to wake it */
 	_Atomic(uint32_t) service_stop;
-	_Atomic(uint64_t) service_lsn;   /* it wants to look when the log has come so far */
-	struct space space;              /* how large the arena may be, and what to do about it (space.c) */
-	struct work_queue work;          /* hints for the workers; store.env.work points to it */
-	struct worker *workers;          /* worker.c */
-	unsigned worker_count;           /* that run */
-	struct sys_map stat_map;         /* of the file `stats` */
-	struct stat_file *stat_file;     /* in it; NULL: none. Written by the service thread */
+	_Atomic(uint64_t) service_lsn; /* it wants to look when the log has come so far */
+	struct space space;      /* how large the arena may be, and what to do about it (space.c) */
+	struct work_queue work;  /* hints for the workers; store.env.work points to it */
+	struct worker *workers;  /* worker.c */
+	unsigned worker_count;   /* that run */
+	struct sys_map stat_map; /* of the file `stats` */
+	struct stat_file *stat_file; /* in it; NULL: none. Written by the service thread */
 	int stat_fd;
 };
 
@@ -50,15 +50,15 @@ struct bwt_tree {
 struct bwt_txn {
 	struct bwt_db *db;
 	struct snapshot_slot *snapshot; /* NULL: read committed */
-	uint64_t lsn;             /* of the snapshot; READ_NEWEST: read committed */
-	bool writes;              /* read-write: txn is in use, by one thread at a time */
-	bool durable;             /* bwt_commit() waits */
-	bool lost;                /* an operation has returned BWT_CONFLICT */
-	_Atomic(uint32_t) ended;  /* 1: only cursors still refer to it */
-	_Atomic(uint32_t) refs;   /* itself and its cursors */
-	size_t *marks;            /* savepoints: marks of the write set */
+	uint64_t lsn;                   /* of the snapshot; READ_NEWEST: read committed */
+	bool writes;                    /* read-write: txn is in use, by one thread at a time */
+	bool durable;                   /* bwt_commit() waits */
+	bool lost;                      /* an operation has returned BWT_CONFLICT */
+	_Atomic(uint32_t) ended;        /* 1: only cursors still refer to it */
+	_Atomic(uint32_t) refs;         /* itself and its cursors */
+	size_t *marks;                  /* savepoints: marks of the write set */
 	unsigned mark_count, mark_capacity;
-	struct txn txn;           /* the last: not looked at in a read-only one */
+	struct txn txn; /* the last: not looked at in a read-only one */
 };
 
 /** Checks that come first in every call: BWT_OK, BWT_INVALID (NULL, forked child), BWT_IO (failed). */
@@ -79,7 +79,8 @@ int db_txn_note(struct bwt_txn *txn, int rc);
 int db_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **out);
 
 /** bwt_verify(), telling @progress (may be NULL) how far it is; @ctx is handed to both. For bwt-fsck. */
-int db_verify(const char *path, void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
+int db_verify(const char *path,
+              void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
               void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx);
 
 /** options.c: @given (may be NULL) with defaults filled in, checked. */
@@ -88,7 +89,7 @@ int options_resolve(const struct bwt_options *given, struct bwt_options *resolve
 /** service.c */
 int service_start(struct bwt_db *db);
 void service_stop(struct bwt_db *db); /* joins it */
-void service_wake(void *ctx);          /* callback: somebody should look at the log */
+void service_wake(void *ctx);         /* callback: somebody should look at the log */
 void service_durable_moved(void *ctx);
 /** One checkpoint, now; tries again while the gate does not drain. */
 int service_checkpoint(struct bwt_db *db, bool clean);

@@ -5,7 +5,8 @@
 #include "db/merge.h"
 
 /* The own write behind @own in the same tree. */
-static const struct write_entry *own_next(const struct write_set *writes, const struct write_entry *own)
+static const struct write_entry *own_next(const struct write_set *writes,
+                                          const struct write_entry *own)
 {
 	const struct write_entry *next = write_set_next(writes, own);
 
@@ -19,7 +20,8 @@ int merge_right(struct walk *walk, const struct write_set *writes, struct bwt_sl
 	int rc = walk_right(walk, key, above);
 
 	while (own != NULL && (rc == BWT_OK || rc == BWT_NOT_FOUND)) {
-		int order = rc == BWT_OK ? key_ref_compare_slice(&walk_entry(walk)->key, own->key) : 1;
+		int order =
+			rc == BWT_OK ? key_ref_compare_slice(&walk_entry(walk)->key, own->key) : 1;
 
 		if (order < 0)
 			break;
@@ -35,15 +37,17 @@ int merge_right(struct walk *walk, const struct write_set *writes, struct bwt_sl
 	return rc;
 }
 
-int merge_left(struct walk *walk, const struct write_set *writes, const struct bwt_slice *key, bool included,
-               const struct write_entry **out)
+int merge_left(struct walk *walk, const struct write_set *writes, const struct bwt_slice *key,
+               bool included, const struct write_entry **out)
 {
-	const struct write_entry *own = key == NULL ? write_set_last(writes, walk->tree)
-	                                            : write_set_below(writes, walk->tree, *key, included);
+	const struct write_entry *own =
+		key == NULL ? write_set_last(writes, walk->tree)
+			    : write_set_below(writes, walk->tree, *key, included);
 	int rc = key == NULL ? walk_last(walk) : walk_left(walk, *key, included);
 
 	while (own != NULL && (rc == BWT_OK || rc == BWT_NOT_FOUND)) {
-		int order = rc == BWT_OK ? key_ref_compare_slice(&walk_entry(walk)->key, own->key) : -1;
+		int order =
+			rc == BWT_OK ? key_ref_compare_slice(&walk_entry(walk)->key, own->key) : -1;
 
 		if (order > 0)
 			break;

@@ -23,8 +23,8 @@
 int merge_right(struct walk *walk, const struct write_set *writes, struct bwt_slice key, bool above,
                 const struct write_entry **own);
 /** Last entry with a key < @key (<= @key with @included); @key NULL: the last entry. */
-int merge_left(struct walk *walk, const struct write_set *writes, const struct bwt_slice *key, bool included,
-               const struct write_entry **own);
+int merge_left(struct walk *walk, const struct write_set *writes, const struct bwt_slice *key,
+               bool included, const struct write_entry **own);
 /** The entry of @key. */
 int merge_exact(struct walk *walk, const struct write_set *writes, struct bwt_slice key,
                 const struct write_entry **own);

@@ -24,7 +24,8 @@ static int check_write(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_sl
 static int check_value(struct bwt_slice value)
 {
 	if (value.size > BWT_VALUE_MAX)
-		return error_set(BWT_TOO_BIG, "a value of %zu bytes; the largest is %u", value.size, BWT_VALUE_MAX);
+		return error_set(BWT_TOO_BIG, "a value of %zu bytes; the largest is %u", value.size,
+		                 BWT_VALUE_MAX);
 	if (value.data == NULL && value.size > 0)
 		return error_set(BWT_INVALID, "the value's data is NULL");
 	return BWT_OK;
@@ -44,9 +45,10 @@ static int run(struct bwt_tree *tree, struct bwt_txn *txn, struct commit_op *op)
 	return rc < 0 ? rc : db_txn_note(txn, txn_write(&txn->txn, &tree->named->tree, slot, op));
 }
 
-int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_slice value, unsigned flags)
+int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
+            struct bwt_slice value, unsigned flags)
 {
-	struct commit_op op = { .kind = COMMIT_PUT, .key = key, .value = value };
+	struct commit_op op = {.kind = COMMIT_PUT, .key = key, .value = value};
 	int rc = check_write(tree, txn, key);
 
 	if (rc == BWT_OK)
@@ -54,7 +56,8 @@ int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, st
 	if (rc < 0)
 		return rc;
 	if ((flags & ~(BWT_INSERT | BWT_UPDATE)) != 0)
-		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags & ~(BWT_INSERT | BWT_UPDATE));
+		return error_set(BWT_INVALID, "flags: unknown bits %#x",
+		                 flags & ~(BWT_INSERT | BWT_UPDATE));
 	if (flags == (BWT_INSERT | BWT_UPDATE))
 		return error_set(BWT_INVALID, "flags: BWT_INSERT contradicts BWT_UPDATE");
 	if (flags == BWT_INSERT)
@@ -66,16 +69,17 @@ int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, st
 
 int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key)
 {
-	struct commit_op op = { .kind = COMMIT_DELETE, .key = key };
+	struct commit_op op = {.kind = COMMIT_DELETE, .key = key};
 	int rc = check_write(tree, txn, key);
 
 	return rc < 0 ? rc : run(tree, txn, &op);
 }
 
-int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, const struct bwt_slice *expected,
-            const struct bwt_slice *desired)
+int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
+            const struct bwt_slice *expected, const struct bwt_slice *desired)
 {
-	struct commit_op op = { .kind = COMMIT_CAS, .key = key, .expected = expected, .desired = desired };
+	struct commit_op op = {
+		.kind = COMMIT_CAS, .key = key, .expected = expected, .desired = desired};
 	int rc = check_write(tree, txn, key);
 
 	if (rc == BWT_OK && expected != NULL)
@@ -93,10 +97,10 @@ static uint64_t snapshot_of(const struct bwt_txn *txn)
 }
 
 /* One key at @snapshot, own writes over it. */
-static int get_at(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot *slot, uint64_t snapshot,
-                  struct bwt_slice key, struct bwt_buf *value)
+static int get_at(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot *slot,
+                  uint64_t snapshot, struct bwt_slice key, struct bwt_buf *value)
 {
-	struct reader reader = { .store = &tree->db->store, .snapshot = snapshot };
+	struct reader reader = {.store = &tree->db->store, .snapshot = snapshot};
 
 	if (txn != NULL && txn->writes)
 		return txn_get_at(&txn->txn, &tree->named->tree, slot, &reader, key, value);
@@ -116,14 +120,16 @@ int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, st
 }
 
 /* All keys at @snapshot. A key's own failure is its result; BWT_OK when each was looked up. */
-static int get_all(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot *slot, uint64_t snapshot, size_t count,
-                   const struct bwt_slice keys[], struct bwt_buf values[], int results[])
+static int get_all(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot *slot,
+                   uint64_t snapshot, size_t count, const struct bwt_slice keys[],
+                   struct bwt_buf values[], int results[])
 {
 	for (size_t i = 0; i < count; i++) {
 		int rc = db_check_key(keys[i]);
 
 		if (rc == BWT_OK)
-			rc = get_at(tree, txn, slot, snapshot, keys[i], values == NULL ? NULL : &values[i]);
+			rc = get_at(tree, txn, slot, snapshot, keys[i],
+			            values == NULL ? NULL : &values[i]);
 		if (rc == BWT_NOT_FOUND && values != NULL)
 			values[i].size = 0;
 		results[i] = rc;
@@ -131,8 +137,8 @@ static int get_all(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot
 	return store_health(&tree->db->store, false);
 }
 
-int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const struct bwt_slice keys[],
-                 struct bwt_buf values[], int results[])
+int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count,
+                 const struct bwt_slice keys[], struct bwt_buf values[], int results[])
 {
 	struct snapshot_slot *snapshot = NULL;
 	struct epoch_slot *slot = NULL;
@@ -144,11 +150,12 @@ int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count, const
 		rc = db_slot(tree->db, &slot);
 	/* One moment for all keys, with read committed too. */
 	if (rc == BWT_OK && snapshot_of(txn) == READ_NEWEST)
-		rc = snapshot_acquire(&tree->db->store.snapshots, store_clock, &tree->db->store, &snapshot);
+		rc = snapshot_acquire(&tree->db->store.snapshots, store_clock, &tree->db->store,
+		                      &snapshot);
 	if (rc < 0)
 		return rc;
-	rc = get_all(tree, txn, slot, snapshot != NULL ? snapshot_lsn(snapshot) : txn->lsn, count, keys, values,
-	             results);
+	rc = get_all(tree, txn, slot, snapshot != NULL ? snapshot_lsn(snapshot) : txn->lsn, count,
+	             keys, values, results);
 	if (snapshot != NULL)
 		snapshot_release(snapshot);
 	return rc;

@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "db/db.h"
 
-#define OPEN_FLAGS (BWT_CREATE | BWT_EXCL | BWT_RDONLY | BWT_NO_URING | BWT_CATCH_SIGBUS | BWT_VERIFY)
+#define OPEN_FLAGS                                                                                 \
+	(BWT_CREATE | BWT_EXCL | BWT_RDONLY | BWT_NO_URING | BWT_CATCH_SIGBUS | BWT_VERIFY)
 #define INLINE_LIMIT ((uint32_t)64 << 10)
 #define SEGMENT_LIMIT ((uint64_t)1 << 40)
 #define MAX_SIZE_LIMIT ((uint64_t)1 << 46)
@@ -41,8 +42,9 @@ static int check_range(const char *name, uint64_t value, uint64_t least, uint64_
 {
 	if (value >= least && value <= most)
 		return BWT_OK;
-	return error_set(BWT_INVALID, "options.%s: %llu is not between %llu and %llu", name, (unsigned long long)value,
-	                 (unsigned long long)least, (unsigned long long)most);
+	return error_set(BWT_INVALID, "options.%s: %llu is not between %llu and %llu", name,
+	                 (unsigned long long)value, (unsigned long long)least,
+	                 (unsigned long long)most);
 }
 
 static int check_values(const struct bwt_options *options)
@@ -50,16 +52,20 @@ static int check_values(const struct bwt_options *options)
 	int rc = BWT_OK;
 
 	if (options->durability < BWT_SYNC || options->durability > BWT_NONE)
-		return error_set(BWT_INVALID, "options.durability: %d is not one of BWT_SYNC, BWT_INTERVAL, BWT_NONE",
-		                 options->durability);
+		return error_set(
+			BWT_INVALID,
+			"options.durability: %d is not one of BWT_SYNC, BWT_INTERVAL, BWT_NONE",
+			options->durability);
 	if (rc == BWT_OK)
 		rc = check_range("max_size", options->max_size, (uint64_t)4 << 20, MAX_SIZE_LIMIT);
 	if (rc == BWT_OK)
 		rc = check_range("inline_max", options->inline_max, 0, INLINE_LIMIT);
 	if (rc == BWT_OK)
-		rc = check_range("wal_segment_size", options->wal_segment_size, WAL_SEGMENT_MIN, SEGMENT_LIMIT);
+		rc = check_range("wal_segment_size", options->wal_segment_size, WAL_SEGMENT_MIN,
+		                 SEGMENT_LIMIT);
 	if (rc == BWT_OK)
-		rc = check_range("vlog_segment_size", options->vlog_segment_size, 65536, SEGMENT_LIMIT);
+		rc = check_range("vlog_segment_size", options->vlog_segment_size, 65536,
+		                 SEGMENT_LIMIT);
 	if (rc == BWT_OK)
 		rc = check_range("space_target", options->space_target, 110, 100000);
 	return rc;

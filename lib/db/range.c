@@ -26,13 +26,15 @@ static bool beyond(const struct range *range, const struct key_ref *key)
 
 static int bury(struct txn *txn, struct tree *tree, struct bwt_slice key)
 {
-	return write_set_change(&txn->writes, tree, key, (struct bwt_slice){ NULL, 0 }, WRITE_DELETE, NULL);
+	return write_set_change(&txn->writes, tree, key, (struct bwt_slice){NULL, 0}, WRITE_DELETE,
+	                        NULL);
 }
 
 /* What the store has in the range, unless it is deleted already. */
-static int bury_stored(struct txn *txn, struct tree *tree, struct walk *walk, const struct range *range)
+static int bury_stored(struct txn *txn, struct tree *tree, struct walk *walk,
+                       const struct range *range)
 {
-	struct bwt_buf key = { 0 };
+	struct bwt_buf key = {0};
 	int rc = walk_right(walk, range->from, false);
 
 	while (rc == BWT_OK && !beyond(range, &walk_entry(walk)->key)) {
@@ -74,7 +76,7 @@ static int bury_own(struct txn *txn, struct tree *tree, const struct range *rang
 /* At @snapshot; all of it or nothing. */
 static int delete_at(struct txn *txn, struct tree *tree, uint64_t snapshot, const struct range *range)
 {
-	struct walk walk = { .store = txn->store, .tree = tree, .lsn = snapshot };
+	struct walk walk = {.store = txn->store, .tree = tree, .lsn = snapshot};
 	size_t mark = write_set_mark(&txn->writes);
 	int rc = BWT_OK;
 
@@ -142,9 +144,10 @@ static int check(struct bwt_tree *tree, struct bwt_txn *txn, const struct range 
 	return rc == BWT_OK ? store_health(&tree->db->store, true) : rc;
 }
 
-int bwt_delete_range(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice from, struct bwt_slice to)
+int bwt_delete_range(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice from,
+                     struct bwt_slice to)
 {
-	struct range range = { from.data == NULL ? (struct bwt_slice){ "", 0 } : from, to };
+	struct range range = {from.data == NULL ? (struct bwt_slice){"", 0} : from, to};
 	int rc = check(tree, txn, &range);
 
 	if (rc < 0)

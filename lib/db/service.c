@@ -16,9 +16,10 @@
 #include "db/db.h"
 
 #define MS 1000000ull
-#define WAKE_LOG_BYTES ((uint64_t)4 << 20)   /* log growth after which it looks again */
-#define COUNTERS_INTERVAL_NS (1000 * MS)     /* between two looks while the log grows: counters for bwt-stat */
-#define CHECKPOINT_RETRY_NS (10 * MS)        /* after a gate that did not drain */
+#define WAKE_LOG_BYTES ((uint64_t)4 << 20) /* log growth after which it looks again */
+#define COUNTERS_INTERVAL_NS                                                                       \
+	(1000 * MS) /* between two looks while the log grows: counters for bwt-stat */
+#define CHECKPOINT_RETRY_NS (10 * MS) /* after a gate that did not drain */
 #define CHECKPOINT_TRIES_MAX 1000u
 
 static struct bwt_db *db_of(void *ctx)
@@ -75,7 +76,8 @@ static bool is_off(uint64_t value, uint64_t all_bits)
 	return value == all_bits;
 }
 
-static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_state *state, uint64_t now_ns)
+static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_state *state,
+                           uint64_t now_ns)
 {
 	const struct bwt_options *options = &db->options;
 
@@ -83,7 +85,8 @@ static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_stat
 		return true;
 	if (state->log_bytes == 0)
 		return false;
-	if (!is_off(options->checkpoint_wal_bytes, UINT64_MAX) && state->log_bytes >= options->checkpoint_wal_bytes)
+	if (!is_off(options->checkpoint_wal_bytes, UINT64_MAX) &&
+	    state->log_bytes >= options->checkpoint_wal_bytes)
 		return true;
 	return !is_off(options->checkpoint_interval_ms, UINT_MAX) &&
 	       now_ns - state->taken_ns >= options->checkpoint_interval_ms * MS;
@@ -101,7 +104,8 @@ static void checkpoint_if_due(struct bwt_db *db, uint64_t now_ns)
 		return;
 	rc = service_checkpoint(db, false);
 	if (rc < 0)
-		store_say(&db->store, LOG_WARNING, "checkpoint: %s (%s)", bwt_strerror(rc), bwt_detail());
+		store_say(&db->store, LOG_WARNING, "checkpoint: %s (%s)", bwt_strerror(rc),
+		          bwt_detail());
 }
 
 /* ---- the thread ---- */
@@ -128,7 +132,8 @@ static void flush_if_asked(struct bwt_db *db)
 	if (db->store.durability == BWT_SYNC || store_health(&db->store, true) < 0)
 		return;
 	if (wal_written_lsn(db->store.wal) == wal_tail(db->store.wal) &&
-	    (db->store.durability == BWT_NONE || wal_durable_lsn(db->store.wal) == wal_tail(db->store.wal)))
+	    (db->store.durability == BWT_NONE ||
+	     wal_durable_lsn(db->store.wal) == wal_tail(db->store.wal)))
 		return;
 	rc = wal_flush(db->store.wal, db->store.durability == BWT_INTERVAL);
 	if (rc < 0)
@@ -143,7 +148,8 @@ static void prepare_segment(struct bwt_db *db)
 		return;
 	rc = wal_prepare_segment(db->store.wal);
 	if (rc < 0)
-		store_say(&db->store, LOG_WARNING, "next log segment: %s (%s)", bwt_strerror(rc), bwt_detail());
+		store_say(&db->store, LOG_WARNING, "next log segment: %s (%s)", bwt_strerror(rc),
+		          bwt_detail());
 }
 
 static void service_run(void *ctx)

@@ -25,15 +25,16 @@
 #include "db/db.h"
 #include "tree/clean.h"
 
-#define SLACK_LEAST ((uint64_t)32 << 20) /* bytes that the file may have over what lives, whatever the target */
-#define DUE_SHARE 12u                    /* of the slack: allocated bytes between two checkpoints */
-#define HELD_SHARES 3u                   /* as many of those shares are held, or must be free, at once */
-#define HEADROOM 4u                      /* and so many extents */
-#define WAIT_NS 2000000000ull            /* for free extents, at most, before the file grows */
-#define WAIT_CHECKPOINTS 3u              /* and no longer than these take: the first may have begun before */
+#define SLACK_LEAST                                                                                \
+	((uint64_t)32 << 20) /* bytes that the file may have over what lives, whatever the target */
+#define DUE_SHARE 12u        /* of the slack: allocated bytes between two checkpoints */
+#define HELD_SHARES 3u       /* as many of those shares are held, or must be free, at once */
+#define HEADROOM 4u          /* and so many extents */
+#define WAIT_NS 2000000000ull /* for free extents, at most, before the file grows */
+#define WAIT_CHECKPOINTS 3u   /* and no longer than these take: the first may have begun before */
 #define RELIEF_ROUNDS_MAX 4u
-#define FUTILE_NS 1000000000ull          /* a store that stays full is not searched for space more often */
-#define PICKS 16u                        /* extents chosen at once */
+#define FUTILE_NS 1000000000ull /* a store that stays full is not searched for space more often */
+#define PICKS 16u               /* extents chosen at once */
 #define LOOK_STEP_LEAST ((uint64_t)64 << 10)
 
 /* ---- trees by id, for the cleaner ---- */
@@ -121,7 +122,8 @@ static void look(struct bwt_db *db)
 	                            : behind_by(usable_of(&survey) + survey.held,
 	                                        HELD_SHARES * due + HEADROOM * unit),
 	                      memory_order_relaxed);
-	atomic_store_explicit(&space->look_at, allocated + (step > LOOK_STEP_LEAST ? step : LOOK_STEP_LEAST),
+	atomic_store_explicit(&space->look_at,
+	                      allocated + (step > LOOK_STEP_LEAST ? step : LOOK_STEP_LEAST),
 	                      memory_order_relaxed);
 }
 
@@ -142,7 +144,8 @@ bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated)
 
 	if (due == UINT64_MAX)
 		return false;
-	return allocated >= due || atomic_load_explicit(&db->space.waiters, memory_order_relaxed) != 0;
+	return allocated >= due ||
+	       atomic_load_explicit(&db->space.waiters, memory_order_relaxed) != 0;
 }
 
 /* ---- cleaning ---- */
@@ -153,8 +156,8 @@ static int clean_picked(struct bwt_db *db, struct epoch_slot *slot, const struct
 	struct extents *extents = &db->store.extents;
 	uint64_t reserve = extents_reserve(extents);
 	/* Deletes may use a first half of the reserve, so for puts less is cleaned; the rest is for images. */
-	const struct cleaner cleaner = { &db->store.env, space_tree_hold, space_tree_release, db,
-		                         urgency == URGENCY_PUT ? reserve - reserve / 4 : reserve / 4 };
+	const struct cleaner cleaner = {&db->store.env, space_tree_hold, space_tree_release, db,
+	                                urgency == URGENCY_PUT ? reserve - reserve / 4 : reserve / 4};
 	bool claimed, emptied;
 	int rc;
 
@@ -170,7 +173,8 @@ static int clean_picked(struct bwt_db *db, struct epoch_slot *slot, const struct
 	stats_add(&db->store.stats, slot->index, STAT_CLEANED_PAGES, result->pages);
 	stats_add(&db->store.stats, slot->index, STAT_CLEANED_BYTES, result->bytes);
 	if (result->damaged > 0)
-		store_say(&db->store, LOG_ERR, "arena: the extent at offset %llu cannot be emptied: %s",
+		store_say(&db->store, LOG_ERR,
+		          "arena: the extent at offset %llu cannot be emptied: %s",
 		          (unsigned long long)extent_start(pick->id), bwt_detail());
 	return rc < 0 || emptied ? rc : BWT_BUSY;
 }
@@ -188,7 +192,7 @@ static unsigned clean_best(struct bwt_db *db, struct epoch_slot *slot, enum pick
 	*pages = 0;
 	/* Some of them may be taken, or left for good reason. */
 	for (unsigned i = 0; i < count && emptied < most && (rc == BWT_OK || rc == BWT_BUSY); i++) {
-		struct clean_result result = { 0 };
+		struct clean_result result = {0};
 
 		rc = clean_picked(db, slot, &picks[i], urgency, &result);
 		emptied += rc == BWT_OK;
@@ -232,7 +236,8 @@ static uint64_t checkpoint_count(struct bwt_db *db)
 /* As long as checkpoints and cleaning may help. false: they did not. */
 static bool wait_for_space(struct bwt_db *db)
 {
-	uint64_t now = sys_now_ns(), deadline = now + WAIT_NS, last = checkpoint_count(db) + WAIT_CHECKPOINTS;
+	uint64_t now = sys_now_ns(), deadline = now + WAIT_NS,
+		 last = checkpoint_count(db) + WAIT_CHECKPOINTS;
 
 	atomic_fetch_add_explicit(&db->space.waiters, 1, memory_order_seq_cst);
 	while (is_low(db) && now < deadline && checkpoint_count(db) < last) {
@@ -306,7 +311,8 @@ static bool relief_round(struct bwt_db *db, struct epoch_slot *slot, enum extent
 	if (service_checkpoint(db, false) == BWT_OK)
 		service_checkpoint(db, false);
 	extents_reclaim(&db->store.extents);
-	return pages > 0 || atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) > free;
+	return pages > 0 ||
+	       atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) > free;
 }
 
 static uint64_t allocated_now(const struct bwt_db *db)
@@ -346,7 +352,8 @@ void space_relieve(struct store *store, enum extent_urgency urgency)
 		return;
 	pthread_mutex_lock(&db->space.relief_lock);
 	/* Another thread has done all of it while this one waited? */
-	if (count == atomic_load_explicit(&db->space.relief_count, memory_order_relaxed) && !is_futile(db, urgency)) {
+	if (count == atomic_load_explicit(&db->space.relief_count, memory_order_relaxed) &&
+	    !is_futile(db, urgency)) {
 		relieve(db, slot, urgency);
 		atomic_fetch_add_explicit(&db->space.relief_count, 1, memory_order_release);
 	}

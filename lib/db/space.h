@@ -18,22 +18,23 @@ struct tree;
 
 struct space {
 	/* What the newest look said; any thread looks and writes them, relaxed: they are advice. */
-	_Atomic(uint64_t) look_at;  /* extents.allocated_bytes at which to look again */
-	_Atomic(uint64_t) due;      /* allocated bytes that make a checkpoint due; UINT64_MAX: the file may grow */
-	_Atomic(uint64_t) low;      /* free bytes below which a change waits a moment, or helps */
-	_Atomic(uint32_t) behind;   /* SPACE_* */
-	_Atomic(uint32_t) bell;     /* futex word of those who wait for free extents, counted up to wake them */
+	_Atomic(uint64_t) look_at; /* extents.allocated_bytes at which to look again */
+	_Atomic(uint64_t) due; /* allocated bytes that make a checkpoint due; UINT64_MAX: the file may grow */
+	_Atomic(uint64_t) low;    /* free bytes below which a change waits a moment, or helps */
+	_Atomic(uint32_t) behind; /* SPACE_* */
+	_Atomic(uint32_t) bell; /* futex word of those who wait for free extents, counted up to wake them */
 	_Atomic(uint32_t) waiters;
 	/* Making space for who found the store full: one at a time. */
 	pthread_mutex_t relief_lock;
 	_Atomic(uint64_t) relief_count;
-	uint64_t futile_allocated, futile_ns;   /* allocated_bytes, and when, as nothing was won; under relief_lock */
-	struct tree *main, *catalog;            /* trees that are never dropped: found without a lock */
+	uint64_t futile_allocated,
+		futile_ns; /* allocated_bytes, and when, as nothing was won; under relief_lock */
+	struct tree *main, *catalog; /* trees that are never dropped: found without a lock */
 };
 
-#define SPACE_ENOUGH 0u   /* nothing to clean */
-#define SPACE_BEHIND 1u   /* background work, if there are workers */
-#define SPACE_HURRY 2u    /* everybody helps */
+#define SPACE_ENOUGH 0u /* nothing to clean */
+#define SPACE_BEHIND 1u /* background work, if there are workers */
+#define SPACE_HURRY 2u  /* everybody helps */
 
 /** space_start - the store is open: from now on changes tend to the arena's size */
 void space_start(struct bwt_db *db);

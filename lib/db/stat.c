@@ -57,7 +57,9 @@ static uint64_t vlog_live(const struct store *store)
 
 static const char *media_name(enum sys_media media)
 {
-	return media == SYS_MEDIA_DAX ? "dax" : media == SYS_MEDIA_FORCED_DAX ? "forced-dax" : "file";
+	return media == SYS_MEDIA_DAX          ? "dax"
+	       : media == SYS_MEDIA_FORCED_DAX ? "forced-dax"
+	                                       : "file";
 }
 
 static void collect_space(struct bwt_db *db, struct bwt_stats *stats)
@@ -70,7 +72,8 @@ static void collect_space(struct bwt_db *db, struct bwt_stats *stats)
 	stats->tree_depth = main_depth(db);
 	stats->arena_bytes = arena_size(&store->arena);
 	stats->arena_live_bytes = extents_live_bytes(&store->extents);
-	stats->arena_free_bytes = atomic_load_explicit(&store->extents.free_bytes, memory_order_relaxed);
+	stats->arena_free_bytes =
+		atomic_load_explicit(&store->extents.free_bytes, memory_order_relaxed);
 	stats->vlog_bytes = store->vlog == NULL ? 0 : vlog_file_bytes(store->vlog);
 	stats->vlog_live_bytes = vlog_live(store);
 }
@@ -109,13 +112,14 @@ static void collect_snapshots(struct store *store, struct bwt_stats *stats)
 	stats->oldest_snapshot_lsn = info.lsn;
 	stats->oldest_snapshot_thread = info.thread;
 	stats->oldest_snapshot_ms = now_ns > info.begun_ns ? (now_ns - info.begun_ns) / 1000000 : 0;
-	stats->oldest_snapshot_keeps = stats->newest_lsn > info.lsn ? stats->newest_lsn - info.lsn : 0;
+	stats->oldest_snapshot_keeps =
+		stats->newest_lsn > info.lsn ? stats->newest_lsn - info.lsn : 0;
 }
 
 static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 {
 	struct store *store = &db->store;
-	struct checkpoint_state state = { 0 };
+	struct checkpoint_state state = {0};
 	const char *engine = "plain";
 
 	stats->newest_lsn = store_clock(store);
@@ -144,8 +148,8 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	stats->user_bytes_written = sum(db, STAT_USER_BYTES);
 	/* Log, values and superblocks as written; arena bytes reach the disk once each, by the system's hand. */
 	stats->device_bytes_written =
-	    sys_file_bytes_written() - db->written_before +
-	    atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
+		sys_file_bytes_written() - db->written_before +
+		atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
 	stats->commits = sum(db, STAT_COMMITS);
 	stats->conflicts = sum(db, STAT_CONFLICTS);
 	stats->pushes = sum(db, STAT_PUSHES);
@@ -158,7 +162,7 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	stats->cleaned_pages = sum(db, STAT_CLEANED_PAGES);
 	stats->cleaned_bytes = sum(db, STAT_CLEANED_BYTES);
 	stats->arena_written_bytes =
-	    atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
+		atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
 	stats->log_flushes = sum(db, STAT_LOG_FLUSHES);
 	stats->gate_retries = sum(db, STAT_GATE_RETRIES);
 }

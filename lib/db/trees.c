@@ -19,7 +19,8 @@ static int check_name(const char *name)
 
 	if (size >= 1 && size <= BWT_TREE_NAME_MAX)
 		return BWT_OK;
-	return error_set(BWT_INVALID, "a tree's name has 1 to %u bytes, not %zu", BWT_TREE_NAME_MAX, size);
+	return error_set(BWT_INVALID, "a tree's name has 1 to %u bytes, not %zu", BWT_TREE_NAME_MAX,
+	                 size);
 }
 
 /* The live tree of this name (NULL: the main tree), or NULL. trees_lock held. */
@@ -28,7 +29,7 @@ static struct named_tree *find(struct bwt_db *db, const char *name)
 	for (struct named_tree *tree = db->store.trees; tree != NULL; tree = tree->next) {
 		if (name == NULL ? tree->tree.id == TREE_ID_MAIN
 		                 : tree->tree.id >= TREE_ID_FIRST && tree->state == CATALOG_LIVE &&
-		                       strcmp(tree->name, name) == 0)
+		                           strcmp(tree->name, name) == 0)
 			return tree;
 	}
 	return NULL;
@@ -56,8 +57,9 @@ static int create(struct bwt_db *db, const char *name, struct named_tree **named
 
 	if (rc < 0)
 		return rc;
-	return catalog_create(&db->store, name, atomic_load_explicit(&db->store.next_tree_id, memory_order_relaxed), 0,
-	                      named);
+	return catalog_create(&db->store, name,
+	                      atomic_load_explicit(&db->store.next_tree_id, memory_order_relaxed),
+	                      0, named);
 }
 
 static int open_locked(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree)
@@ -85,7 +87,8 @@ int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 	if (rc < 0)
 		return rc;
 	if ((flags & ~(BWT_CREATE | BWT_EXCL)) != 0)
-		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags & ~(BWT_CREATE | BWT_EXCL));
+		return error_set(BWT_INVALID, "flags: unknown bits %#x",
+		                 flags & ~(BWT_CREATE | BWT_EXCL));
 	if ((flags & BWT_EXCL) != 0 && (flags & BWT_CREATE) == 0)
 		return error_set(BWT_INVALID, "flags: BWT_EXCL needs BWT_CREATE");
 	pthread_mutex_lock(db->store.trees_lock);
@@ -155,7 +158,8 @@ static int copy_names(struct bwt_db *db, struct name_list *list)
 	list->names = calloc(room + 1, sizeof *list->names);
 	if (list->names == NULL)
 		return -ENOMEM;
-	for (struct named_tree *tree = db->store.trees; tree != NULL && list->count < room; tree = tree->next)
+	for (struct named_tree *tree = db->store.trees; tree != NULL && list->count < room;
+	     tree = tree->next)
 		if (tree->tree.id >= TREE_ID_FIRST && tree->state == CATALOG_LIVE)
 			memcpy(list->names[list->count++], tree->name, sizeof tree->name);
 	qsort(list->names, list->count, sizeof *list->names, compare_names);

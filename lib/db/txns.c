@@ -21,14 +21,16 @@
 #define MARKS_MAX (1u << 30)
 
 #define BEGIN_FLAGS                                                                                \
-	(BWT_RDONLY | BWT_READ_COMMITTED | BWT_SERIALIZABLE | BWT_NEWEST | BWT_TXN_SYNC | BWT_TXN_NOSYNC)
+	(BWT_RDONLY | BWT_READ_COMMITTED | BWT_SERIALIZABLE | BWT_NEWEST | BWT_TXN_SYNC |          \
+	 BWT_TXN_NOSYNC)
 
 static int check_begin(const struct bwt_db *db, unsigned flags)
 {
 	if ((flags & ~BEGIN_FLAGS) != 0)
 		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags & ~BEGIN_FLAGS);
 	if ((flags & BWT_READ_COMMITTED) != 0 && (flags & BWT_SERIALIZABLE) != 0)
-		return error_set(BWT_INVALID, "flags: BWT_READ_COMMITTED contradicts BWT_SERIALIZABLE");
+		return error_set(BWT_INVALID,
+		                 "flags: BWT_READ_COMMITTED contradicts BWT_SERIALIZABLE");
 	if ((flags & BWT_TXN_SYNC) != 0 && (flags & BWT_TXN_NOSYNC) != 0)
 		return error_set(BWT_INVALID, "flags: BWT_TXN_SYNC contradicts BWT_TXN_NOSYNC");
 	if ((flags & BWT_RDONLY) == 0 && db->store.readonly)
@@ -52,8 +54,8 @@ static int take_snapshot(struct bwt_txn *txn, unsigned flags)
 	if (!newest)
 		rc = commit_wait_seen(store);
 	if (rc == BWT_OK)
-		rc = snapshot_acquire(&store->snapshots, newest ? store_clock : store_stable_clock, store,
-		                      &txn->snapshot);
+		rc = snapshot_acquire(&store->snapshots, newest ? store_clock : store_stable_clock,
+		                      store, &txn->snapshot);
 	if (rc == BWT_OK)
 		txn->lsn = snapshot_lsn(txn->snapshot);
 	return rc;
@@ -76,7 +78,8 @@ int db_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **out)
 	memset(txn, 0, offsetof(struct bwt_txn, txn));
 	txn->db = db;
 	txn->writes = (flags & BWT_RDONLY) == 0;
-	txn->durable = db->store.durability == BWT_SYNC ? (flags & BWT_TXN_NOSYNC) == 0 : (flags & BWT_TXN_SYNC) != 0;
+	txn->durable = db->store.durability == BWT_SYNC ? (flags & BWT_TXN_NOSYNC) == 0
+	                                                : (flags & BWT_TXN_SYNC) != 0;
 	rc = take_snapshot(txn, flags);
 	if (rc < 0) {
 		free(txn);
@@ -215,7 +218,8 @@ int bwt_savepoint(struct bwt_txn *txn, unsigned *mark)
 		return rc;
 	if (txn->mark_count == txn->mark_capacity) {
 		unsigned capacity = txn->mark_capacity == 0 ? MARKS_FIRST : 2 * txn->mark_capacity;
-		size_t *grown = capacity > MARKS_MAX ? NULL : realloc(txn->marks, capacity * sizeof *grown);
+		size_t *grown =
+			capacity > MARKS_MAX ? NULL : realloc(txn->marks, capacity * sizeof *grown);
 
 		if (grown == NULL)
 			return -ENOMEM;
@@ -232,7 +236,8 @@ int bwt_rollback_to(struct bwt_txn *txn, unsigned mark)
 	int rc = check_marks(txn);
 
 	if (rc == BWT_OK && mark >= txn->mark_count)
-		rc = error_set(BWT_INVALID, "mark %u: the transaction has %u savepoints", mark, txn->mark_count);
+		rc = error_set(BWT_INVALID, "mark %u: the transaction has %u savepoints", mark,
+		               txn->mark_count);
 	if (rc < 0)
 		return rc;
 	txn->mark_count = mark + 1; /* it stays, later ones do not */
@@ -253,7 +258,8 @@ int bwt_wait_durable(struct bwt_db *db, bwt_lsn lsn)
 	int rc = db_check(db);
 
 	if (rc == BWT_OK && lsn > store_clock(&db->store))
-		rc = error_set(BWT_INVALID, "LSN %llu lies beyond the end of the log", (unsigned long long)lsn);
+		rc = error_set(BWT_INVALID, "LSN %llu lies beyond the end of the log",
+		               (unsigned long long)lsn);
 	if (rc < 0 || db->store.wal == NULL)
 		return rc;
 	return wal_wait(db->store.wal, lsn);
@@ -290,8 +296,8 @@ int bwt_durable_fd(struct bwt_db *db)
 	rc = sys_eventfd_new(&fd);
 	if (rc < 0)
 		return rc;
-	if (atomic_compare_exchange_strong_explicit(&db->durable_fd, &seen, fd, memory_order_acq_rel,
-	                                            memory_order_acquire))
+	if (atomic_compare_exchange_strong_explicit(&db->durable_fd, &seen, fd,
+	                                            memory_order_acq_rel, memory_order_acquire))
 		return fd;
 	sys_file_close(fd);
 	return seen;

@@ -39,29 +39,38 @@ static unsigned copy_bound(const struct leaf_copy *copy, struct bwt_slice key, b
 	return from;
 }
 
-enum leaf_choice { LEAF_OF, LEAF_FROM, LEAF_BEFORE, LEAF_BEHIND, LEAF_LAST };
+enum leaf_choice {
+	LEAF_OF,
+	LEAF_FROM,
+	LEAF_BEFORE,
+	LEAF_BEHIND,
+	LEAF_LAST
+};
 
 /* Load the leaf that covers walk->target, the keys just below it, the one behind the copy, or the last one. */
 static int load(struct walk *walk, enum leaf_choice choice)
 {
-	struct reader reader = { .store = walk->store, .snapshot = walk->lsn };
+	struct reader reader = {.store = walk->store, .snapshot = walk->lsn};
 	struct bwt_slice target = buf_slice(&walk->target);
 	struct epoch_slot *slot = epoch_slot(&walk->store->epoch);
 	int rc;
 
 	if (slot == NULL)
-		return error_set(BWT_BUSY, "more than %u threads are inside the store", EPOCH_SLOTS_MAX);
+		return error_set(BWT_BUSY, "more than %u threads are inside the store",
+		                 EPOCH_SLOTS_MAX);
 	walk->loaded = false;
 	epoch_pin(slot);
 	if (choice == LEAF_LAST)
 		rc = tree_copy_last_leaf(walk->tree, slot, reader_choose, &reader, &walk->copy);
 	else if (choice == LEAF_BEHIND)
-		rc = tree_copy_next_leaf(walk->tree, slot, target, reader_choose, &reader, &walk->copy);
+		rc = tree_copy_next_leaf(walk->tree, slot, target, reader_choose, &reader,
+		                         &walk->copy);
 	else if (choice == LEAF_FROM)
-		rc = tree_copy_leaf_from(walk->tree, slot, target, reader_choose, &reader, &walk->copy);
+		rc = tree_copy_leaf_from(walk->tree, slot, target, reader_choose, &reader,
+		                         &walk->copy);
 	else
-		rc = tree_copy_leaf(walk->tree, slot, target, choice == LEAF_BEFORE, reader_choose, &reader,
-		                    &walk->copy);
+		rc = tree_copy_leaf(walk->tree, slot, target, choice == LEAF_BEFORE, reader_choose,
+		                    &reader, &walk->copy);
 	epoch_unpin(slot);
 	if (reader.newest > slot->seen_lsn)
 		slot->seen_lsn = reader.newest;
@@ -142,14 +151,17 @@ int walk_right(struct walk *walk, struct bwt_slice key, bool above)
 {
 	int rc = go_to_leaf(walk, key, LEAF_FROM);
 
-	return rc < 0 ? rc : settle_right(walk, copy_bound(&walk->copy, buf_slice(&walk->target), above));
+	return rc < 0 ? rc
+	              : settle_right(walk, copy_bound(&walk->copy, buf_slice(&walk->target), above));
 }
 
 int walk_left(struct walk *walk, struct bwt_slice key, bool included)
 {
 	int rc = go_to_leaf(walk, key, LEAF_OF);
 
-	return rc < 0 ? rc : settle_left(walk, copy_bound(&walk->copy, buf_slice(&walk->target), included));
+	return rc < 0 ? rc
+	              : settle_left(walk,
+	                            copy_bound(&walk->copy, buf_slice(&walk->target), included));
 }
 
 int walk_last(struct walk *walk)

@@ -13,15 +13,15 @@
 
 #include "txn/read.h"
 
-struct walk {                     /* zeroed but for store, tree and lsn: without a position */
+struct walk { /* zeroed but for store, tree and lsn: without a position */
 	struct store *store;
 	const struct tree *tree;
-	uint64_t lsn;             /* S; whoever walks keeps its slot */
-	uint64_t newest;          /* out: end of the newest version seen */
-	unsigned index;           /* after BWT_OK: copy.entries[index] is the entry */
-	bool loaded;              /* copy is whole */
+	uint64_t lsn;    /* S; whoever walks keeps its slot */
+	uint64_t newest; /* out: end of the newest version seen */
+	unsigned index;  /* after BWT_OK: copy.entries[index] is the entry */
+	bool loaded;     /* copy is whole */
 	struct leaf_copy copy;
-	struct bwt_buf target;    /* the key that a move starts from */
+	struct bwt_buf target; /* the key that a move starts from */
 };
 
 /*
@@ -70,7 +70,7 @@ int buf_set(struct bwt_buf *buf, struct bwt_slice bytes);
 
 static inline struct bwt_slice buf_slice(const struct bwt_buf *buf)
 {
-	return (struct bwt_slice){ buf->data, buf->size };
+	return (struct bwt_slice){buf->data, buf->size};
 }
 
 #endif

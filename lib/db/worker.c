@@ -31,8 +31,8 @@ static void consolidate_page(struct bwt_db *db, struct epoch_slot *slot, const s
 	epoch_pin(slot);
 	tree = space_tree_hold(db, work->tree);
 	if (tree != NULL) {
-		if (page_look(tree, work->page, &place) == BWT_OK && place.base->head.tree == tree->id &&
-		    mapping_chain(place.word) != 0)
+		if (page_look(tree, work->page, &place) == BWT_OK &&
+		    place.base->head.tree == tree->id && mapping_chain(place.word) != 0)
 			tree_consolidate(tree, slot, &place, LEAVE_PENDING, URGENCY_CARE);
 		space_tree_release(db, tree);
 	}

@@ -75,16 +75,16 @@ struct wal_op {
 static_assert(sizeof(struct wal_op) == 0x0c, "log layout");
 
 struct wal_txn {
-	uint32_t count;    /* 0x00  operations */
-	uint32_t size;     /* 0x04  bytes of them: struct wal_op and its bytes, one after another */
-	uint8_t ops[];     /* 0x08 */
+	uint32_t count; /* 0x00  operations */
+	uint32_t size;  /* 0x04  bytes of them: struct wal_op and its bytes, one after another */
+	uint8_t ops[];  /* 0x08 */
 };
 
 struct wal_txn_part {
-	uint64_t txn;      /* 0x00  number of the transaction, unique in its incarnation */
-	uint32_t count;    /* 0x08  operations, whole ones */
-	uint32_t size;     /* 0x0c  bytes of them */
-	uint8_t ops[];     /* 0x10 */
+	uint64_t txn;   /* 0x00  number of the transaction, unique in its incarnation */
+	uint32_t count; /* 0x08  operations, whole ones */
+	uint32_t size;  /* 0x0c  bytes of them */
+	uint8_t ops[];  /* 0x10 */
 };
 
 struct wal_txn_commit {

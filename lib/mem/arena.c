@@ -35,7 +35,8 @@ int arena_open(struct arena *arena, int fd, uint64_t max_size, bool private)
 	arena->fd = private ? -1 : fd;
 	arena->fixed = private;
 	/* A file that ends inside an extent was cut short, or its growth was: that extent is not there. */
-	atomic_init(&arena->size, size - size % (size < EXTENT_SIZE ? EXTENT_SMALL_SIZE : EXTENT_SIZE));
+	atomic_init(&arena->size,
+	            size - size % (size < EXTENT_SIZE ? EXTENT_SMALL_SIZE : EXTENT_SIZE));
 	return BWT_OK;
 }
 

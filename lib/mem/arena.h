@@ -21,11 +21,11 @@ typedef uint32_t extent_id;
 
 struct arena {
 	struct sys_map map;
-	uint8_t *base;                   /* map.base: the address of offset 0 */
-	_Atomic(uint64_t) size;          /* bytes of the file, all of them allocated and usable */
+	uint8_t *base;          /* map.base: the address of offset 0 */
+	_Atomic(uint64_t) size; /* bytes of the file, all of them allocated and usable */
 	uint64_t max_size;
-	int fd;                          /* -1 in a private mapping */
-	bool fixed;                      /* private mapping: growing costs memory only */
+	int fd;     /* -1 in a private mapping */
+	bool fixed; /* private mapping: growing costs memory only */
 };
 
 static inline extent_id extent_of(arena_off off)

@@ -22,15 +22,16 @@
 typedef uint64_t arena_off; /* bytes from the start of the arena; 0 is none */
 typedef uint64_t page_id;   /* index into the mapping table; 0 is none */
 
-enum block_tag {                  /* stored: append, never renumber */
-	BLOCK_FILLER = 1,         /* closes a chunk; no content */
-	BLOCK_LEAF = 2,           /* base page of a leaf: page/base_page.h */
-	BLOCK_INNER = 3,          /* base page of an inner node */
-	BLOCK_PUT = 4,            /* leaf delta: page/delta.h */
-	BLOCK_DELETE = 5,         /* leaf delta: tombstone */
-	BLOCK_INDEX_INSERT = 6,   /* inner delta: one more child */
-	BLOCK_INDEX_DELETE = 7,   /* inner delta: one child less, its left neighbour has its keys */
-	BLOCK_INDEX_MERGE = 8,    /* inner delta: a child is to go (tree/merge.h); searches pass over it */
+enum block_tag {                /* stored: append, never renumber */
+	BLOCK_FILLER = 1,       /* closes a chunk; no content */
+	BLOCK_LEAF = 2,         /* base page of a leaf: page/base_page.h */
+	BLOCK_INNER = 3,        /* base page of an inner node */
+	BLOCK_PUT = 4,          /* leaf delta: page/delta.h */
+	BLOCK_DELETE = 5,       /* leaf delta: tombstone */
+	BLOCK_INDEX_INSERT = 6, /* inner delta: one more child */
+	BLOCK_INDEX_DELETE = 7, /* inner delta: one child less, its left neighbour has its keys */
+	BLOCK_INDEX_MERGE =
+		8, /* inner delta: a child is to go (tree/merge.h); searches pass over it */
 	BLOCK_IMAGE_SEGMENT = 16, /* checkpoint: 512 slots of a table */
 	BLOCK_IMAGE_DIRECTORY = 17,
 	BLOCK_IMAGE_ROOT = 18,

@@ -79,8 +79,9 @@ bool cow_touch_slow(struct cow_table *table, uint64_t index, uint64_t interval)
 		read_words(table, index, copy->words);
 		TEST_YIELD("cow_publish");
 		/* ACQ_REL: the copy is complete before it is found; only then may anybody change a word. */
-		if (atomic_compare_exchange_strong_explicit(&segment->copy, &seen, (uint64_t)(uintptr_t)copy,
-		                                            memory_order_acq_rel, memory_order_acquire))
+		if (atomic_compare_exchange_strong_explicit(
+			    &segment->copy, &seen, (uint64_t)(uintptr_t)copy, memory_order_acq_rel,
+			    memory_order_acquire))
 			break;
 		free(copy);
 	}
@@ -102,8 +103,9 @@ void cow_collect(struct cow_table *table, uint64_t index, uint64_t since, uint64
 		read_words(table, index, words);
 		TEST_YIELD("cow_collect");
 		/* Success: nobody had begun to change it, so touched and words are as of the cut. */
-		if (atomic_compare_exchange_strong_explicit(&segment->copy, &seen, mark_of(interval),
-		                                            memory_order_acq_rel, memory_order_acquire)) {
+		if (atomic_compare_exchange_strong_explicit(&segment->copy, &seen,
+		                                            mark_of(interval), memory_order_acq_rel,
+		                                            memory_order_acquire)) {
 			*dirty = touched >= since;
 			return;
 		}

@@ -30,14 +30,14 @@
 
 struct cow_segment {
 	_Atomic(uint64_t) touched; /* interval in which it last changed; 0: not since it was restored */
-	_Atomic(uint64_t) copy;    /* 0, mark(i) = i << 1 | 1, or the address of a struct cow_copy */
+	_Atomic(uint64_t) copy; /* 0, mark(i) = i << 1 | 1, or the address of a struct cow_copy */
 };
 
 struct cow_table {
-	_Atomic(uint64_t) *words;           /* reserved memory, zero until touched */
-	struct cow_segment *segments;       /* reserved memory */
-	uint64_t capacity;                  /* words, a multiple of COW_SEGMENT_WORDS */
-	const _Atomic(uint64_t) *interval;  /* from 1; counted up in a closed gate; shared by all tables */
+	_Atomic(uint64_t) *words;     /* reserved memory, zero until touched */
+	struct cow_segment *segments; /* reserved memory */
+	uint64_t capacity;            /* words, a multiple of COW_SEGMENT_WORDS */
+	const _Atomic(uint64_t) *interval; /* from 1; counted up in a closed gate; shared by all tables */
 };
 
 int cow_init(struct cow_table *table, uint64_t capacity, const _Atomic(uint64_t) *interval);
@@ -52,7 +52,8 @@ bool cow_touch_slow(struct cow_table *table, uint64_t segment, uint64_t interval
 static inline bool cow_touch(struct cow_table *table, uint64_t index)
 {
 	uint64_t segment = index / COW_SEGMENT_WORDS;
-	uint64_t interval = atomic_load_explicit(table->interval, memory_order_relaxed); /* fixed inside the gate */
+	uint64_t interval = atomic_load_explicit(table->interval,
+	                                         memory_order_relaxed); /* fixed inside the gate */
 
 	if (atomic_load_explicit(&table->segments[segment].touched, memory_order_acquire) == interval)
 		return true;
@@ -70,7 +71,8 @@ static inline uint64_t cow_load(const struct cow_table *table, uint64_t index)
  * @words:  out, COW_SEGMENT_WORDS
  * @dirty:  out: the segment changed between that cut and the newest
  */
-void cow_collect(struct cow_table *table, uint64_t index, uint64_t since, uint64_t *words, bool *dirty);
+void cow_collect(struct cow_table *table, uint64_t index, uint64_t since, uint64_t *words,
+                 bool *dirty);
 /** Recovery, alone: fill a segment; it counts as unchanged. */
 void cow_restore(struct cow_table *table, uint64_t segment, const uint64_t *words);
 

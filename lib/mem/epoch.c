@@ -43,7 +43,8 @@ void epoch_deinit(struct epoch *epoch)
 {
 	sys_tls_free(epoch->tls);
 	for (unsigned b = 0; b < EPOCH_SLOTS_MAX / EPOCH_SLOT_BLOCK; b++) {
-		struct epoch_slot *block = atomic_load_explicit(&epoch->blocks[b], memory_order_relaxed);
+		struct epoch_slot *block =
+			atomic_load_explicit(&epoch->blocks[b], memory_order_relaxed);
 
 		for (unsigned i = 0; block != NULL && i < EPOCH_SLOT_BLOCK; i++)
 			free(block[i].scratch);
@@ -67,8 +68,8 @@ static struct epoch_slot *slot_block(struct epoch *epoch, unsigned b)
 		fresh[i].epoch = epoch;
 		fresh[i].index = b * EPOCH_SLOT_BLOCK + i;
 	}
-	if (atomic_compare_exchange_strong_explicit(&epoch->blocks[b], &block, fresh, memory_order_acq_rel,
-	                                            memory_order_acquire))
+	if (atomic_compare_exchange_strong_explicit(&epoch->blocks[b], &block, fresh,
+	                                            memory_order_acq_rel, memory_order_acquire))
 		return fresh;
 	free(fresh);
 	return block;
@@ -80,8 +81,8 @@ static bool slot_take(struct epoch_slot *slot)
 
 	if (atomic_load_explicit(&slot->taken, memory_order_relaxed) != 0)
 		return false;
-	return atomic_compare_exchange_strong_explicit(&slot->taken, &vacant, 1, memory_order_acquire,
-	                                               memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&slot->taken, &vacant, 1,
+	                                               memory_order_acquire, memory_order_relaxed);
 }
 
 /* Scanners look at [0, slot_count): SEQ_CST, before the first pin of the slot's owner (E1, E2). */
@@ -89,8 +90,9 @@ static void slot_count_raise(struct epoch *epoch, uint32_t count)
 {
 	uint32_t seen = atomic_load_explicit(&epoch->slot_count, memory_order_relaxed);
 
-	while (seen < count && !atomic_compare_exchange_weak_explicit(&epoch->slot_count, &seen, count,
-	                                                              memory_order_seq_cst, memory_order_relaxed))
+	while (seen < count &&
+	       !atomic_compare_exchange_weak_explicit(&epoch->slot_count, &seen, count,
+	                                              memory_order_seq_cst, memory_order_relaxed))
 		continue;
 }
 
@@ -116,14 +118,14 @@ struct epoch_slot *epoch_slot_slow(struct epoch *epoch)
 		slot_count_raise(epoch, i + 1);
 	}
 	if (slot != NULL)
-		epoch_cache = (struct epoch_cache){ epoch->serial, slot };
+		epoch_cache = (struct epoch_cache){epoch->serial, slot};
 	return slot;
 }
 
 struct epoch_slot *epoch_slot_at(struct epoch *epoch, uint32_t index)
 {
 	struct epoch_slot *block =
-	    atomic_load_explicit(&epoch->blocks[index / EPOCH_SLOT_BLOCK], memory_order_acquire);
+		atomic_load_explicit(&epoch->blocks[index / EPOCH_SLOT_BLOCK], memory_order_acquire);
 
 	return block == NULL ? NULL : &block[index % EPOCH_SLOT_BLOCK];
 }

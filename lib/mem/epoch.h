@@ -28,8 +28,9 @@
 #include "sys/thread.h"
 
 #define EPOCH_SLOTS_MAX 8192u /* threads inside one store at once */
-#define EPOCH_SLOT_BLOCK 64u  /* slots are allocated in blocks of this many and never freed before close */
-#define CHUNK_KINDS 3u        /* enum chunk_kind in extent.h */
+#define EPOCH_SLOT_BLOCK                                                                           \
+	64u            /* slots are allocated in blocks of this many and never freed before close */
+#define CHUNK_KINDS 3u /* enum chunk_kind in extent.h */
 
 #define EPOCH_PINNED 1u
 #define EPOCH_GATE 2u
@@ -41,15 +42,15 @@ struct chunk { /* a stretch of an open extent that one slot fills front to back;
 
 struct epoch_slot {
 	_Alignas(64) _Atomic(uint64_t) state; /* written by the owner, read by closer and reclaimer */
-	_Atomic(uint32_t) taken;              /* 1: some thread owns it (CAS 0 -> 1; store 0 at exit) */
+	_Atomic(uint32_t) taken; /* 1: some thread owns it (CAS 0 -> 1; store 0 at exit) */
 	uint32_t index;
 	struct epoch *epoch;
 	struct chunk chunk[CHUNK_KINDS];
-	_Alignas(64) uint64_t seen_lsn;       /* owner only: end of the newest version read or committed (C7) */
-	uint64_t random;                      /* owner only: state of backoff jitter */
-	uint64_t heat_lsn;                    /* owner only: the clock when it last looked at a chain's age (tree/heat.h) */
-	uint32_t heat;                        /* owner only: chains read */
-	void *scratch;                        /* owner only: the tree's working memory, freed with the slot */
+	_Alignas(64) uint64_t seen_lsn; /* owner only: end of the newest version read or committed (C7) */
+	uint64_t random;                /* owner only: state of backoff jitter */
+	uint64_t heat_lsn; /* owner only: the clock when it last looked at a chain's age (tree/heat.h) */
+	uint32_t heat; /* owner only: chains read */
+	void *scratch; /* owner only: the tree's working memory, freed with the slot */
 	size_t scratch_size;
 	/* Value-log files from this number on may hold a value that the owner has appended and not published yet,
 	 * or found under a pin and not read yet; 0: none. Owner: store vlog_append_floor() SEQ_CST before appending,
@@ -61,10 +62,10 @@ struct epoch_slot {
 struct epoch {
 	_Alignas(64) _Atomic(uint64_t) now;    /* current epoch, from 1; advanced by reclaimers */
 	_Alignas(64) _Atomic(uint32_t) closed; /* 1: the gate is closed; a futex word */
-	_Atomic(uint32_t) slot_count;          /* slots ever handed out: [0, slot_count) are scanned */
+	_Atomic(uint32_t) slot_count; /* slots ever handed out: [0, slot_count) are scanned */
 	_Atomic(struct epoch_slot *) blocks[EPOCH_SLOTS_MAX / EPOCH_SLOT_BLOCK];
 	struct sys_tls *tls;
-	uint64_t serial;                       /* of this epoch among all ever made: see epoch_slot() */
+	uint64_t serial; /* of this epoch among all ever made: see epoch_slot() */
 };
 
 int epoch_init(struct epoch *epoch);
@@ -121,7 +122,8 @@ static inline bool gate_try_enter(struct epoch_slot *slot)
 
 	BWT_ASSERT((state & EPOCH_PINNED) != 0 && (state & EPOCH_GATE) == 0);
 	atomic_exchange_explicit(&slot->state, state | EPOCH_GATE, memory_order_seq_cst);
-	if (atomic_load_explicit(&slot->epoch->closed, memory_order_seq_cst) == 0 || TEST_FAULT("gate_unlooked"))
+	if (atomic_load_explicit(&slot->epoch->closed, memory_order_seq_cst) == 0 ||
+	    TEST_FAULT("gate_unlooked"))
 		return true;
 	atomic_store_explicit(&slot->state, state, memory_order_release);
 	return false;

@@ -16,9 +16,10 @@
 #include "base/testpoint.h"
 
 #define PAGE_BYTES 4096u
-#define CHUNK_SMALL_MAX ((uint64_t)4 << 10)  /* bytes of a chunk of a small extent, at most, unless asked */
-#define CHUNK_MAX ((uint64_t)64 << 10)       /* the same for others */
-#define GROW_STEP_MAX ((uint64_t)32 << 20)   /* bytes added to the file at once, at most */
+#define CHUNK_SMALL_MAX                                                                            \
+	((uint64_t)4 << 10) /* bytes of a chunk of a small extent, at most, unless asked */
+#define CHUNK_MAX ((uint64_t)64 << 10)     /* the same for others */
+#define GROW_STEP_MAX ((uint64_t)32 << 20) /* bytes added to the file at once, at most */
 #define CHUNK_SLACK (2 * sizeof(struct block_head))
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -46,7 +47,8 @@ uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack)
 	uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
 
 	while ((uint32_t)head != 0) {
-		uint32_t below = atomic_load_explicit(&extents->side[(uint32_t)head - 1].next, memory_order_relaxed);
+		uint32_t below = atomic_load_explicit(&extents->side[(uint32_t)head - 1].next,
+		                                      memory_order_relaxed);
 		uint64_t next = ((head >> 32) + 1) << 32 | below;
 
 		if (atomic_compare_exchange_weak_explicit(stack, &head, next, memory_order_acquire,
@@ -58,24 +60,28 @@ uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack)
 
 void extents_free_push(struct extents *extents, extent_id id)
 {
-	extents_stack_push(extents, id < EXTENT_SMALL_COUNT ? &extents->free_small : &extents->free_large, id);
+	extents_stack_push(
+		extents, id < EXTENT_SMALL_COUNT ? &extents->free_small : &extents->free_large, id);
 	atomic_fetch_add_explicit(&extents->free_bytes, extent_size(id), memory_order_relaxed);
 }
 
 uint32_t extents_free_pop(struct extents *extents, uint64_t need)
 {
-	uint32_t popped = need <= EXTENT_SMALL_SIZE ? extents_stack_pop(extents, &extents->free_small) : 0;
+	uint32_t popped =
+		need <= EXTENT_SMALL_SIZE ? extents_stack_pop(extents, &extents->free_small) : 0;
 
 	if (popped == 0)
 		popped = extents_stack_pop(extents, &extents->free_large);
 	if (popped != 0)
-		atomic_fetch_sub_explicit(&extents->free_bytes, extent_size(popped - 1), memory_order_relaxed);
+		atomic_fetch_sub_explicit(&extents->free_bytes, extent_size(popped - 1),
+		                          memory_order_relaxed);
 	return popped;
 }
 
 /* ---- life and death ---- */
 
-int extents_init(struct extents *extents, struct arena *arena, struct epoch *epoch, const _Atomic(uint64_t) *interval)
+int extents_init(struct extents *extents, struct arena *arena, struct epoch *epoch,
+                 const _Atomic(uint64_t) *interval)
 {
 	int rc;
 
@@ -125,7 +131,8 @@ static uint32_t interval_now(const struct extents *extents)
 /* @bytes of extent @id are dead. Inside the gate; the segment of @id is touched (X1). */
 static void release_bytes(struct extents *extents, extent_id id, uint64_t bytes)
 {
-	uint64_t word = atomic_fetch_sub_explicit(&extents->table.words[id], bytes, memory_order_acq_rel);
+	uint64_t word =
+		atomic_fetch_sub_explicit(&extents->table.words[id], bytes, memory_order_acq_rel);
 	struct extent_side *side = &extents->side[id];
 
 	BWT_ASSERT(extent_live(word) >= bytes);
@@ -213,7 +220,8 @@ int extents_grow(struct extents *extents, uint64_t need)
 	if (step > GROW_STEP_MAX)
 		step = GROW_STEP_MAX;
 	if (limit < size + step)
-		step = limit > size + EXTENT_SIZE ? (limit - size) / EXTENT_SIZE * EXTENT_SIZE : EXTENT_SIZE;
+		step = limit > size + EXTENT_SIZE ? (limit - size) / EXTENT_SIZE * EXTENT_SIZE
+		                                  : EXTENT_SIZE;
 	if (size < EXTENT_SIZE)
 		target = need <= EXTENT_SMALL_SIZE ? size + EXTENT_SMALL_SIZE : 2 * EXTENT_SIZE;
 	else
@@ -244,7 +252,8 @@ static uint64_t unit_for(const struct extents *extents, uint64_t need)
 
 bool extents_have_room(const struct extents *extents)
 {
-	return free_beyond(extents, extents_reserve(extents) + unit_for(extents, EXTENT_SMALL_SIZE) - 1);
+	return free_beyond(extents,
+	                   extents_reserve(extents) + unit_for(extents, EXTENT_SMALL_SIZE) - 1);
 }
 
 int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgency urgency)
@@ -311,12 +320,13 @@ static void extent_seal(struct extents *extents, extent_id id)
 	atomic_store_explicit(&extents->side[id].age,
 	                      atomic_load_explicit(&extents->allocated_bytes, memory_order_relaxed),
 	                      memory_order_relaxed);
-	atomic_store_explicit(&extents->side[id].sealed, epoch_advance(extents->epoch), memory_order_release);
+	atomic_store_explicit(&extents->side[id].sealed, epoch_advance(extents->epoch),
+	                      memory_order_release);
 }
 
 /* Replace the full open extent @seen by a free one and cut the first chunk off it. Inside the gate. */
-static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_t seen, uint64_t need,
-                          struct chunk *chunk)
+static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_t seen,
+                          uint64_t need, struct chunk *chunk)
 {
 	uint32_t popped = extents_free_pop(extents, need);
 	extent_id id = popped - 1;
@@ -333,7 +343,8 @@ static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_
 	extents->side[id].opened = interval_now(extents);
 	atomic_store_explicit(&extents->side[id].sealed, EXTENT_UNSEALED, memory_order_relaxed);
 	/* RELEASE: who sees live bytes does not take the extent for the sealed one that it was (extent_pick.c). */
-	atomic_store_explicit(&extents->table.words[id], (uint64_t)(kind + 1) << 32 | size, memory_order_release);
+	atomic_store_explicit(&extents->table.words[id], (uint64_t)(kind + 1) << 32 | size,
+	                      memory_order_release);
 	if (!atomic_compare_exchange_strong_explicit(&extents->open[kind], &seen, open_word(id, bytes),
 	                                             memory_order_acq_rel, memory_order_relaxed)) {
 		atomic_store_explicit(&extents->table.words[id], 0, memory_order_relaxed);
@@ -343,7 +354,8 @@ static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_
 	if (seen != 0) {
 		arena_off start = extent_start((extent_id)(seen >> 32));
 
-		close_stretch(extents, start + (uint32_t)seen, start + extent_size((extent_id)(seen >> 32)));
+		close_stretch(extents, start + (uint32_t)seen,
+		              start + extent_size((extent_id)(seen >> 32)));
 		extent_seal(extents, (extent_id)(seen >> 32));
 	}
 	atomic_store_explicit(&chunk->next, extent_start(id), memory_order_relaxed);
@@ -352,7 +364,8 @@ static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_
 }
 
 /* A chunk with room for @need: off the open extent, or off a new one. Inside the gate. */
-static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t need, struct chunk *chunk)
+static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t need,
+                      struct chunk *chunk)
 {
 	uint64_t seen = atomic_load_explicit(&extents->open[kind], memory_order_acquire);
 	int rc = BWT_BUSY;
@@ -367,11 +380,12 @@ static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t ne
 		if (seen != 0 && size - used >= need) {
 			uint64_t bytes = chunk_bytes(size, size - used, need);
 
-			if (!atomic_compare_exchange_strong_explicit(&extents->open[kind], &seen,
-			                                             open_word(id, used + bytes),
-			                                             memory_order_acq_rel, memory_order_acquire))
+			if (!atomic_compare_exchange_strong_explicit(
+				    &extents->open[kind], &seen, open_word(id, used + bytes),
+				    memory_order_acq_rel, memory_order_acquire))
 				continue;
-			atomic_store_explicit(&chunk->next, extent_start(id) + used, memory_order_relaxed);
+			atomic_store_explicit(&chunk->next, extent_start(id) + used,
+			                      memory_order_relaxed);
 			chunk->end = extent_start(id) + used + bytes;
 			return BWT_OK;
 		}
@@ -382,7 +396,8 @@ static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t ne
 }
 
 /* Close the slot's chunk and take one with room for @need. Inside the gate. */
-static int chunk_replace(struct extents *extents, struct chunk *chunk, enum chunk_kind kind, uint64_t need)
+static int chunk_replace(struct extents *extents, struct chunk *chunk, enum chunk_kind kind,
+                         uint64_t need)
 {
 	uint64_t next = atomic_load_explicit(&chunk->next, memory_order_relaxed);
 	struct chunk fresh;
@@ -409,8 +424,8 @@ static void enter_pinned(struct epoch_slot *slot)
 		gate_wait(slot->epoch);
 }
 
-int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, uint64_t bytes,
-                   enum extent_urgency urgency)
+int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
+                   uint64_t bytes, enum extent_urgency urgency)
 {
 	uint64_t need = bytes + CHUNK_SLACK;
 	bool pinned = epoch_pinned(slot);
@@ -441,7 +456,8 @@ int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_
 	return rc;
 }
 
-arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, uint32_t size)
+arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
+                      uint32_t size)
 {
 	struct chunk *chunk = &slot->chunk[kind];
 	uint64_t next = atomic_load_explicit(&chunk->next, memory_order_relaxed);
@@ -453,7 +469,8 @@ arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chu
 	return next;
 }
 
-void extent_unbump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, arena_off off)
+void extent_unbump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
+                   arena_off off)
 {
 	(void)extents;
 	BWT_ASSERT(epoch_in_gate(slot));
@@ -488,7 +505,8 @@ int extents_close_chunks(struct extents *extents, struct epoch_slot *own)
 		struct epoch_slot *slot = epoch_slot_at(extents->epoch, i);
 
 		for (unsigned kind = 0; slot != NULL && kind < CHUNK_KINDS; kind++) {
-			uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
+			uint64_t next =
+				atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
 
 			if (next != 0 && !extent_touch(extents, next))
 				rc = -ENOMEM;

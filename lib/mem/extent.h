@@ -25,7 +25,11 @@
 #include "mem/cow_table.h"
 #include "mem/epoch.h"
 
-enum chunk_kind { CHUNK_DELTA = 0, CHUNK_LEAF = 1, CHUNK_INNER = 2 }; /* CHUNK_KINDS of them, per slot */
+enum chunk_kind {
+	CHUNK_DELTA = 0,
+	CHUNK_LEAF = 1,
+	CHUNK_INNER = 2
+}; /* CHUNK_KINDS of them, per slot */
 
 enum extent_kind { /* stored in images; bits 32-39 of an extent's word, bits 0-31 are its live bytes */
 	EXTENT_FREE = 0,
@@ -42,14 +46,14 @@ enum extent_urgency { /* how deep into the reserve a request may reach (design.m
 	URGENCY_CARE = 2,   /* consolidation, cleaning, checkpoints */
 };
 
-struct extent_side { /* DRAM only */
-	_Atomic(uint32_t) next;   /* link of the free or dead stack: extent id + 1, 0: end */
-	uint32_t opened;          /* interval in which it was opened */
-	uint32_t died;            /* interval in which it died */
-	_Atomic(uint32_t) claim;  /* 0; 1: some thread empties it; else 2 + interval in which that did not succeed */
-	uint64_t epoch;           /* epoch at death */
+struct extent_side {            /* DRAM only */
+	_Atomic(uint32_t) next; /* link of the free or dead stack: extent id + 1, 0: end */
+	uint32_t opened;        /* interval in which it was opened */
+	uint32_t died;          /* interval in which it died */
+	_Atomic(uint32_t) claim; /* 0; 1: some thread empties it; else 2 + interval in which that did not succeed */
+	uint64_t epoch; /* epoch at death */
 	_Atomic(uint64_t) sealed; /* epoch that ended when no chunk was left to cut off it; EXTENT_UNSEALED before */
-	_Atomic(uint64_t) age;    /* allocated_bytes then */
+	_Atomic(uint64_t) age; /* allocated_bytes then */
 };
 
 #define EXTENT_UNSEALED UINT64_MAX
@@ -58,23 +62,24 @@ struct extents {
 	struct arena *arena;
 	struct epoch *epoch;
 	struct cow_table table;
-	struct extent_side *side;                    /* reserved memory */
-	uint64_t capacity;                           /* extents at max_size */
-	_Alignas(64) _Atomic(uint64_t) free_small;   /* stacks: tag << 32 | (id + 1) */
+	struct extent_side *side;                  /* reserved memory */
+	uint64_t capacity;                         /* extents at max_size */
+	_Alignas(64) _Atomic(uint64_t) free_small; /* stacks: tag << 32 | (id + 1) */
 	_Alignas(64) _Atomic(uint64_t) free_large;
 	_Alignas(64) _Atomic(uint64_t) dead;
 	_Atomic(uint64_t) free_bytes;
 	_Alignas(64) _Atomic(uint64_t) open[CHUNK_KINDS]; /* id << 32 | bytes handed out of it; 0: none */
-	_Atomic(uint64_t) retained;                  /* interval of the older retained durable checkpoint's cut */
-	_Atomic(uint64_t) allocated_bytes;           /* chunk bytes handed out since open */
-	_Atomic(uint64_t) growth_limit;              /* bytes of the file beyond which a part of the reserve goes first */
-	_Atomic(uint64_t) refused;                   /* size of the file when growing it failed; 0: it never did */
+	_Atomic(uint64_t) retained; /* interval of the older retained durable checkpoint's cut */
+	_Atomic(uint64_t) allocated_bytes; /* chunk bytes handed out since open */
+	_Atomic(uint64_t) growth_limit; /* bytes of the file beyond which a part of the reserve goes first */
+	_Atomic(uint64_t) refused; /* size of the file when growing it failed; 0: it never did */
 	/* Handed down, NULL: nobody. Called before a chunk is taken, not pinned: space may be made now, in bounds. */
 	void (*tend)(void *ctx, struct epoch_slot *slot);
 	void *tend_ctx;
 };
 
-int extents_init(struct extents *extents, struct arena *arena, struct epoch *epoch, const _Atomic(uint64_t) *interval);
+int extents_init(struct extents *extents, struct arena *arena, struct epoch *epoch,
+                 const _Atomic(uint64_t) *interval);
 void extents_deinit(struct extents *extents);
 /** A new store: extent 0 is taken, the rest of the file is free. */
 int extents_format(struct extents *extents);
@@ -84,8 +89,8 @@ int extents_format(struct extents *extents);
  * Returns: BWT_OK; BWT_FULL: max_size or the disk, and the reserve is not for @urgency; -ENOMEM; BWT_IO
  * Threads: pinned or not, outside the gate. May enter it for a moment (so not inside), may grow the file.
  */
-int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, uint64_t bytes,
-                   enum extent_urgency urgency);
+int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
+                   uint64_t bytes, enum extent_urgency urgency);
 /** Does the chunk have them already? The quick test before extent_prepare(). */
 static inline bool extent_has(const struct epoch_slot *slot, enum chunk_kind kind, uint64_t bytes)
 {
@@ -94,9 +99,11 @@ static inline bool extent_has(const struct epoch_slot *slot, enum chunk_kind kin
 	return next != 0 && slot->chunk[kind].end - next >= bytes + 2 * sizeof(struct block_head);
 }
 /** Inside the gate: @size bytes of the chunk. */
-arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, uint32_t size);
+arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
+                      uint32_t size);
 /** Inside the same gate section: the block bumped last was not installed. Its bytes are free again. */
-void extent_unbump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind, arena_off off);
+void extent_unbump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
+                   arena_off off);
 /** Inside the gate, before the change that unlinks them: false: no memory, change nothing. */
 bool extent_touch(struct extents *extents, arena_off off);
 /** Inside the gate, after the unlinking: exactly once per block. extent_touch() was called. */
@@ -111,10 +118,10 @@ int extents_close_chunks(struct extents *extents, struct epoch_slot *own);
 
 struct extents_survey { /* the whole file, in bytes: size = live + sparse + held + free */
 	uint64_t size;
-	uint64_t live;    /* open extents and those of images counted whole */
-	uint64_t deltas;  /* of which deltas */
-	uint64_t sparse;  /* dead bytes of extents that hold live ones */
-	uint64_t held;    /* dead extents that wait for checkpoints or pinned threads, about */
+	uint64_t live;   /* open extents and those of images counted whole */
+	uint64_t deltas; /* of which deltas */
+	uint64_t sparse; /* dead bytes of extents that hold live ones */
+	uint64_t held;   /* dead extents that wait for checkpoints or pinned threads, about */
 	uint64_t free;
 	uint64_t reserve; /* part of the free that ordinary writes leave alone */
 };
@@ -124,8 +131,8 @@ void extents_survey(const struct extents *extents, struct extents_survey *survey
 
 struct extent_pick { /* a sealed extent that is worth emptying */
 	extent_id id;
-	uint64_t sealed;  /* tells this life of the extent from later ones */
-	uint64_t score;   /* bytes won, weighed by age, over the bytes to be moved */
+	uint64_t sealed; /* tells this life of the extent from later ones */
+	uint64_t score;  /* bytes won, weighed by age, over the bytes to be moved */
 };
 
 enum pick_effort {
@@ -139,7 +146,8 @@ enum pick_effort {
  * Returns: their number; it scans the table
  * Threads: any
  */
-unsigned extents_pick(struct extents *extents, enum pick_effort effort, struct extent_pick *picks, unsigned room);
+unsigned extents_pick(struct extents *extents, enum pick_effort effort, struct extent_pick *picks,
+                      unsigned room);
 /** Take the extent for this thread: false: another has it, it is gone, or its bytes may still change. Pinned. */
 bool extent_claim(struct extents *extents, const struct extent_pick *pick);
 /** Is the claimed extent still the one that was picked, with live blocks in it? Pinned; true holds while pinned. */
@@ -158,7 +166,8 @@ int extents_extend(struct extents *extents);
 /* For checkpoints (recovery/). */
 
 /** Room for @bytes in extents of kind IMAGE: fills @ids (at most @room) and returns their number, or a code. Enters the gate. */
-int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes, extent_id *ids, unsigned room);
+int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes,
+                       extent_id *ids, unsigned room);
 /** An image extent that no retained image needs. Enters the gate. */
 int extents_free_image(struct extents *extents, struct epoch_slot *slot, extent_id id);
 /** Sum of the live bytes, open extents counted whole: a scan of the table. */

@@ -13,7 +13,8 @@
 
 /* ---- images ---- */
 
-int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes, extent_id *ids, unsigned room)
+int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes,
+                       extent_id *ids, unsigned room)
 {
 	unsigned count = 0;
 	uint64_t got = 0;
@@ -33,7 +34,8 @@ int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_
 		} else if (popped != 0) {
 			uint64_t size = extent_size(popped - 1);
 
-			atomic_store_explicit(&extents->table.words[popped - 1], (uint64_t)EXTENT_IMAGE << 32 | size,
+			atomic_store_explicit(&extents->table.words[popped - 1],
+			                      (uint64_t)EXTENT_IMAGE << 32 | size,
 			                      memory_order_relaxed);
 			ids[count++] = popped - 1;
 			got += size;
@@ -68,15 +70,18 @@ int extents_free_image(struct extents *extents, struct epoch_slot *slot, extent_
 
 int extents_format(struct extents *extents)
 {
-	int rc = arena_size(extents->arena) >= EXTENT_SMALL_SIZE ? BWT_OK : extents_grow(extents, EXTENT_SMALL_SIZE);
+	int rc = arena_size(extents->arena) >= EXTENT_SMALL_SIZE
+	                 ? BWT_OK
+	                 : extents_grow(extents, EXTENT_SMALL_SIZE);
 
 	if (rc < 0)
 		return rc;
 	/* Growing made extent 0 free: the stack holds nothing else yet. */
 	if (extents_stack_pop(extents, &extents->free_small) != 0)
-		atomic_fetch_sub_explicit(&extents->free_bytes, EXTENT_SMALL_SIZE, memory_order_relaxed);
-	atomic_store_explicit(&extents->table.words[0], (uint64_t)EXTENT_SUPER << 32 | EXTENT_SMALL_SIZE,
-	                      memory_order_relaxed);
+		atomic_fetch_sub_explicit(&extents->free_bytes, EXTENT_SMALL_SIZE,
+		                          memory_order_relaxed);
+	atomic_store_explicit(&extents->table.words[0],
+	                      (uint64_t)EXTENT_SUPER << 32 | EXTENT_SMALL_SIZE, memory_order_relaxed);
 	return BWT_OK;
 }
 
@@ -89,7 +94,8 @@ void extents_resume(struct extents *extents, enum chunk_kind kind, uint64_t open
 {
 	atomic_store_explicit(&extents->open[kind], open, memory_order_relaxed);
 	if (open != 0)
-		atomic_store_explicit(&extents->side[open >> 32].sealed, EXTENT_UNSEALED, memory_order_relaxed);
+		atomic_store_explicit(&extents->side[open >> 32].sealed, EXTENT_UNSEALED,
+		                      memory_order_relaxed);
 }
 
 void extents_close_stale(struct extents *extents, arena_off next, arena_off end)
@@ -97,9 +103,11 @@ void extents_close_stale(struct extents *extents, arena_off next, arena_off end)
 	if (next == end)
 		return;
 	extents_write_filler(extents->arena, next, end);
-	(void)cow_touch(&extents->table, extent_of(next)); /* no copies in the first interval: cannot fail */
+	(void)cow_touch(&extents->table,
+	                extent_of(next)); /* no copies in the first interval: cannot fail */
 	/* Alone, and extents_finish() looks at what is live: no death to announce here. */
-	atomic_fetch_sub_explicit(&extents->table.words[extent_of(next)], end - next, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&extents->table.words[extent_of(next)], end - next,
+	                          memory_order_relaxed);
 }
 
 void extents_mark_image(struct extents *extents, extent_id id)
@@ -128,7 +136,8 @@ void extents_finish(struct extents *extents)
 		side->died = 0;
 		side->epoch = 0;
 		if (image)
-			atomic_store_explicit(word, (uint64_t)EXTENT_IMAGE << 32 | extent_size(id), memory_order_relaxed);
+			atomic_store_explicit(word, (uint64_t)EXTENT_IMAGE << 32 | extent_size(id),
+			                      memory_order_relaxed);
 		else if (!live)
 			atomic_store_explicit(word, 0, memory_order_relaxed);
 		if (image || live)

@@ -17,18 +17,19 @@
  */
 #include "mem/extent_private.h"
 
-#define MOVE_COST_DELTA 4u            /* bytes written for one live byte of a delta extent, about */
-#define GAIN_SHARE 8u                 /* one part in so many must be dead */
-#define AGE_UNIT ((uint64_t)1 << 20)  /* bytes allocated since */
+#define MOVE_COST_DELTA 4u           /* bytes written for one live byte of a delta extent, about */
+#define GAIN_SHARE 8u                /* one part in so many must be dead */
+#define AGE_UNIT ((uint64_t)1 << 20) /* bytes allocated since */
 #define CLAIM_FREE 0u
 #define CLAIM_TAKEN 1u
-#define CLAIM_RESTS 2u                /* plus the interval in which it was given up */
+#define CLAIM_RESTS 2u /* plus the interval in which it was given up */
 
 static bool is_data(uint64_t word)
 {
 	enum extent_kind kind = extent_kind_of(word);
 
-	return (kind == EXTENT_DELTA || kind == EXTENT_LEAF || kind == EXTENT_INNER) && extent_live(word) != 0;
+	return (kind == EXTENT_DELTA || kind == EXTENT_LEAF || kind == EXTENT_INNER) &&
+	       extent_live(word) != 0;
 }
 
 void extents_survey(const struct extents *extents, struct extents_survey *survey)
@@ -58,7 +59,8 @@ void extents_survey(const struct extents *extents, struct extents_survey *survey
 /* ---- choosing ---- */
 
 /* 0: not worth it. */
-static uint64_t score_of(const struct extents *extents, extent_id id, uint64_t word, enum pick_effort effort)
+static uint64_t score_of(const struct extents *extents, extent_id id, uint64_t word,
+                         enum pick_effort effort)
 {
 	uint64_t size = extent_size(id), live = extent_live(word), dead = size - live;
 	uint64_t allocated = atomic_load_explicit(&extents->allocated_bytes, memory_order_relaxed);
@@ -83,7 +85,8 @@ static bool rests(const struct extents *extents, extent_id id)
 }
 
 /* Keep @picks sorted, best first. */
-static unsigned insert(struct extent_pick *picks, unsigned count, unsigned room, struct extent_pick pick)
+static unsigned insert(struct extent_pick *picks, unsigned count, unsigned room,
+                       struct extent_pick pick)
 {
 	unsigned at = count < room ? count : room - 1;
 
@@ -95,14 +98,15 @@ static unsigned insert(struct extent_pick *picks, unsigned count, unsigned room,
 	return count < room ? count + 1 : count;
 }
 
-unsigned extents_pick(struct extents *extents, enum pick_effort effort, struct extent_pick *picks, unsigned room)
+unsigned extents_pick(struct extents *extents, enum pick_effort effort, struct extent_pick *picks,
+                      unsigned room)
 {
 	uint64_t count = extents_count(extents);
 	unsigned found = 0;
 
 	for (extent_id id = 0; id < count; id++) {
 		uint64_t word = cow_load(&extents->table, id);
-		struct extent_pick pick = { .id = id };
+		struct extent_pick pick = {.id = id};
 
 		if (!is_data(word))
 			continue;
@@ -127,7 +131,8 @@ static bool has_chunk(const struct extents *extents, extent_id id)
 		const struct epoch_slot *slot = epoch_slot_at(extents->epoch, i);
 
 		for (unsigned kind = 0; slot != NULL && kind < CHUNK_KINDS; kind++) {
-			uint64_t next = atomic_load_explicit(&slot->chunk[kind].next, memory_order_acquire);
+			uint64_t next =
+				atomic_load_explicit(&slot->chunk[kind].next, memory_order_acquire);
 
 			if (next != 0 && extent_of(next) == id)
 				return true;
@@ -139,7 +144,8 @@ static bool has_chunk(const struct extents *extents, extent_id id)
 bool extent_claimed_lives(const struct extents *extents, const struct extent_pick *pick)
 {
 	return is_data(cow_load(&extents->table, pick->id)) &&
-	       atomic_load_explicit(&extents->side[pick->id].sealed, memory_order_acquire) == pick->sealed;
+	       atomic_load_explicit(&extents->side[pick->id].sealed, memory_order_acquire) ==
+	               pick->sealed;
 }
 
 bool extent_claim(struct extents *extents, const struct extent_pick *pick)
@@ -148,8 +154,8 @@ bool extent_claim(struct extents *extents, const struct extent_pick *pick)
 	uint32_t seen = atomic_load_explicit(&side->claim, memory_order_relaxed);
 
 	if (seen == CLAIM_TAKEN ||
-	    !atomic_compare_exchange_strong_explicit(&side->claim, &seen, CLAIM_TAKEN, memory_order_acquire,
-	                                             memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&side->claim, &seen, CLAIM_TAKEN,
+	                                             memory_order_acquire, memory_order_relaxed))
 		return false;
 	/* EP1: the first makes the second's answer final. */
 	if (extent_claimed_lives(extents, pick) && pick->sealed < epoch_oldest(extents->epoch) &&
@@ -161,10 +167,11 @@ bool extent_claim(struct extents *extents, const struct extent_pick *pick)
 
 void extent_unclaim(struct extents *extents, const struct extent_pick *pick, bool emptied)
 {
-	uint32_t interval = (uint32_t)atomic_load_explicit(extents->table.interval, memory_order_relaxed);
+	uint32_t interval =
+		(uint32_t)atomic_load_explicit(extents->table.interval, memory_order_relaxed);
 
-	atomic_store_explicit(&extents->side[pick->id].claim, emptied ? CLAIM_FREE : CLAIM_RESTS + interval,
-	                      memory_order_release);
+	atomic_store_explicit(&extents->side[pick->id].claim,
+	                      emptied ? CLAIM_FREE : CLAIM_RESTS + interval, memory_order_release);
 }
 
 /* ---- growth ---- */

@@ -11,7 +11,8 @@
 #include "sys/file.h"
 
 #define CRC_FROM offsetof(struct superblock, major)
-#define FEATURES_REFUSED (0xffffffffull & ~FEATURES_WRITTEN) /* bits that must be known and are not */
+#define FEATURES_REFUSED                                                                           \
+	(0xffffffffull & ~FEATURES_WRITTEN) /* bits that must be known and are not */
 
 static uint32_t superblock_crc(const struct superblock *super)
 {
@@ -27,16 +28,19 @@ int superblock_read(int fd, unsigned slot, struct superblock *super)
 	if (rc < 0)
 		return rc;
 	if (found.magic != SUPERBLOCK_MAGIC)
-		return error_set(BWT_CORRUPT, "arena: no superblock at offset %llu", (unsigned long long)off);
+		return error_set(BWT_CORRUPT, "arena: no superblock at offset %llu",
+		                 (unsigned long long)off);
 	/* The version comes before the CRC: another format may sum other bytes. */
 	if (found.major > FORMAT_MAJOR)
-		return error_set(BWT_VERSION, "arena: format %u.%u, this library knows up to %u", found.major,
-		                 found.minor, FORMAT_MAJOR);
+		return error_set(BWT_VERSION, "arena: format %u.%u, this library knows up to %u",
+		                 found.major, found.minor, FORMAT_MAJOR);
 	if (found.crc != superblock_crc(&found))
-		return error_set(BWT_CORRUPT, "arena: superblock at offset %llu does not match its checksum",
+		return error_set(BWT_CORRUPT,
+		                 "arena: superblock at offset %llu does not match its checksum",
 		                 (unsigned long long)off);
 	if ((found.features & FEATURES_REFUSED) != 0)
-		return error_set(BWT_VERSION, "arena: unknown features %#llx", (unsigned long long)found.features);
+		return error_set(BWT_VERSION, "arena: unknown features %#llx",
+		                 (unsigned long long)found.features);
 	*super = found;
 	return BWT_OK;
 }

@@ -22,7 +22,8 @@ void work_queue_init(struct work_queue *queue)
 }
 
 /* The cell at *@at once its turn is *@at + @ahead, moved over; NULL: it is not that far. */
-static struct work_cell *take(struct work_queue *queue, _Atomic(uint64_t) *at, uint64_t ahead, uint64_t *taken)
+static struct work_cell *take(struct work_queue *queue, _Atomic(uint64_t) *at, uint64_t ahead,
+                              uint64_t *taken)
 {
 	uint64_t position = atomic_load_explicit(at, memory_order_relaxed);
 
@@ -32,7 +33,8 @@ static struct work_cell *take(struct work_queue *queue, _Atomic(uint64_t) *at, u
 		uint64_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
 
 		if (turn == position + ahead) {
-			if (atomic_compare_exchange_weak_explicit(at, &position, position + 1, memory_order_relaxed,
+			if (atomic_compare_exchange_weak_explicit(at, &position, position + 1,
+			                                          memory_order_relaxed,
 			                                          memory_order_relaxed)) {
 				*taken = position;
 				return cell;

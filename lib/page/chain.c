@@ -213,7 +213,8 @@ unsigned chain_merge(const uint8_t *arena, arena_off head, struct page_entry *en
 	return count + base->count - from;
 }
 
-unsigned chain_deltas(const uint8_t *arena, arena_off head, struct bwt_slice low, struct page_entry *entries)
+unsigned chain_deltas(const uint8_t *arena, arena_off head, struct bwt_slice low,
+                      struct page_entry *entries)
 {
 	unsigned chain = block_at(arena, head)->chain, count = 0;
 	struct merge_key sorted[DELTA_CHAIN_MAX];
@@ -351,7 +352,8 @@ unsigned index_child_count(const uint8_t *arena, arena_off head)
 }
 
 /* @delta over the children that are there so far; their new number. */
-static unsigned index_apply(const struct index_delta *delta, struct inner_entry *entries, unsigned count)
+static unsigned index_apply(const struct index_delta *delta, struct inner_entry *entries,
+                            unsigned count)
 {
 	struct bwt_slice low = index_delta_low(delta);
 	unsigned at = count;

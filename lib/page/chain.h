@@ -46,7 +46,8 @@ unsigned chain_version_count(const uint8_t *arena, arena_off head);
  * @entries: room for DELTA_CHAIN_MAX
  * Returns: their number; VERSION_OLDER is set as by chain_merge(), the base page left aside
  */
-unsigned chain_deltas(const uint8_t *arena, arena_off head, struct bwt_slice low, struct page_entry *entries);
+unsigned chain_deltas(const uint8_t *arena, arena_off head, struct bwt_slice low,
+                      struct page_entry *entries);
 
 /**
  * index_search - the child of an inner page that covers @key (@before: the keys just below it)

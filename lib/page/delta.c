@@ -114,8 +114,9 @@ arena_off delta_below(const struct block_head *delta)
 	                        : ((const struct leaf_delta *)bytes)->base;
 }
 
-void index_delta_build(struct index_delta *to, const struct index_spec *spec, page_id page, uint32_t tree,
-                       const struct block_head *below, arena_off below_off, uint64_t clock)
+void index_delta_build(struct index_delta *to, const struct index_spec *spec, page_id page,
+                       uint32_t tree, const struct block_head *below, arena_off below_off,
+                       uint64_t clock)
 {
 	struct bwt_slice low = spec->low, high = spec->high;
 	size_t size = index_delta_size(low, high);

@@ -114,8 +114,9 @@ struct index_spec { /* what an index delta is made from */
 
 size_t index_delta_size(struct bwt_slice low, struct bwt_slice high);
 /** Lay out and seal a delta at @to (index_delta_size() bytes) over @below, the newest record of page @page so far. */
-void index_delta_build(struct index_delta *to, const struct index_spec *spec, page_id page, uint32_t tree,
-                       const struct block_head *below, arena_off below_off, uint64_t clock);
+void index_delta_build(struct index_delta *to, const struct index_spec *spec, page_id page,
+                       uint32_t tree, const struct block_head *below, arena_off below_off,
+                       uint64_t clock);
 struct bwt_slice index_delta_low(const struct index_delta *delta);
 /** data == NULL: no upper bound. */
 struct bwt_slice index_delta_high(const struct index_delta *delta);

@@ -186,11 +186,12 @@ static const char *check_index_removal(const struct chain_view *view, unsigned i
 	if (index_search(view->arena, below, low, deletes, NULL) != delta->child)
 		return "the child named with a removal is another one";
 	begun = index_unfinished(view->arena, below);
-	if (deletes != (begun != NULL) ||
-	    (deletes && key_compare(index_delta_low(begun), low) != 0))
+	if (deletes != (begun != NULL) || (deletes && key_compare(index_delta_low(begun), low) != 0))
 		return "a child is removed without being announced, or beside another one";
 	index_search(view->arena, below, low, false, &high);
-	return key_ref_compare(&high, &same) == 0 ? NULL : "a removal names another range than the child has";
+	return key_ref_compare(&high, &same) == 0
+	               ? NULL
+	               : "a removal names another range than the child has";
 }
 
 static const char *check_index_chain(const struct chain_view *view, unsigned index)
@@ -206,7 +207,9 @@ static const char *check_index_chain(const struct chain_view *view, unsigned ind
 		return "delta's range goes beyond the page";
 	if (delta->head.tag != BLOCK_INDEX_INSERT)
 		return check_index_removal(view, index);
-	return index_has(view->arena, view->offs[index + 1], low) ? "two children begin at the same key" : NULL;
+	return index_has(view->arena, view->offs[index + 1], low)
+	               ? "two children begin at the same key"
+	               : NULL;
 }
 
 const char *page_check_chain(const uint8_t *arena, uint64_t arena_size, arena_off head,

@@ -28,8 +28,8 @@ uint64_t sys_now_ns(void);  /* monotonic */
 uint64_t sys_wall_ns(void); /* since 1970, for people */
 int sys_random(void *data, size_t size);
 void sys_yield(void);
-long sys_pid(void);              /* of this process */
-uint32_t sys_thread_id(void);    /* of this thread, as the system numbers them; asked once a thread */
+long sys_pid(void);           /* of this process */
+uint32_t sys_thread_id(void); /* of this thread, as the system numbers them; asked once a thread */
 
 /** Bumped in the child by every fork(); compare with the value at open. One load. */
 uint32_t sys_fork_generation(void);

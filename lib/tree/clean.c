@@ -39,7 +39,9 @@ static bool chain_holds(const struct tree_env *env, uint64_t word, arena_off off
 /* Could @page be alive at @off? The chain is not followed before it was checked. */
 static bool may_live(const struct tree_env *env, page_id page, arena_off off)
 {
-	uint64_t word = page != 0 && page < env->mapping->table.capacity ? mapping_load(env->mapping, page) : 0;
+	uint64_t word = page != 0 && page < env->mapping->table.capacity
+	                        ? mapping_load(env->mapping, page)
+	                        : 0;
 
 	if (!mapping_is_page(word))
 		return false;
@@ -107,7 +109,8 @@ static int look_at(struct walk *walk, arena_off off)
 static uint64_t block_bytes(const struct walk *walk, arena_off off)
 {
 	uint64_t room = walk->end - off;
-	uint64_t size = room < sizeof(struct block_head) ? 0 : tree_block(walk->cleaner->env, off)->size;
+	uint64_t size =
+		room < sizeof(struct block_head) ? 0 : tree_block(walk->cleaner->env, off)->size;
 
 	return size < sizeof(struct block_head) || size > room || size % BLOCK_ALIGN != 0 ? 0 : size;
 }
@@ -136,8 +139,8 @@ static int walk_on(struct walk *walk)
 	return BWT_OK;
 }
 
-int clean_extent(const struct cleaner *cleaner, struct epoch_slot *slot, const struct extent_pick *pick,
-                 struct clean_result *result)
+int clean_extent(const struct cleaner *cleaner, struct epoch_slot *slot,
+                 const struct extent_pick *pick, struct clean_result *result)
 {
 	struct walk walk = {
 		.cleaner = cleaner,

@@ -23,10 +23,10 @@ struct cleaner {
 };
 
 struct clean_result {
-	uint64_t pages;       /* moved */
-	uint64_t bytes;       /* of the base pages that were written for that */
-	uint64_t left;        /* pages that could not be moved now: pending versions, a tree being dropped */
-	uint64_t damaged;     /* blocks or pages that are not what they should be */
+	uint64_t pages; /* moved */
+	uint64_t bytes; /* of the base pages that were written for that */
+	uint64_t left; /* pages that could not be moved now: pending versions, a tree being dropped */
+	uint64_t damaged; /* blocks or pages that are not what they should be */
 };
 
 /**
@@ -35,7 +35,7 @@ struct clean_result {
  * Returns: BWT_OK, also when pages were left; BWT_FULL, BWT_IO, -ENOMEM: given up half-way, no harm
  * Threads: not pinned, not in the gate, no locks. Pins for a few pages at a time
  */
-int clean_extent(const struct cleaner *cleaner, struct epoch_slot *slot, const struct extent_pick *pick,
-                 struct clean_result *result);
+int clean_extent(const struct cleaner *cleaner, struct epoch_slot *slot,
+                 const struct extent_pick *pick, struct clean_result *result);
 
 #endif

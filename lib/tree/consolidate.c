@@ -22,10 +22,12 @@
 #include "tree/rebuild.h"
 #include "tree/split.h"
 
-#define ENTRY_OVERHEAD 17u        /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
+#define ENTRY_OVERHEAD                                                                             \
+	17u /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
 #define INNER_OVERHEAD 16u
-#define CARRY_MAX 24u                     /* versions carried over one new base page, at most */
-#define CARRY_BYTES_MAX ((size_t)24 << 10) /* their bytes: fewer large ones than make a chain full (write.c) */
+#define CARRY_MAX 24u /* versions carried over one new base page, at most */
+#define CARRY_BYTES_MAX                                                                            \
+	((size_t)24 << 10) /* their bytes: fewer large ones than make a chain full (write.c) */
 #define SCRATCH_STEP ((size_t)64 << 10)
 
 void *slot_scratch(struct epoch_slot *slot, size_t size)
@@ -104,7 +106,8 @@ static bool seen_between(const struct horizon *horizon, uint64_t older, uint64_t
 	return from < horizon->count && horizon->lsn[from] <= newer;
 }
 
-unsigned versions_prune(const struct page_entry *versions, unsigned count, const struct horizon *horizon, bool *keep)
+unsigned versions_prune(const struct page_entry *versions, unsigned count,
+                        const struct horizon *horizon, bool *keep)
 {
 	uint64_t oldest = horizon->count > 0 ? horizon->lsn[0] : horizon->future;
 	unsigned last = 0, kept = 0;
@@ -120,7 +123,8 @@ unsigned versions_prune(const struct page_entry *versions, unsigned count, const
 		}
 	}
 	/* A tombstone with nothing kept below says no more than absence does, once every snapshot sees it. */
-	if (kept > 0 && (versions[last].flags & VERSION_TOMBSTONE) != 0 && versions[last].lsn < oldest) {
+	if (kept > 0 && (versions[last].flags & VERSION_TOMBSTONE) != 0 &&
+	    versions[last].lsn < oldest) {
 		keep[last] = false;
 		kept--;
 	}
@@ -133,11 +137,11 @@ unsigned versions_prune(const struct page_entry *versions, unsigned count, const
  * The final word of a version; or the reference to its transaction, which is undecided: the version is to be
  * carried; or BWT_BUSY: pending and to be left alone.
  */
-static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry *entry, enum patience patience,
-                   uint64_t *word)
+static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry *entry,
+                   enum patience patience, uint64_t *word)
 {
 	const struct tree_env *env = tree->env;
-	struct backoff backoff = { 0 };
+	struct backoff backoff = {0};
 
 	*word = atomic_load_explicit(entry->word, memory_order_acquire);
 	if (word_state(*word) == WORD_DESCRIPTOR) {
@@ -156,8 +160,9 @@ static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry
 			return BWT_BUSY;
 		if (backoff_pause(&backoff, &slot->random)) {
 			*word = atomic_load_explicit(entry->word, memory_order_acquire);
-		} else if (atomic_compare_exchange_strong_explicit(entry->word, word, word_make(WORD_ABORTED, 0),
-		                                                   memory_order_acq_rel, memory_order_acquire)) {
+		} else if (atomic_compare_exchange_strong_explicit(
+				   entry->word, word, word_make(WORD_ABORTED, 0),
+				   memory_order_acq_rel, memory_order_acquire)) {
 			*word = word_make(WORD_ABORTED, 0);
 			stats_add(tree->env->stats, slot->index, STAT_WOUNDS, 1);
 		}
@@ -168,8 +173,9 @@ static int resolve(struct tree *tree, struct epoch_slot *slot, struct page_entry
 /*
  * Replace words by LSNs, drop aborted versions and move those to be carried to @carried. The new count, or BWT_BUSY.
  */
-static int resolve_all(struct tree *tree, struct epoch_slot *slot, struct page_entry *entries, unsigned count,
-                       enum patience patience, struct page_entry *carried, unsigned *carried_count)
+static int resolve_all(struct tree *tree, struct epoch_slot *slot, struct page_entry *entries,
+                       unsigned count, enum patience patience, struct page_entry *carried,
+                       unsigned *carried_count)
 {
 	bool headless = false; /* the newest versions of the key at hand were dropped */
 	unsigned kept = 0;
@@ -212,8 +218,8 @@ static unsigned run_of_key(const struct page_entry *entries, unsigned from, unsi
 }
 
 /* Keep what somebody may see; LSNs that tell nobody anything become 0. Large values let go are noted. */
-static unsigned prune_all(struct page_entry *entries, unsigned count, const struct horizon *horizon, bool *keep,
-                          struct value_ref *dropped, unsigned *dropped_count)
+static unsigned prune_all(struct page_entry *entries, unsigned count, const struct horizon *horizon,
+                          bool *keep, struct value_ref *dropped, unsigned *dropped_count)
 {
 	uint64_t oldest = horizon->count > 0 ? horizon->lsn[0] : horizon->future;
 	unsigned kept = 0, end;
@@ -224,7 +230,8 @@ static unsigned prune_all(struct page_entry *entries, unsigned count, const stru
 		for (unsigned i = from; i < end; i++) {
 			if (!keep[i - from]) {
 				if ((entries[i].flags & VERSION_VLOG) != 0)
-					memcpy(&dropped[(*dropped_count)++], entries[i].value, sizeof *dropped);
+					memcpy(&dropped[(*dropped_count)++], entries[i].value,
+					       sizeof *dropped);
 				continue;
 			}
 			entries[kept] = entries[i];
@@ -241,7 +248,7 @@ static unsigned prune_all(struct page_entry *entries, unsigned count, const stru
 
 /* The content in key order, carried versions before the entries of the same key. */
 struct cut_point {
-	unsigned entry;   /* the next of each */
+	unsigned entry; /* the next of each */
 	unsigned carried;
 };
 
@@ -253,8 +260,8 @@ static struct key_ref entry_key(const struct rebuild *rebuild, unsigned index)
 static bool at_carried(const struct rebuild *rebuild, unsigned count, const struct cut_point *at)
 {
 	return at->carried < rebuild->carried_count &&
-	       (at->entry == count ||
-	        key_ref_compare(&rebuild->carried[at->carried].key, &rebuild->entries[at->entry].key) <= 0);
+	       (at->entry == count || key_ref_compare(&rebuild->carried[at->carried].key,
+	                                              &rebuild->entries[at->entry].key) <= 0);
 }
 
 static size_t entry_bytes(const struct rebuild *rebuild, unsigned index)
@@ -278,14 +285,15 @@ static size_t carried_size(const struct rebuild *rebuild, unsigned index)
 static struct bwt_slice fence_between(const struct rebuild *rebuild, const struct key_ref *left,
                                       const struct key_ref *right, uint8_t *to)
 {
-	uint32_t size = rebuild->children != NULL ? key_ref_copy(right, 0, to) : separator_between(left, right, to);
+	uint32_t size = rebuild->children != NULL ? key_ref_copy(right, 0, to)
+	                                          : separator_between(left, right, to);
 
-	return (struct bwt_slice){ to, size };
+	return (struct bwt_slice){to, size};
 }
 
 struct cut_rule {
-	size_t pieces;      /* at most */
-	size_t goal;        /* bytes of a piece */
+	size_t pieces; /* at most */
+	size_t goal;   /* bytes of a piece */
 };
 
 /*
@@ -293,9 +301,10 @@ struct cut_rule {
  * in order, the left pages are filled: nothing will be put into them again. More pieces where the carried
  * versions would make chains too long or too large again.
  */
-static struct cut_rule cut_rule(const struct rebuild *rebuild, size_t total, uint32_t page_bytes, bool ascending)
+static struct cut_rule cut_rule(const struct rebuild *rebuild, size_t total, uint32_t page_bytes,
+                                bool ascending)
 {
-	struct cut_rule rule = { .pieces = total / page_bytes + 1 };
+	struct cut_rule rule = {.pieces = total / page_bytes + 1};
 
 	rule.goal = ascending && rule.pieces == 2 ? page_bytes - page_bytes / 8 : total / rule.pieces;
 	if (total <= page_bytes)
@@ -307,27 +316,32 @@ static struct cut_rule cut_rule(const struct rebuild *rebuild, size_t total, uin
 
 static void cut(struct rebuild *rebuild, unsigned count, struct cut_rule rule, uint8_t *fences)
 {
-	struct cut_point at = { 0, 0 };
-	struct key_ref last = { 0 };
+	struct cut_point at = {0, 0};
+	struct key_ref last = {0};
 	size_t bytes = 0, carried = 0;
 	bool first = true;
 
 	rebuild->piece_count = 1;
-	rebuild->piece[0] = (struct rebuild_piece){ .low = rebuild->bounds.low };
+	rebuild->piece[0] = (struct rebuild_piece){.low = rebuild->bounds.low};
 	while (at.entry < count || at.carried < rebuild->carried_count) {
 		struct rebuild_piece *piece = &rebuild->piece[rebuild->piece_count - 1];
 		bool is_carried = at_carried(rebuild, count, &at);
-		struct key_ref key = is_carried ? rebuild->carried[at.carried].key : entry_key(rebuild, at.entry);
-		size_t more = is_carried ? carried_size(rebuild, at.carried) : entry_bytes(rebuild, at.entry);
+		struct key_ref key = is_carried ? rebuild->carried[at.carried].key
+		                                : entry_key(rebuild, at.entry);
+		size_t more = is_carried ? carried_size(rebuild, at.carried)
+		                         : entry_bytes(rebuild, at.entry);
 		bool full = bytes + more / 2 > rule.goal ||
-		            (is_carried && (piece->carried_count == CARRY_MAX || carried + more > CARRY_BYTES_MAX));
+		            (is_carried && (piece->carried_count == CARRY_MAX ||
+		                            carried + more > CARRY_BYTES_MAX));
 
-		if (full && !first && rebuild->piece_count < rule.pieces && key_ref_compare(&last, &key) != 0) {
+		if (full && !first && rebuild->piece_count < rule.pieces &&
+		    key_ref_compare(&last, &key) != 0) {
 			struct bwt_slice low = fence_between(rebuild, &last, &key, fences);
 
 			fences += low.size;
 			piece++;
-			*piece = (struct rebuild_piece){ .first = at.entry, .first_carried = at.carried, .low = low };
+			*piece = (struct rebuild_piece){
+				.first = at.entry, .first_carried = at.carried, .low = low};
 			rebuild->piece_count++;
 			bytes = 0;
 			carried = 0;
@@ -364,8 +378,8 @@ static size_t content_bytes(const struct rebuild *rebuild, unsigned count, uint3
 	return total;
 }
 
-static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, unsigned count, bool ascending,
-                           enum extent_urgency urgency)
+static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, unsigned count,
+                           bool ascending, enum extent_urgency urgency)
 {
 	const struct tree_limits *limits = &rebuild->tree->env->limits;
 	uint32_t page_bytes = rebuild->level > 0 ? limits->inner_bytes : limits->leaf_bytes;
@@ -381,7 +395,8 @@ static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, uns
 		cut(rebuild, count, cut_rule(rebuild, total, page_bytes, ascending), fences);
 	} else {
 		rebuild->piece_count = 1;
-		rebuild->piece[0] = (struct rebuild_piece){ .first = 0, .count = count, .low = rebuild->bounds.low };
+		rebuild->piece[0] = (struct rebuild_piece){
+			.first = 0, .count = count, .low = rebuild->bounds.low};
 	}
 	rc = rebuild_measure(rebuild);
 	if (rc == BWT_OK)
@@ -391,13 +406,15 @@ static int cut_and_install(struct rebuild *rebuild, struct epoch_slot *slot, uns
 }
 
 /* The halves are in place; tell the parent. A failure leaves state 2 of split.h, which is harmless. */
-static void post_pieces(const struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
+static void post_pieces(const struct rebuild *rebuild, struct epoch_slot *slot,
+                        enum extent_urgency urgency)
 {
 	struct tree *tree = rebuild->tree;
 
 	for (unsigned i = 1; rebuild->root_size == 0 && i < rebuild->piece_count; i++) {
 		const struct base_page *base = arena_at(tree->env->arena, rebuild->piece[i].off);
-		struct missing_child missing = { true, false, rebuild->piece[i].page, rebuild->level, base_low(base) };
+		struct missing_child missing = {true, false, rebuild->piece[i].page, rebuild->level,
+		                                base_low(base)};
 
 		TEST_YIELD("split_post");
 		if (TEST_FAULT("split_not_posted"))
@@ -410,10 +427,12 @@ static void post_pieces(const struct rebuild *rebuild, struct epoch_slot *slot, 
 static bool appended(const struct rebuild *rebuild, unsigned count)
 {
 	const struct place *place = rebuild->place;
-	const struct leaf_delta *top = (const struct leaf_delta *)tree_block(rebuild->tree->env, place_head(place));
+	const struct leaf_delta *top =
+		(const struct leaf_delta *)tree_block(rebuild->tree->env, place_head(place));
 	struct bwt_slice key;
 
-	if (place->base->right != 0 || mapping_chain(place->word) == 0 || count + rebuild->carried_count == 0)
+	if (place->base->right != 0 || mapping_chain(place->word) == 0 ||
+	    count + rebuild->carried_count == 0)
 		return false;
 	key = leaf_delta_key(top);
 	return (count == 0 || key_ref_compare_slice(&rebuild->entries[count - 1].key, key) <= 0) &&
@@ -429,7 +448,8 @@ static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const 
 {
 	struct tree *tree = rebuild->tree;
 	const uint8_t *arena = tree->env->arena->base;
-	unsigned room = chain_version_count(arena, place_head(from)), chain = mapping_chain(from->word), read;
+	unsigned room = chain_version_count(arena, place_head(from)),
+		 chain = mapping_chain(from->word), read;
 	struct page_entry *entries, *carried;
 	struct value_ref *dropped;
 	struct horizon horizon;
@@ -439,8 +459,8 @@ static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const 
 		room += chain_version_count(arena, place_head(behind));
 		chain += mapping_chain(behind->word);
 	}
-	entries =
-	    slot_scratch(slot, (room + chain) * sizeof *entries + room * (sizeof(struct value_ref) + sizeof(bool)) + 1);
+	entries = slot_scratch(slot, (room + chain) * sizeof *entries +
+	                                     room * (sizeof(struct value_ref) + sizeof(bool)) + 1);
 	if (entries == NULL)
 		return -ENOMEM;
 	carried = entries + room;
@@ -452,8 +472,8 @@ static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const 
 	if (count < 0)
 		return count;
 	tree->env->horizon(tree->env->ctx, &horizon);
-	count = (int)prune_all(entries, (unsigned)count, &horizon, (bool *)(dropped + room), dropped,
-	                       &rebuild->dropped_count);
+	count = (int)prune_all(entries, (unsigned)count, &horizon, (bool *)(dropped + room),
+	                       dropped, &rebuild->dropped_count);
 	rebuild->entries = entries;
 	rebuild->carried = carried;
 	rebuild->dropped = dropped;
@@ -498,10 +518,10 @@ static int content(struct rebuild *rebuild, struct epoch_slot *slot, const struc
 	return leaf_content(rebuild, slot, from, behind, patience);
 }
 
-int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum patience patience,
-                     enum extent_urgency urgency)
+int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                     enum patience patience, enum extent_urgency urgency)
 {
-	struct rebuild rebuild = { .tree = tree, .place = place };
+	struct rebuild rebuild = {.tree = tree, .place = place};
 	bool inner = place->base->level > 0, ascending;
 	int count, rc;
 
@@ -521,10 +541,10 @@ int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct pl
 }
 
 /* If it comes to several pieces, writers that come by post them: here the parent is to be told of the merge first. */
-int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *place, const struct place *behind,
-                enum extent_urgency urgency)
+int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                const struct place *behind, enum extent_urgency urgency)
 {
-	struct rebuild rebuild = { .tree = tree, .place = place };
+	struct rebuild rebuild = {.tree = tree, .place = place};
 	int count = content(&rebuild, slot, place, behind, ABORT_PENDING);
 
 	if (TEST_FAULT("merge_retires_early")) {
@@ -537,10 +557,10 @@ int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *
 	return count < 0 ? count : cut_and_install(&rebuild, slot, (unsigned)count, false, urgency);
 }
 
-int tree_flatten(struct tree *tree, struct epoch_slot *slot, const struct place *root, const struct place *child,
-                 enum extent_urgency urgency)
+int tree_flatten(struct tree *tree, struct epoch_slot *slot, const struct place *root,
+                 const struct place *child, enum extent_urgency urgency)
 {
-	struct rebuild rebuild = { .tree = tree, .place = root, .gone = child };
+	struct rebuild rebuild = {.tree = tree, .place = root, .gone = child};
 	int count = content(&rebuild, slot, child, NULL, ABORT_PENDING);
 
 	return count < 0 ? count : cut_and_install(&rebuild, slot, (unsigned)count, false, urgency);
@@ -549,7 +569,7 @@ int tree_flatten(struct tree *tree, struct epoch_slot *slot, const struct place 
 size_t tree_content_bytes(struct tree *tree, struct epoch_slot *slot, const struct place *place,
                           const struct place *behind)
 {
-	struct rebuild rebuild = { .tree = tree, .place = place };
+	struct rebuild rebuild = {.tree = tree, .place = place};
 	int count = content(&rebuild, slot, place, behind, LEAVE_PENDING);
 	uint32_t key_max;
 

@@ -26,18 +26,18 @@ enum patience {
  *          one key that snapshots hold do not fit a page), BWT_CORRUPT, -ENOMEM
  * Threads: pinned, not in the gate
  */
-int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum patience patience,
-                     enum extent_urgency urgency);
+int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                     enum patience patience, enum extent_urgency urgency);
 
 /**
  * tree_absorb - @place takes in the content of @behind, its right neighbour, which is frozen (merge.h, 2 -> 3)
  * Returns, Threads: as tree_consolidate(), which it is of both in one; inline pending versions are aborted
  */
-int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *place, const struct place *behind,
-                enum extent_urgency urgency);
+int tree_absorb(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                const struct place *behind, enum extent_urgency urgency);
 /** tree_flatten - the root becomes what @child is, its only one, frozen, which goes (merge.h, 5 -> 6); else the same */
-int tree_flatten(struct tree *tree, struct epoch_slot *slot, const struct place *root, const struct place *child,
-                 enum extent_urgency urgency);
+int tree_flatten(struct tree *tree, struct epoch_slot *slot, const struct place *root,
+                 const struct place *child, enum extent_urgency urgency);
 /** Bytes of entries that would be left of @place and @behind (NULL: nothing) now; SIZE_MAX: a version is pending, or no memory. */
 size_t tree_content_bytes(struct tree *tree, struct epoch_slot *slot, const struct place *place,
                           const struct place *behind);
@@ -46,7 +46,8 @@ size_t tree_content_bytes(struct tree *tree, struct epoch_slot *slot, const stru
 void *slot_scratch(struct epoch_slot *slot, size_t size);
 
 /** Which of the versions of one key (newest first) stay; sets keep[i]; returns their number. Pure. */
-unsigned versions_prune(const struct page_entry *versions, unsigned count, const struct horizon *horizon, bool *keep);
+unsigned versions_prune(const struct page_entry *versions, unsigned count,
+                        const struct horizon *horizon, bool *keep);
 
 /** Prepare the records of the chain of @word for retirement; inside the gate. false: no memory. */
 bool chain_touch(const struct tree_env *env, uint64_t word);

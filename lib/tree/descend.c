@@ -19,8 +19,8 @@
 
 static int wrong_block(const struct tree *tree, page_id page, arena_off off, const char *what)
 {
-	return error_set(BWT_CORRUPT, "arena: offset %llu, page %llu of tree %u: %s", (unsigned long long)off,
-	                 (unsigned long long)page, tree->id, what);
+	return error_set(BWT_CORRUPT, "arena: offset %llu, page %llu of tree %u: %s",
+	                 (unsigned long long)off, (unsigned long long)page, tree->id, what);
 }
 
 /*
@@ -47,8 +47,8 @@ static int check_unseen(const struct tree *tree, page_id page, uint64_t *word)
 {
 	const struct tree_env *env = tree->env;
 	arena_off bad = mapping_head(*word);
-	const char *wrong =
-	        page_check_chain(env->arena->base, arena_size(env->arena), mapping_head(*word), page, false, &bad);
+	const char *wrong = page_check_chain(env->arena->base, arena_size(env->arena),
+	                                     mapping_head(*word), page, false, &bad);
 
 	if (wrong == NULL && tree_block(env, mapping_head(*word))->chain != mapping_chain(*word))
 		wrong = "the chain has another length than its mapping word says";
@@ -102,9 +102,10 @@ int page_look(const struct tree *tree, page_id page, struct place *place)
 	base = chain_base(tree->env->arena->base, head);
 	if (mapping_chain(word) != 0)
 		prefetch_record((const uint8_t *)base);
-	if (base->head.page != page || base->head.tag != (base->level == 0 ? BLOCK_LEAF : BLOCK_INNER))
+	if (base->head.page != page ||
+	    base->head.tag != (base->level == 0 ? BLOCK_LEAF : BLOCK_INNER))
 		return wrong_block(tree, page, head, "not a page");
-	*place = (struct place){ page, word, base };
+	*place = (struct place){page, word, base};
 	return BWT_OK;
 }
 
@@ -118,8 +119,8 @@ static bool ends_before(const struct base_page *base, struct bwt_slice key, bool
 
 static struct missing_child unfinished(const struct place *place, page_id page, bool frozen)
 {
-	return (struct missing_child){ true, frozen, page, place->base->level,
-		                       frozen ? base_low(place->base) : base_high(place->base) };
+	return (struct missing_child){true, frozen, page, place->base->level,
+	                              frozen ? base_low(place->base) : base_high(place->base)};
 }
 
 struct aim { /* of a descent */
@@ -129,8 +130,8 @@ struct aim { /* of a descent */
 	bool as_it_is; /* a frozen page on that level is what is looked for */
 };
 
-static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps, struct place *place,
-                   struct missing_child *missing);
+static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps,
+                   struct place *place, struct missing_child *missing);
 
 /*
  * @place is frozen and has the keys that are asked for. Where its left neighbour has taken its content in, that
@@ -141,7 +142,7 @@ static int go_round(const struct tree *tree, unsigned *steps, struct place *plac
 {
 	const uint8_t *arena = tree->env->arena->base;
 	struct bwt_slice low = base_low(place->base);
-	struct aim left = { low, true, place->base->level, true };
+	struct aim left = {low, true, place->base->level, true};
 	struct place beside;
 	int rc;
 
@@ -152,7 +153,8 @@ static int go_round(const struct tree *tree, unsigned *steps, struct place *plac
 		if (rc < 0)
 			return rc;
 		return beside.base->level == place->base->level + 1 &&
-		                       index_search(arena, place_head(&beside), low, false, NULL) == place->page
+		                       index_search(arena, place_head(&beside), low, false, NULL) ==
+		                               place->page
 		               ? BWT_OK
 		               : BWT_BUSY;
 	}
@@ -167,8 +169,8 @@ static int go_round(const struct tree *tree, unsigned *steps, struct place *plac
 }
 
 /* A frozen page with the keys of the aim was met: stay (BWT_OK, same page), go on elsewhere, or begin anew (BWT_BUSY). */
-static int meet_frozen(const struct tree *tree, const struct aim *aim, unsigned *steps, struct place *place,
-                       struct missing_child *missing)
+static int meet_frozen(const struct tree *tree, const struct aim *aim, unsigned *steps,
+                       struct place *place, struct missing_child *missing)
 {
 	if (aim->as_it_is && place->base->level == aim->level)
 		return BWT_OK;
@@ -178,8 +180,8 @@ static int meet_frozen(const struct tree *tree, const struct aim *aim, unsigned 
 }
 
 /* @steps: what is left of DESCEND_STEPS_MAX. */
-static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps, struct place *place,
-                   struct missing_child *missing)
+static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps,
+                   struct place *place, struct missing_child *missing)
 {
 	const uint8_t *arena = tree->env->arena->base;
 	page_id page = tree->root;
@@ -217,21 +219,23 @@ static int descend(const struct tree *tree, const struct aim *aim, unsigned *ste
 		}
 		page = index_search(arena, place_head(place), aim->key, aim->before, NULL);
 	}
-	return wrong_block(tree, page, place_head(place), "the levels or links of the tree are wrong");
+	return wrong_block(tree, page, place_head(place),
+	                   "the levels or links of the tree are wrong");
 }
 
-int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
-                 struct missing_child *missing)
+int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level,
+                 struct place *place, struct missing_child *missing)
 {
-	struct aim aim = { key, before, level, false };
+	struct aim aim = {key, before, level, false};
 	unsigned steps = DESCEND_STEPS_MAX;
 
 	return descend(tree, &aim, &steps, place, missing);
 }
 
-int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level, struct place *place)
+int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level,
+                      struct place *place)
 {
-	struct aim aim = { low, true, level, true };
+	struct aim aim = {low, true, level, true};
 	unsigned steps = DESCEND_STEPS_MAX;
 
 	return descend(tree, &aim, &steps, place, NULL);
@@ -266,7 +270,8 @@ int tree_descend_last(const struct tree *tree, struct place *place)
 			return BWT_OK;
 		page = index_last(arena, place_head(place));
 	}
-	return wrong_block(tree, page, place_head(place), "the levels or links of the tree are wrong");
+	return wrong_block(tree, page, place_head(place),
+	                   "the levels or links of the tree are wrong");
 }
 
 bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice key)

@@ -34,15 +34,16 @@ int page_look(const struct tree *tree, page_id page, struct place *place);
  */
 struct missing_child {
 	bool found;
-	bool frozen;        /* the page is being merged away */
-	page_id page;       /* the page that the parent does not know, or that is to go */
-	unsigned level;     /* of that page */
+	bool frozen;          /* the page is being merged away */
+	page_id page;         /* the page that the parent does not know, or that is to go */
+	unsigned level;       /* of that page */
 	struct bwt_slice low; /* its low fence: bytes in the arena, good under the pin */
 };
-int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level, struct place *place,
-                 struct missing_child *missing);
+int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level,
+                 struct place *place, struct missing_child *missing);
 /** The page of @level that has the keys just below @low (not empty), frozen or not: the left neighbour of the one at @low. */
-int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level, struct place *place);
+int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level,
+                      struct place *place);
 
 /** The rightmost leaf. */
 int tree_descend_last(const struct tree *tree, struct place *place);

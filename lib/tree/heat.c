@@ -21,7 +21,7 @@ static bool is_quiet(const struct tree *tree, const struct place *place, uint64_
 void heat_sampled(const struct tree *tree, struct epoch_slot *slot, const struct place *place)
 {
 	uint64_t now = tree->env->clock(tree->env->ctx), before = slot->heat_lsn;
-	const struct work work = { WORK_CONSOLIDATE, tree->id, place->page };
+	const struct work work = {WORK_CONSOLIDATE, tree->id, place->page};
 
 	slot->heat_lsn = now;
 	if (now == before || is_quiet(tree, place, now))

@@ -13,9 +13,11 @@
 void heat_sampled(const struct tree *tree, struct epoch_slot *slot, const struct place *place);
 
 /** heat_note - a reader has come to @place: a few instructions, mostly. Pinned */
-static inline void heat_note(const struct tree *tree, struct epoch_slot *slot, const struct place *place)
+static inline void heat_note(const struct tree *tree, struct epoch_slot *slot,
+                             const struct place *place)
 {
-	if (mapping_chain(place->word) != 0 && tree->env->work != NULL && ++slot->heat % HEAT_SAMPLE == 0)
+	if (mapping_chain(place->word) != 0 && tree->env->work != NULL &&
+	    ++slot->heat % HEAT_SAMPLE == 0)
 		heat_sampled(tree, slot, place);
 }
 

@@ -19,7 +19,8 @@
 #include "bwt.h"
 #include "sys/map.h"
 
-int mapping_init(struct mapping *mapping, struct epoch *epoch, uint64_t capacity, const _Atomic(uint64_t) *interval)
+int mapping_init(struct mapping *mapping, struct epoch *epoch, uint64_t capacity,
+                 const _Atomic(uint64_t) *interval)
 {
 	int rc;
 
@@ -66,8 +67,9 @@ uint64_t mapping_seen(struct mapping *mapping, page_id page, uint64_t word)
 	uint64_t seen = word;
 
 	/* RELAXED: the records were durable before this life. A loser lost to a writer, who had seen it, too. */
-	atomic_compare_exchange_strong_explicit(&mapping->table.words[page], &seen, mapping_stored(word),
-	                                        memory_order_relaxed, memory_order_relaxed);
+	atomic_compare_exchange_strong_explicit(&mapping->table.words[page], &seen,
+	                                        mapping_stored(word), memory_order_relaxed,
+	                                        memory_order_relaxed);
 	return mapping_stored(word);
 }
 
@@ -99,9 +101,11 @@ static page_id ids_pop(struct mapping *mapping, _Atomic(uint64_t) *stack)
 	uint64_t head = atomic_load_explicit(stack, memory_order_acquire);
 
 	while ((uint32_t)head != 0) {
-		uint32_t below = atomic_load_explicit(&mapping->links[(uint32_t)head], memory_order_relaxed);
+		uint32_t below =
+			atomic_load_explicit(&mapping->links[(uint32_t)head], memory_order_relaxed);
 
-		if (atomic_compare_exchange_weak_explicit(stack, &head, ((head >> 32) + tag_step()) << 32 | below,
+		if (atomic_compare_exchange_weak_explicit(stack, &head,
+		                                          ((head >> 32) + tag_step()) << 32 | below,
 		                                          memory_order_acquire, memory_order_acquire))
 			return (uint32_t)head;
 	}
@@ -118,7 +122,8 @@ page_id mapping_alloc(struct mapping *mapping)
 			if (page >= mapping->table.capacity)
 				return 0;
 		} while (!atomic_compare_exchange_weak_explicit(&mapping->next_id, &page, page + 1,
-		                                                memory_order_relaxed, memory_order_relaxed));
+		                                                memory_order_relaxed,
+		                                                memory_order_relaxed));
 	}
 	atomic_fetch_add_explicit(&mapping->used, 1, memory_order_relaxed);
 	if (mapping_touch(mapping, page))

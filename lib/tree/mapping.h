@@ -33,7 +33,8 @@
 enum mapping_mark { /* bits; stored in images where nothing else is said */
 	MAPPING_PAGE = 0,
 	MAPPING_DROPPED = 1, /* an inner page of a dropped tree whose children are freed: offset 0 */
-	MAPPING_UNSEEN = 2,  /* never stored: a page that was there at opening and was not checked yet (M6) */
+	MAPPING_UNSEEN =
+		2, /* never stored: a page that was there at opening and was not checked yet (M6) */
 	MAPPING_FROZEN = 4,  /* a page that is being merged away (M7) */
 	MAPPING_REMOVED = 8, /* never stored: it was merged away (M8): offset 0 */
 };
@@ -43,14 +44,15 @@ struct mapping {
 	struct epoch *epoch;
 	_Alignas(64) _Atomic(uint64_t) next_id;  /* ids at or above it were never used */
 	_Alignas(64) _Atomic(uint64_t) free_ids; /* stack: tag << 32 | id; links in `links` */
-	_Alignas(64) _Atomic(uint64_t) limbo;    /* stack of ids that wait for their epoch, in the same form */
-	_Atomic(uint32_t) *links;                /* reserved memory, one per id: next on its stack */
-	uint64_t *died;                          /* reserved memory, one per id: epoch at which it was freed */
-	_Atomic(uint64_t) used;                  /* ids in use */
-	_Atomic(uint64_t) removed;               /* calls of mapping_remove() */
+	_Alignas(64) _Atomic(uint64_t) limbo; /* stack of ids that wait for their epoch, in the same form */
+	_Atomic(uint32_t) *links;             /* reserved memory, one per id: next on its stack */
+	uint64_t *died;            /* reserved memory, one per id: epoch at which it was freed */
+	_Atomic(uint64_t) used;    /* ids in use */
+	_Atomic(uint64_t) removed; /* calls of mapping_remove() */
 };
 
-int mapping_init(struct mapping *mapping, struct epoch *epoch, uint64_t capacity, const _Atomic(uint64_t) *interval);
+int mapping_init(struct mapping *mapping, struct epoch *epoch, uint64_t capacity,
+                 const _Atomic(uint64_t) *interval);
 void mapping_deinit(struct mapping *mapping);
 
 static inline uint64_t mapping_word(arena_off head, unsigned chain)

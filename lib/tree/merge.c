@@ -22,12 +22,14 @@
 
 static int broken(const struct tree *tree, page_id page, const char *what)
 {
-	return error_set(BWT_CORRUPT, "arena: page %llu of tree %u: %s", (unsigned long long)page, tree->id, what);
+	return error_set(BWT_CORRUPT, "arena: page %llu of tree %u: %s", (unsigned long long)page,
+	                 tree->id, what);
 }
 
 static const struct index_delta *unfinished_below(const struct tree *tree, const struct place *place)
 {
-	return place->base->level == 0 ? NULL : index_unfinished(tree->env->arena->base, place_head(place));
+	return place->base->level == 0 ? NULL
+	                               : index_unfinished(tree->env->arena->base, place_head(place));
 }
 
 /* 1 -> 2, or -> 5. */
@@ -39,7 +41,8 @@ static int freeze(struct tree *tree, struct epoch_slot *slot, const struct place
 		gate_wait(slot->epoch);
 	TEST_YIELD("merge_freeze");
 	if (mapping_touch(mapping, place->page))
-		mapping_swap(mapping, place->page, place->word, place->word | (uint64_t)MAPPING_FROZEN << 56);
+		mapping_swap(mapping, place->page, place->word,
+		             place->word | (uint64_t)MAPPING_FROZEN << 56);
 	gate_leave(slot);
 	return BWT_BUSY;
 }
@@ -65,18 +68,19 @@ static int unlink_in_gate(struct tree *tree, struct epoch_slot *slot, const stru
 }
 
 /* 3 -> 4. */
-static int unlink(struct tree *tree, struct epoch_slot *slot, const struct place *parent, const struct place *gone,
-                  enum extent_urgency urgency)
+static int unlink(struct tree *tree, struct epoch_slot *slot, const struct place *parent,
+                  const struct place *gone, enum extent_urgency urgency)
 {
 	struct tree_env *env = tree->env;
 	struct bwt_slice low = base_low(gone->base);
-	struct index_spec spec = { BLOCK_INDEX_DELETE, low, { NULL, 0 }, 0 };
+	struct index_spec spec = {BLOCK_INDEX_DELETE, low, {NULL, 0}, 0};
 	int rc = tree_child_end(tree, slot, parent, low, &spec.high);
 
 	if (rc < 0)
 		return rc;
 	spec.child = index_search(env->arena->base, place_head(parent), low, true, NULL);
-	rc = extent_prepare(env->extents, slot, CHUNK_DELTA, index_delta_size(spec.low, spec.high), urgency);
+	rc = extent_prepare(env->extents, slot, CHUNK_DELTA, index_delta_size(spec.low, spec.high),
+	                    urgency);
 	if (rc < 0)
 		return rc;
 	while (!gate_try_enter(slot))
@@ -116,7 +120,8 @@ static int step_below(struct tree *tree, struct epoch_slot *slot, const struct p
 }
 
 /* Up to state 6 of @child, if the root has nothing else. */
-static int step_root(struct tree *tree, struct epoch_slot *slot, const struct place *child, enum extent_urgency urgency)
+static int step_root(struct tree *tree, struct epoch_slot *slot, const struct place *child,
+                     enum extent_urgency urgency)
 {
 	const uint8_t *arena = tree->env->arena->base;
 	struct bwt_slice low = base_low(child->base);
@@ -133,7 +138,9 @@ static int step_root(struct tree *tree, struct epoch_slot *slot, const struct pl
 	if (unfinished_below(tree, &root) != NULL)
 		return tree_finish_child(tree, slot, &root, urgency);
 	if (key_ref_size(&high) != 0 || child->base->right != 0)
-		return frozen ? broken(tree, child->page, "it is to become the root, and has neighbours") : BWT_OK;
+		return frozen ? broken(tree, child->page,
+		                       "it is to become the root, and has neighbours")
+		              : BWT_OK;
 	if (unfinished_below(tree, child) != NULL)
 		return frozen ? broken(tree, child->page, "it is frozen with a merge below it")
 		              : tree_finish_child(tree, slot, child, urgency);
@@ -163,12 +170,15 @@ static int step(struct tree *tree, struct epoch_slot *slot, const struct missing
 	rc = tree_descend(tree, gone->low, false, gone->level + 1, &parent, NULL);
 	if (rc < 0)
 		return rc == BWT_NOT_FOUND ? BWT_OK : rc;
-	if (index_search(tree->env->arena->base, place_head(&parent), gone->low, false, NULL) != gone->page)
+	if (index_search(tree->env->arena->base, place_head(&parent), gone->low, false, NULL) !=
+	    gone->page)
 		return BWT_OK;
 	begun = unfinished_below(tree, &parent);
 	if (begun != NULL && begun->child == gone->page && !mapping_frozen(parent.word))
 		return step_below(tree, slot, &parent, &page, urgency);
-	return mapping_frozen(page.word) ? broken(tree, gone->page, "it is frozen, and its parent does not know") : BWT_OK;
+	return mapping_frozen(page.word)
+	               ? broken(tree, gone->page, "it is frozen, and its parent does not know")
+	               : BWT_OK;
 }
 
 int tree_finish_merge(struct tree *tree, struct epoch_slot *slot, const struct missing_child *gone,
@@ -183,9 +193,11 @@ int tree_finish_merge(struct tree *tree, struct epoch_slot *slot, const struct m
 	return rc;
 }
 
-int tree_merge_help(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum extent_urgency urgency)
+int tree_merge_help(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                    enum extent_urgency urgency)
 {
-	struct missing_child gone = { true, true, place->page, place->base->level, base_low(place->base) };
+	struct missing_child gone = {true, true, place->page, place->base->level,
+	                             base_low(place->base)};
 	int rc = tree_finish_merge(tree, slot, &gone, urgency);
 
 	return rc == BWT_OK ? BWT_BUSY : rc;
@@ -194,8 +206,10 @@ int tree_merge_help(struct tree *tree, struct epoch_slot *slot, const struct pla
 int tree_finish_child(struct tree *tree, struct epoch_slot *slot, const struct place *parent,
                       enum extent_urgency urgency)
 {
-	const struct index_delta *begun = index_unfinished(tree->env->arena->base, place_head(parent));
-	struct missing_child gone = { true, false, begun->child, parent->base->level - 1u, index_delta_low(begun) };
+	const struct index_delta *begun =
+		index_unfinished(tree->env->arena->base, place_head(parent));
+	struct missing_child gone = {true, false, begun->child, parent->base->level - 1u,
+	                             index_delta_low(begun)};
 	int rc = tree_finish_merge(tree, slot, &gone, urgency);
 
 	return rc == BWT_OK ? BWT_BUSY : rc;

@@ -66,7 +66,8 @@
 int tree_finish_merge(struct tree *tree, struct epoch_slot *slot, const struct missing_child *gone,
                       enum extent_urgency urgency);
 /** The same for frozen page @place. BWT_BUSY: it was done, look again. */
-int tree_merge_help(struct tree *tree, struct epoch_slot *slot, const struct place *place, enum extent_urgency urgency);
+int tree_merge_help(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                    enum extent_urgency urgency);
 /** The same for the child of @parent that index_unfinished() names. BWT_BUSY: it was done, look again. */
 int tree_finish_child(struct tree *tree, struct epoch_slot *slot, const struct place *parent,
                       enum extent_urgency urgency);

@@ -45,12 +45,15 @@ int rebuild_measure(struct rebuild *rebuild)
 		struct page_bounds bounds;
 
 		piece_bounds(rebuild, i, &bounds);
-		piece->size = rebuild->level == 0
-		                  ? leaf_size(rebuild->entries + piece->first, piece->count, &bounds)
-		                  : inner_size(rebuild->children + piece->first, piece->count, &bounds);
+		piece->size =
+			rebuild->level == 0
+				? leaf_size(rebuild->entries + piece->first, piece->count, &bounds)
+				: inner_size(rebuild->children + piece->first, piece->count, &bounds);
 		if (piece->size > BLOCK_SIZE_MAX)
-			return error_set(BWT_TOO_BIG, "tree %u, page %llu: %u versions do not fit a page",
-			                 rebuild->tree->id, (unsigned long long)rebuild->place->page, piece->count);
+			return error_set(BWT_TOO_BIG,
+			                 "tree %u, page %llu: %u versions do not fit a page",
+			                 rebuild->tree->id,
+			                 (unsigned long long)rebuild->place->page, piece->count);
 	}
 	rebuild->root_size = 0;
 	if (splits_root(rebuild)) {
@@ -69,10 +72,12 @@ static enum chunk_kind chunk_kind_of(unsigned level)
 
 static struct version_spec carried_spec(const struct page_entry *entry)
 {
-	struct bwt_slice key = { entry->key.suffix, entry->key.suffix_size }; /* of a delta: in one piece */
+	struct bwt_slice key = {entry->key.suffix,
+	                        entry->key.suffix_size}; /* of a delta: in one piece */
 
 	BWT_ASSERT(entry->key.prefix_size == 0);
-	return (struct version_spec){ key, key_hash(key), entry->value, entry->value_size, entry->flags };
+	return (struct version_spec){key, key_hash(key), entry->value, entry->value_size,
+	                             entry->flags};
 }
 
 /* Bytes of all the versions that are carried. */
@@ -132,7 +137,8 @@ static bool alloc_ids(struct rebuild *rebuild)
 	return true;
 }
 
-static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsigned index, uint64_t clock)
+static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsigned index,
+                        uint64_t clock)
 {
 	struct tree *tree = rebuild->tree;
 	struct rebuild_piece *piece = &rebuild->piece[index];
@@ -140,21 +146,23 @@ static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsign
 	struct page_bounds bounds;
 	struct base_page *to;
 
-	piece->off = extent_bump(tree->env->extents, slot, chunk_kind_of(level), (uint32_t)piece->size);
+	piece->off =
+		extent_bump(tree->env->extents, slot, chunk_kind_of(level), (uint32_t)piece->size);
 	to = arena_at(tree->env->arena, piece->off);
 	piece_bounds(rebuild, index, &bounds);
 	if (level == 0)
-		leaf_build(to, piece->size, rebuild->entries + piece->first, piece->count, &bounds, piece->page,
-		           tree->id, clock);
+		leaf_build(to, piece->size, rebuild->entries + piece->first, piece->count, &bounds,
+		           piece->page, tree->id, clock);
 	else
-		inner_build(to, piece->size, rebuild->children + piece->first, piece->count, level, &bounds,
-		            piece->page, tree->id, clock);
+		inner_build(to, piece->size, rebuild->children + piece->first, piece->count, level,
+		            &bounds, piece->page, tree->id, clock);
 	sys_persist_flush(&tree->env->arena->map, to, piece->size);
 	piece->head = piece->off;
 }
 
 /* The carried versions of piece @index, as deltas over its base page. */
-static void build_carried(struct rebuild *rebuild, struct epoch_slot *slot, unsigned index, uint64_t clock)
+static void build_carried(struct rebuild *rebuild, struct epoch_slot *slot, unsigned index,
+                          uint64_t clock)
 {
 	struct tree *tree = rebuild->tree;
 	struct tree_env *env = tree->env;
@@ -166,8 +174,8 @@ static void build_carried(struct rebuild *rebuild, struct epoch_slot *slot, unsi
 		size_t size = leaf_delta_size(&spec, i);
 		arena_off off = extent_bump(env->extents, slot, CHUNK_DELTA, (uint32_t)size);
 
-		leaf_delta_build(arena_at(env->arena, off), &spec, piece->page, tree->id, tree_block(env, piece->head),
-		                 piece->head, entry->lsn, clock);
+		leaf_delta_build(arena_at(env->arena, off), &spec, piece->page, tree->id,
+		                 tree_block(env, piece->head), piece->head, entry->lsn, clock);
 		sys_persist_flush(&env->arena->map, arena_at(env->arena, off), size);
 		piece->head = off;
 	}
@@ -190,8 +198,9 @@ static void settle_carried(struct rebuild *rebuild)
 			uint64_t word = env->decide(env->ctx, &delta->lsn_word);
 
 			if (word_state(seen) == WORD_DESCRIPTOR && word_state(word) != WORD_PENDING)
-				atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen, word,
-				                                        memory_order_acq_rel, memory_order_relaxed);
+				atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen,
+				                                        word, memory_order_acq_rel,
+				                                        memory_order_relaxed);
 			off = left > 1 ? delta->older[0] : delta->base;
 		}
 	}
@@ -201,12 +210,15 @@ static arena_off build_root(struct rebuild *rebuild, struct epoch_slot *slot, ui
 {
 	struct tree *tree = rebuild->tree;
 	struct inner_entry entries[REBUILD_PIECES_MAX];
-	arena_off off = extent_bump(tree->env->extents, slot, CHUNK_INNER, (uint32_t)rebuild->root_size);
+	arena_off off =
+		extent_bump(tree->env->extents, slot, CHUNK_INNER, (uint32_t)rebuild->root_size);
 
 	root_entries(rebuild, entries);
-	inner_build(arena_at(tree->env->arena, off), rebuild->root_size, entries, rebuild->piece_count,
-	            rebuild->level + 1, &rebuild->bounds, tree->root, tree->id, clock);
-	sys_persist_flush(&tree->env->arena->map, arena_at(tree->env->arena, off), rebuild->root_size);
+	inner_build(arena_at(tree->env->arena, off), rebuild->root_size, entries,
+	            rebuild->piece_count, rebuild->level + 1, &rebuild->bounds, tree->root,
+	            tree->id, clock);
+	sys_persist_flush(&tree->env->arena->map, arena_at(tree->env->arena, off),
+	                  rebuild->root_size);
 	return off;
 }
 
@@ -220,7 +232,8 @@ static struct chunk_marks mark_chunks(const struct epoch_slot *slot)
 	struct chunk_marks marks;
 
 	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
-		marks.next[kind] = atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
+		marks.next[kind] =
+			atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
 	return marks;
 }
 
@@ -230,9 +243,11 @@ static void unbump(struct rebuild *rebuild, struct epoch_slot *slot, const struc
 
 	extent_unbump(rebuild->tree->env->extents, slot, kind, marks->next[kind]);
 	if (rebuild->root_size != 0)
-		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_INNER, marks->next[CHUNK_INNER]);
+		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_INNER,
+		              marks->next[CHUNK_INNER]);
 	if (rebuild->carried_count != 0)
-		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_DELTA, marks->next[CHUNK_DELTA]);
+		extent_unbump(rebuild->tree->env->extents, slot, CHUNK_DELTA,
+		              marks->next[CHUNK_DELTA]);
 }
 
 static uint64_t piece_word(const struct rebuild_piece *piece)
@@ -244,8 +259,8 @@ static bool touch_gone(const struct rebuild *rebuild)
 {
 	const struct tree_env *env = rebuild->tree->env;
 
-	return rebuild->gone == NULL ||
-	       (mapping_touch(env->mapping, rebuild->gone->page) && chain_touch(env, rebuild->gone->word));
+	return rebuild->gone == NULL || (mapping_touch(env->mapping, rebuild->gone->page) &&
+	                                 chain_touch(env, rebuild->gone->word));
 }
 
 /* Inside the gate. */
@@ -259,14 +274,15 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 
 	if (mapping_load(env->mapping, place->page) != place->word || mapping_frozen(place->word))
 		return BWT_BUSY;
-	if (!mapping_touch(env->mapping, place->page) || !chain_touch(env, place->word) || !touch_gone(rebuild) ||
-	    !alloc_ids(rebuild))
+	if (!mapping_touch(env->mapping, place->page) || !chain_touch(env, place->word) ||
+	    !touch_gone(rebuild) || !alloc_ids(rebuild))
 		return -ENOMEM;
 	for (unsigned i = rebuild->piece_count; i-- > 0;) {
 		build_piece(rebuild, slot, i, clock);
 		build_carried(rebuild, slot, i, clock);
 		if (rebuild->piece[i].page != place->page)
-			mapping_set(env->mapping, rebuild->piece[i].page, piece_word(&rebuild->piece[i]));
+			mapping_set(env->mapping, rebuild->piece[i].page,
+			            piece_word(&rebuild->piece[i]));
 	}
 	word = rebuild->root_size != 0 ? mapping_word(build_root(rebuild, slot, clock), 0)
 	                               : piece_word(&rebuild->piece[0]);
@@ -274,7 +290,9 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 	if (TEST_FAULT("rebuild_retires_first"))
 		chain_retire(env, place->word);
 	if (!mapping_swap(env->mapping, place->page,
-	                  TEST_FAULT("rebuild_over_newer") ? mapping_load(env->mapping, place->page) : place->word, word)) {
+	                  TEST_FAULT("rebuild_over_newer") ? mapping_load(env->mapping, place->page)
+	                                                   : place->word,
+	                  word)) {
 		stats_add(env->stats, slot->index, STAT_SWAPS_LOST, 1);
 		if (!TEST_FAULT("rebuild_ids_lost"))
 			unalloc(rebuild, splits_root(rebuild) ? 0 : 1);

@@ -24,7 +24,7 @@ struct rebuild_piece {
 	unsigned first_carried; /* the same of the versions carried */
 	unsigned carried_count;
 	struct bwt_slice low;
-	size_t size;    /* bytes of the page; set by rebuild_measure() */
+	size_t size; /* bytes of the page; set by rebuild_measure() */
 	page_id page;
 	arena_off off;  /* of the base page */
 	arena_off head; /* of the newest record: the base page, or the last carried version */
@@ -32,19 +32,19 @@ struct rebuild_piece {
 
 struct rebuild {
 	struct tree *tree;
-	const struct place *place;          /* whose word is swapped */
-	const struct place *gone;           /* a frozen page that goes in the same section, NULL: none (merge.h, 6) */
-	unsigned level;                     /* of the content */
+	const struct place *place; /* whose word is swapped */
+	const struct place *gone; /* a frozen page that goes in the same section, NULL: none (merge.h, 6) */
+	unsigned level;           /* of the content */
 	const struct page_entry *entries;   /* a leaf's content, or */
 	const struct inner_entry *children; /* an inner page's */
-	const struct page_entry *carried;   /* by key, one a key; lsn: the reference that word held */
+	const struct page_entry *carried; /* by key, one a key; lsn: the reference that word held */
 	unsigned carried_count;
-	struct page_bounds bounds;          /* of the whole */
+	struct page_bounds bounds; /* of the whole */
 	unsigned piece_count;
 	struct rebuild_piece piece[REBUILD_PIECES_MAX];
-	const struct value_ref *dropped;    /* large values that the new content does not refer to any more */
+	const struct value_ref *dropped; /* large values that the new content does not refer to any more */
 	unsigned dropped_count;
-	size_t root_size;                   /* of the new root page, 0: none */
+	size_t root_size; /* of the new root page, 0: none */
 };
 
 /** Sizes of all pages. BWT_TOO_BIG: a piece does not fit a block. */

@@ -15,7 +15,7 @@
 #include "page/page_bytes.h"
 #include "tree/consolidate.h"
 
-static const struct bwt_slice all = { NULL, 0 }; /* as a lower bound: the whole leaf */
+static const struct bwt_slice all = {NULL, 0}; /* as a lower bound: the whole leaf */
 
 static int reserve(void **memory, size_t *capacity, size_t need, size_t unit)
 {
@@ -91,11 +91,11 @@ static int carry_fences(struct copier *copier, struct bwt_slice low)
 
 	if (low.size == 0 || key_compare(low, base_low(base)) < 0)
 		low = base_low(base);
-	copy->low = (struct bwt_slice){ carry(copier, low.data, low.size), low.size };
+	copy->low = (struct bwt_slice){carry(copier, low.data, low.size), low.size};
 	copy->right = base->right;
-	copy->high = (struct bwt_slice){ NULL, 0 };
+	copy->high = (struct bwt_slice){NULL, 0};
 	if (base->right != 0)
-		copy->high = (struct bwt_slice){ carry(copier, high.data, high.size), high.size };
+		copy->high = (struct bwt_slice){carry(copier, high.data, high.size), high.size};
 	return BWT_OK;
 }
 
@@ -131,7 +131,7 @@ static unsigned choose_all(const struct base_page *base, struct page_entry *entr
  */
 static bool is_plain(const struct base_page *base, version_choice choose, void *ctx)
 {
-	struct page_entry newest = { .lsn = base->head.lsn == 0 ? 0 : base->head.lsn - 1 };
+	struct page_entry newest = {.lsn = base->head.lsn == 0 ? 0 : base->head.lsn - 1};
 
 	return base->keys == base->count && base->count != 0 && choose(ctx, &newest, 1) == 0;
 }
@@ -161,11 +161,12 @@ static void carry_base(struct copier *copier, unsigned from, unsigned to)
 }
 
 /* The versions [@deltas, @end) of one key, over entries of the base page from @from on; returns where to go on there. */
-static unsigned carry_key(struct copier *copier, struct page_entry *deltas, unsigned count, unsigned from,
-                          version_choice choose, void *ctx)
+static unsigned carry_key(struct copier *copier, struct page_entry *deltas, unsigned count,
+                          unsigned from, version_choice choose, void *ctx)
 {
 	const struct base_page *base = copier->base;
-	struct bwt_slice key = { deltas->key.suffix, deltas->key.suffix_size }; /* of a delta: in one piece */
+	struct bwt_slice key = {deltas->key.suffix,
+	                        deltas->key.suffix_size}; /* of a delta: in one piece */
 	unsigned to = leaf_lower_bound(base, key);
 	struct page_entry beneath;
 	int chosen;
@@ -182,11 +183,11 @@ static unsigned carry_key(struct copier *copier, struct page_entry *deltas, unsi
 	return to + (key_ref_compare_slice(&beneath.key, key) == 0);
 }
 
-static int copy_plain(const struct tree *tree, const struct place *place, struct bwt_slice low, version_choice choose,
-                      void *ctx, struct leaf_copy *copy)
+static int copy_plain(const struct tree *tree, const struct place *place, struct bwt_slice low,
+                      version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	const struct base_page *base = place->base;
-	struct copier copier = { base, copy, base->head.size };
+	struct copier copier = {base, copy, base->head.size};
 	struct page_entry deltas[DELTA_CHAIN_MAX];
 	unsigned count = chain_deltas(tree->env->arena->base, place_head(place), low, deltas);
 	unsigned from = low.size == 0 ? 0 : leaf_lower_bound(base, low), end;
@@ -219,7 +220,7 @@ static int copy_chosen(const struct tree *tree, struct epoch_slot *slot, const s
 {
 	const uint8_t *arena = tree->env->arena->base;
 	const struct base_page *base = place->base;
-	struct copier copier = { base, copy, base->head.size };
+	struct copier copier = {base, copy, base->head.size};
 	unsigned room = chain_version_count(arena, place_head(place));
 	struct page_entry *entries = slot_scratch(slot, room * sizeof *entries + 1);
 	unsigned count;
@@ -228,7 +229,8 @@ static int copy_chosen(const struct tree *tree, struct epoch_slot *slot, const s
 
 	if (entries == NULL)
 		return -ENOMEM;
-	count = choose_all(base, entries, chain_merge(arena, place_head(place), entries), choose, ctx, &extra);
+	count = choose_all(base, entries, chain_merge(arena, place_head(place), entries), choose,
+	                   ctx, &extra);
 	rc = copy_reserve(copy, count, base->head.size + extra);
 	if (rc < 0)
 		return rc;
@@ -236,20 +238,21 @@ static int copy_chosen(const struct tree *tree, struct epoch_slot *slot, const s
 	copy->count = 0;
 	for (unsigned i = 0; i < count; i++)
 		carry_entry(&copier, &entries[i]);
-	return carry_fences(&copier, (struct bwt_slice){ NULL, 0 });
+	return carry_fences(&copier, (struct bwt_slice){NULL, 0});
 }
 
 /* @low: the keys from there on are enough; size 0: all */
-static int copy_place(const struct tree *tree, struct epoch_slot *slot, const struct place *place, struct bwt_slice low,
-                      version_choice choose, void *ctx, struct leaf_copy *copy)
+static int copy_place(const struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                      struct bwt_slice low, version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	page_prefetch(tree, place->base->right);
-	return is_plain(place->base, choose, ctx) ? copy_plain(tree, place, low, choose, ctx, copy)
-	                                          : copy_chosen(tree, slot, place, choose, ctx, copy);
+	return is_plain(place->base, choose, ctx)
+	               ? copy_plain(tree, place, low, choose, ctx, copy)
+	               : copy_chosen(tree, slot, place, choose, ctx, copy);
 }
 
-int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, bool before,
-                   version_choice choose, void *ctx, struct leaf_copy *copy)
+int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                   bool before, version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	struct place place;
 	int rc = tree_descend(tree, key, before, 0, &place, NULL);
@@ -257,8 +260,8 @@ int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_
 	return rc < 0 ? rc : copy_place(tree, slot, &place, all, choose, ctx, copy);
 }
 
-int tree_copy_leaf_from(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, version_choice choose,
-                        void *ctx, struct leaf_copy *copy)
+int tree_copy_leaf_from(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                        version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	struct place place;
 	int rc = tree_descend(tree, key, false, 0, &place, NULL);
@@ -270,17 +273,18 @@ int tree_copy_leaf_from(const struct tree *tree, struct epoch_slot *slot, struct
  * @page was the right neighbour of the leaf that ended at @key. It still begins there unless it went by a merge
  * meanwhile, or its id was given to another page, which tree, level and low fence tell.
  */
-static bool still_begins_at(const struct tree *tree, page_id page, struct bwt_slice key, struct place *place)
+static bool still_begins_at(const struct tree *tree, page_id page, struct bwt_slice key,
+                            struct place *place)
 {
 	uint64_t word = mapping_load(tree->env->mapping, page);
 
-	return mapping_is_page(word) && page_look(tree, page, place) == BWT_OK && !mapping_frozen(place->word) &&
-	       place->base->head.tree == tree->id && place->base->level == 0 &&
-	       key_compare(base_low(place->base), key) == 0;
+	return mapping_is_page(word) && page_look(tree, page, place) == BWT_OK &&
+	       !mapping_frozen(place->word) && place->base->head.tree == tree->id &&
+	       place->base->level == 0 && key_compare(base_low(place->base), key) == 0;
 }
 
-int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, version_choice choose,
-                        void *ctx, struct leaf_copy *copy)
+int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                        version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	struct place place;
 
@@ -289,8 +293,8 @@ int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct
 	return tree_copy_leaf(tree, slot, key, false, choose, ctx, copy);
 }
 
-int tree_copy_last_leaf(const struct tree *tree, struct epoch_slot *slot, version_choice choose, void *ctx,
-                        struct leaf_copy *copy)
+int tree_copy_last_leaf(const struct tree *tree, struct epoch_slot *slot, version_choice choose,
+                        void *ctx, struct leaf_copy *copy)
 {
 	struct place place;
 	int rc = tree_descend_last(tree, &place);

@@ -16,7 +16,7 @@
 
 #define SHRINK_MERGES_MAX 16u /* of one call */
 #define BEGIN_ATTEMPTS_MAX 4u
-#define RECLAIM_EVERY 64u     /* merges: ids out of limbo */
+#define RECLAIM_EVERY 64u /* merges: ids out of limbo */
 
 struct shrinker {
 	struct tree *tree;
@@ -44,7 +44,8 @@ static bool is_small(const struct shrinker *shrinker, const struct place *place)
 	       tree_content_bytes(shrinker->tree, shrinker->slot, place, NULL) < limit;
 }
 
-static bool fit_together(const struct shrinker *shrinker, const struct place *left, const struct place *right)
+static bool fit_together(const struct shrinker *shrinker, const struct place *left,
+                         const struct place *right)
 {
 	size_t limit = limit_of(shrinker->tree, left->base->level) / 4 * 3;
 
@@ -58,18 +59,19 @@ static int announce(struct shrinker *shrinker, const struct place *parent, const
 {
 	struct tree *tree = shrinker->tree;
 	struct epoch_slot *slot = shrinker->slot;
-	struct index_spec spec = { BLOCK_INDEX_MERGE, base_low(gone->base), { NULL, 0 }, gone->page };
+	struct index_spec spec = {BLOCK_INDEX_MERGE, base_low(gone->base), {NULL, 0}, gone->page};
 	unsigned chain = mapping_chain(parent->word);
 	int rc;
 
-	if (chain >= tree->env->limits.inner_chain || chain + 1 + INDEX_CHAIN_SPARE >= DELTA_CHAIN_MAX) {
+	if (chain >= tree->env->limits.inner_chain ||
+	    chain + 1 + INDEX_CHAIN_SPARE >= DELTA_CHAIN_MAX) {
 		rc = tree_consolidate(tree, slot, parent, LEAVE_PENDING, URGENCY_CARE);
 		return rc == BWT_OK ? BWT_BUSY : rc;
 	}
 	rc = tree_child_end(tree, slot, parent, spec.low, &spec.high);
 	if (rc == BWT_OK)
-		rc = extent_prepare(tree->env->extents, slot, CHUNK_DELTA, index_delta_size(spec.low, spec.high),
-		                    URGENCY_CARE);
+		rc = extent_prepare(tree->env->extents, slot, CHUNK_DELTA,
+		                    index_delta_size(spec.low, spec.high), URGENCY_CARE);
 	if (rc < 0)
 		return rc;
 	while (!gate_try_enter(slot))
@@ -81,8 +83,8 @@ static int announce(struct shrinker *shrinker, const struct place *parent, const
 }
 
 /* The neighbours under @parent that are to become one, of which @place is one. false: none. */
-static bool choose(const struct shrinker *shrinker, const struct place *parent, const struct place *place,
-                   struct place *left, struct place *gone)
+static bool choose(const struct shrinker *shrinker, const struct place *parent,
+                   const struct place *place, struct place *left, struct place *gone)
 {
 	const struct tree *tree = shrinker->tree;
 	const uint8_t *arena = tree->env->arena->base;
@@ -91,8 +93,9 @@ static bool choose(const struct shrinker *shrinker, const struct place *parent, 
 
 	*gone = *place;
 	if (key_compare(low, base_low(parent->base)) != 0 &&
-	    tree_descend_left(tree, low, place->base->level, left) == BWT_OK && !mapping_frozen(left->word) &&
-	    left->base->right == place->page && index_search(arena, head, low, true, NULL) == left->page &&
+	    tree_descend_left(tree, low, place->base->level, left) == BWT_OK &&
+	    !mapping_frozen(left->word) && left->base->right == place->page &&
+	    index_search(arena, head, low, true, NULL) == left->page &&
 	    fit_together(shrinker, left, place))
 		return true;
 	*left = *place;
@@ -103,7 +106,8 @@ static bool choose(const struct shrinker *shrinker, const struct place *parent, 
 }
 
 /* Merge the page of @level that covers @key with a neighbour, if it is small. @seam: out: where R began. */
-static int merge_once(struct shrinker *shrinker, struct bwt_slice key, unsigned level, struct bwt_slice *seam)
+static int merge_once(struct shrinker *shrinker, struct bwt_slice key, unsigned level,
+                      struct bwt_slice *seam)
 {
 	struct tree *tree = shrinker->tree;
 	struct place place, parent, left, gone;
@@ -120,14 +124,16 @@ static int merge_once(struct shrinker *shrinker, struct bwt_slice key, unsigned 
 		return rc;
 	if (mapping_frozen(parent.word))
 		return tree_merge_help(tree, shrinker->slot, &parent, URGENCY_CARE);
-	if (index_unfinished(tree->env->arena->base, place_head(&parent)) != NULL && !TEST_FAULT("merge_two_at_once"))
+	if (index_unfinished(tree->env->arena->base, place_head(&parent)) != NULL &&
+	    !TEST_FAULT("merge_two_at_once"))
 		return tree_finish_child(tree, shrinker->slot, &parent, URGENCY_CARE);
-	if (index_search(tree->env->arena->base, place_head(&parent), base_low(place.base), false, NULL) != place.page ||
+	if (index_search(tree->env->arena->base, place_head(&parent), base_low(place.base), false,
+	                 NULL) != place.page ||
 	    !choose(shrinker, &parent, &place, &left, &gone))
 		return BWT_NOT_FOUND;
 	rc = announce(shrinker, &parent, &gone);
 	if (rc == BWT_OK) {
-		struct missing_child missing = { true, false, gone.page, level, base_low(gone.base) };
+		struct missing_child missing = {true, false, gone.page, level, base_low(gone.base)};
 
 		*seam = missing.low;
 		rc = tree_finish_merge(tree, shrinker->slot, &missing, URGENCY_CARE);
@@ -163,13 +169,14 @@ static void lower_root(struct shrinker *shrinker)
 	const struct tree *tree = shrinker->tree;
 
 	for (; shrinker->left > 0; shrinker->left--) {
-		struct missing_child child = { true, false, 0, 0, { "", 0 } };
+		struct missing_child child = {true, false, 0, 0, {"", 0}};
 		struct key_ref high;
 		struct place root;
 
 		if (page_look(tree, tree->root, &root) != BWT_OK || root.base->level == 0)
 			return;
-		child.page = index_search(tree->env->arena->base, place_head(&root), child.low, false, &high);
+		child.page = index_search(tree->env->arena->base, place_head(&root), child.low,
+		                          false, &high);
 		child.level = root.base->level - 1u;
 		if (key_ref_size(&high) != 0 ||
 		    tree_finish_merge(shrinker->tree, shrinker->slot, &child, URGENCY_CARE) != BWT_OK ||
@@ -181,15 +188,17 @@ static void lower_root(struct shrinker *shrinker)
 void tree_shrink(struct tree *tree, struct epoch_slot *slot, page_id page)
 {
 	struct mapping *mapping = tree->env->mapping;
-	struct shrinker shrinker = { tree, slot, SHRINK_MERGES_MAX };
+	struct shrinker shrinker = {tree, slot, SHRINK_MERGES_MAX};
 	struct place place;
 
-	if (page == tree->root || page_look(tree, page, &place) != BWT_OK || !may_be_small(tree, &place))
+	if (page == tree->root || page_look(tree, page, &place) != BWT_OK ||
+	    !may_be_small(tree, &place))
 		return;
 	shrink_at(&shrinker, base_low(place.base), place.base->level);
 	if (shrinker.left < SHRINK_MERGES_MAX)
 		lower_root(&shrinker);
 	if (shrinker.left < SHRINK_MERGES_MAX &&
-	    atomic_load_explicit(&mapping->removed, memory_order_relaxed) % RECLAIM_EVERY < SHRINK_MERGES_MAX)
+	    atomic_load_explicit(&mapping->removed, memory_order_relaxed) % RECLAIM_EVERY <
+	            SHRINK_MERGES_MAX)
 		mapping_reclaim(mapping);
 }

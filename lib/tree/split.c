@@ -35,31 +35,33 @@ int tree_prepend_index(struct tree *tree, struct epoch_slot *slot, const struct 
 	if (!mapping_touch(env->mapping, parent->page))
 		return -ENOMEM;
 	off = extent_bump(env->extents, slot, CHUNK_DELTA, (uint32_t)size);
-	index_delta_build(arena_at(env->arena, off), spec, parent->page, tree->id, tree_block(env, place_head(parent)),
-	                  place_head(parent), env->clock(env->ctx));
+	index_delta_build(arena_at(env->arena, off), spec, parent->page, tree->id,
+	                  tree_block(env, place_head(parent)), place_head(parent),
+	                  env->clock(env->ctx));
 	sys_persist_flush(&env->arena->map, arena_at(env->arena, off), size);
 	TEST_YIELD("post_swap");
-	if (mapping_swap(env->mapping, parent->page, parent->word, mapping_word(off, mapping_chain(parent->word) + 1)))
+	if (mapping_swap(env->mapping, parent->page, parent->word,
+	                 mapping_word(off, mapping_chain(parent->word) + 1)))
 		return BWT_OK;
 	extent_unbump(env->extents, slot, CHUNK_DELTA, off);
 	stats_add(env->stats, slot->index, STAT_SWAPS_LOST, 1);
 	return BWT_BUSY;
 }
 
-int tree_child_end(const struct tree *tree, struct epoch_slot *slot, const struct place *parent, struct bwt_slice key,
-                   struct bwt_slice *high)
+int tree_child_end(const struct tree *tree, struct epoch_slot *slot, const struct place *parent,
+                   struct bwt_slice key, struct bwt_slice *high)
 {
 	struct key_ref bound;
 	uint8_t *bytes;
 
 	index_search(tree->env->arena->base, place_head(parent), key, false, &bound);
-	*high = (struct bwt_slice){ NULL, 0 };
+	*high = (struct bwt_slice){NULL, 0};
 	if (key_ref_size(&bound) == 0)
 		return BWT_OK;
 	bytes = slot_scratch(slot, key_ref_size(&bound));
 	if (bytes == NULL)
 		return -ENOMEM;
-	*high = (struct bwt_slice){ bytes, key_ref_copy(&bound, 0, bytes) };
+	*high = (struct bwt_slice){bytes, key_ref_copy(&bound, 0, bytes)};
 	return BWT_OK;
 }
 
@@ -67,11 +69,12 @@ static int post_once(struct tree *tree, struct epoch_slot *slot, const struct pl
                      const struct missing_child *missing, enum extent_urgency urgency)
 {
 	struct tree_env *env = tree->env;
-	struct index_spec spec = { BLOCK_INDEX_INSERT, missing->low, { NULL, 0 }, missing->page };
+	struct index_spec spec = {BLOCK_INDEX_INSERT, missing->low, {NULL, 0}, missing->page};
 	int rc = tree_child_end(tree, slot, parent, missing->low, &spec.high);
 
 	if (rc == BWT_OK)
-		rc = extent_prepare(env->extents, slot, CHUNK_DELTA, index_delta_size(spec.low, spec.high), urgency);
+		rc = extent_prepare(env->extents, slot, CHUNK_DELTA,
+		                    index_delta_size(spec.low, spec.high), urgency);
 	if (rc < 0)
 		return rc;
 	while (!gate_try_enter(slot))
@@ -104,8 +107,8 @@ static int clear_way(struct tree *tree, struct epoch_slot *slot, const struct pl
 		/* That of a page which is about to go: its left neighbour took it in and split at the same place. */
 		if (index_unfinished(arena, head) != NULL)
 			return tree_finish_child(tree, slot, parent, urgency);
-		return error_set(BWT_CORRUPT, "tree %u: page %llu begins where another does", tree->id,
-		                 (unsigned long long)missing->page);
+		return error_set(BWT_CORRUPT, "tree %u: page %llu begins where another does",
+		                 tree->id, (unsigned long long)missing->page);
 	}
 	if (chain < tree->env->limits.inner_chain && chain + INDEX_CHAIN_SPARE < DELTA_CHAIN_MAX)
 		return BWT_OK;
@@ -126,8 +129,8 @@ int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_c
 			return BWT_OK; /* the tree has shrunk: that level is one page, the root */
 		if (rc < 0)
 			return rc;
-		if (index_search(tree->env->arena->base, place_head(&parent), missing->low, false, NULL) ==
-		            missing->page &&
+		if (index_search(tree->env->arena->base, place_head(&parent), missing->low, false,
+		                 NULL) == missing->page &&
 		    !TEST_FAULT("post_twice"))
 			return BWT_OK;
 		if (has_gone(tree, missing))

@@ -28,7 +28,8 @@
 int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_child *missing,
               enum extent_urgency urgency);
 
-#define INDEX_CHAIN_SPARE 2u /* deltas that a chain of a parent must have room for, beyond the next: to end a merge */
+#define INDEX_CHAIN_SPARE                                                                          \
+	2u /* deltas that a chain of a parent must have room for, beyond the next: to end a merge */
 
 /**
  * tree_prepend_index - one attempt to put an index delta on top of @parent
@@ -38,7 +39,7 @@ int tree_post(struct tree *tree, struct epoch_slot *slot, const struct missing_c
 int tree_prepend_index(struct tree *tree, struct epoch_slot *slot, const struct place *parent,
                        const struct index_spec *spec);
 /** Where the child of @parent that covers @key ends, as @parent knows it: bytes in the slot's scratch memory. -ENOMEM */
-int tree_child_end(const struct tree *tree, struct epoch_slot *slot, const struct place *parent, struct bwt_slice key,
-                   struct bwt_slice *high);
+int tree_child_end(const struct tree *tree, struct epoch_slot *slot, const struct place *parent,
+                   struct bwt_slice key, struct bwt_slice *high);
 
 #endif

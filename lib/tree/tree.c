@@ -36,12 +36,13 @@ uint64_t tree_keys(const struct tree *tree)
 
 	for (unsigned i = 0; i < TREE_COUNT_SHARDS; i++)
 		keys += atomic_load_explicit(&tree->count[i].keys, memory_order_relaxed);
-	return keys < 0 ? 0 : (uint64_t)keys; /* shards read at different times may not add up for a moment */
+	return keys < 0 ? 0
+	                : (uint64_t)keys; /* shards read at different times may not add up for a moment */
 }
 
 int tree_create(struct tree *tree, struct tree_env *env, uint32_t id, struct epoch_slot *slot)
 {
-	struct page_bounds bounds = { .low = { "", 0 } };
+	struct page_bounds bounds = {.low = {"", 0}};
 	size_t size = leaf_size(NULL, 0, &bounds);
 	page_id page;
 	arena_off off;
@@ -53,7 +54,8 @@ int tree_create(struct tree *tree, struct tree_env *env, uint32_t id, struct epo
 	page = mapping_alloc(env->mapping);
 	if (page != 0) {
 		off = extent_bump(env->extents, slot, CHUNK_LEAF, (uint32_t)size);
-		leaf_build(arena_at(env->arena, off), size, NULL, 0, &bounds, page, id, env->clock(env->ctx));
+		leaf_build(arena_at(env->arena, off), size, NULL, 0, &bounds, page, id,
+		           env->clock(env->ctx));
 		mapping_set(env->mapping, page, mapping_word(off, 0));
 		tree_attach(tree, env, id, page, 0);
 	}
@@ -77,14 +79,16 @@ static const struct base_page *page_base(const struct tree *tree, uint64_t word)
 /* An earlier attempt freed it, or all below it. */
 static bool was_dropped(const struct tree *tree, page_id page)
 {
-	uint64_t word = page < tree->env->mapping->table.capacity ? mapping_load(tree->env->mapping, page) : 0;
+	uint64_t word = page < tree->env->mapping->table.capacity
+	                        ? mapping_load(tree->env->mapping, page)
+	                        : 0;
 
 	return !mapping_is_page(word);
 }
 
 /* A child whose right neighbour the parent does not know; missing->found false: the list is complete. */
-static int find_missing(const struct tree *tree, const struct base_page *parent, const struct child_list *list,
-                        struct missing_child *missing)
+static int find_missing(const struct tree *tree, const struct base_page *parent,
+                        const struct child_list *list, struct missing_child *missing)
 {
 	missing->found = false;
 	for (unsigned i = 0; i < list->count; i++) {
@@ -103,7 +107,8 @@ static int find_missing(const struct tree *tree, const struct base_page *parent,
 			continue;
 		if (last && parent->right != 0 && key_compare(base_high(base), base_high(parent)) == 0)
 			continue;
-		*missing = (struct missing_child){ true, false, base->right, base->level, base_high(base) };
+		*missing = (struct missing_child){true, false, base->right, base->level,
+		                                  base_high(base)};
 		return page_look(tree, base->right, &beside);
 	}
 	return BWT_OK;
@@ -121,13 +126,14 @@ static int end_merge(struct tree *tree, struct epoch_slot *slot, page_id page)
 			rc = page_look(tree, page, &place);
 	}
 	if (rc == BWT_OK && index_unfinished(tree->env->arena->base, place_head(&place)) != NULL)
-		rc = error_set(BWT_CORRUPT, "tree %u, page %llu: the merge of a child does not end", tree->id,
-		               (unsigned long long)page);
+		rc = error_set(BWT_CORRUPT, "tree %u, page %llu: the merge of a child does not end",
+		               tree->id, (unsigned long long)page);
 	return rc;
 }
 
 /* All children of inner page @page, merges and splits below it ended first. The caller frees list->page. */
-static int list_children(struct tree *tree, struct epoch_slot *slot, page_id page, struct child_list *list)
+static int list_children(struct tree *tree, struct epoch_slot *slot, page_id page,
+                         struct child_list *list)
 {
 	const uint8_t *arena = tree->env->arena->base;
 	int rc = end_merge(tree, slot, page);
@@ -171,8 +177,9 @@ static void drop_values(struct tree *tree, uint64_t word, struct page_entry *ent
 
 		if ((entries[i].flags & VERSION_VLOG) == 0)
 			continue;
-		if (entries[i].word != NULL && word_state(atomic_load_explicit(entries[i].word, memory_order_acquire)) !=
-		                                   WORD_COMMITTED)
+		if (entries[i].word != NULL &&
+		    word_state(atomic_load_explicit(entries[i].word, memory_order_acquire)) !=
+		            WORD_COMMITTED)
 			continue;
 		memcpy(&ref, entries[i].value, sizeof ref);
 		tree->env->value_dropped(tree->env->ctx, &ref);
@@ -188,9 +195,10 @@ static int free_page(struct tree *tree, struct epoch_slot *slot, page_id page)
 	if (!mapping_touch(env->mapping, page))
 		return -ENOMEM;
 	if (mapping_is_page(word)) {
-		unsigned versions = page_base(tree, word)->level == 0
-		                        ? chain_version_count(env->arena->base, mapping_head(word))
-		                        : 0;
+		unsigned versions =
+			page_base(tree, word)->level == 0
+				? chain_version_count(env->arena->base, mapping_head(word))
+				: 0;
 		struct page_entry *entries = slot_scratch(slot, versions * sizeof *entries + 1);
 
 		if (entries == NULL || !chain_touch(env, word))
@@ -204,7 +212,8 @@ static int free_page(struct tree *tree, struct epoch_slot *slot, page_id page)
 }
 
 /* Children of @page, all leaves or dropped, go, and the page is marked: one gate section. */
-static int free_children(struct tree *tree, struct epoch_slot *slot, page_id page, const struct child_list *list)
+static int free_children(struct tree *tree, struct epoch_slot *slot, page_id page,
+                         const struct child_list *list)
 {
 	struct tree_env *env = tree->env;
 	uint64_t word = mapping_load(env->mapping, page);
@@ -236,7 +245,8 @@ static int free_below(struct tree *tree, struct epoch_slot *slot, page_id page, 
 	if (rc < 0 || place.base->level == 0)
 		return rc;
 	if (depth >= TREE_DEPTH_MAX)
-		return error_set(BWT_CORRUPT, "tree %u is deeper than %u levels", tree->id, TREE_DEPTH_MAX);
+		return error_set(BWT_CORRUPT, "tree %u is deeper than %u levels", tree->id,
+		                 TREE_DEPTH_MAX);
 	rc = list_children(tree, slot, page, &list);
 	for (unsigned i = 0; rc == BWT_OK && i < list.count; i++)
 		rc = free_below(tree, slot, list.page[i], depth + 1);
@@ -260,7 +270,8 @@ int tree_free(struct tree *tree, struct epoch_slot *slot)
 		enter_pinned(slot);
 		rc = free_page(tree, slot, tree->root);
 		if (rc == BWT_OK)
-			tree->root = 0; /* in the same section, so that no image holds a root that is gone */
+			tree->root =
+				0; /* in the same section, so that no image holds a root that is gone */
 		gate_leave(slot);
 	}
 	epoch_unpin(slot);

@@ -14,18 +14,19 @@
 #include "tree/mapping.h"
 
 #define TREE_COUNT_SHARDS 16u
-#define TREE_DEPTH_MAX 32u     /* levels; a fan-out of 2 over 2^32 pages */
-#define HORIZON_MAX 1024u      /* snapshots that pruning tells apart; with more, the oldest ones keep everything */
+#define TREE_DEPTH_MAX 32u /* levels; a fan-out of 2 over 2^32 pages */
+#define HORIZON_MAX                                                                                \
+	1024u /* snapshots that pruning tells apart; with more, the oldest ones keep everything */
 
 struct tree_limits {
-	uint32_t leaf_bytes;   /* a leaf larger than this is split, if it has two keys */
-	uint32_t inner_bytes;  /* the same for inner pages */
-	uint32_t leaf_chain;   /* deltas at which a leaf is consolidated; at DELTA_CHAIN_MAX it must be */
+	uint32_t leaf_bytes;  /* a leaf larger than this is split, if it has two keys */
+	uint32_t inner_bytes; /* the same for inner pages */
+	uint32_t leaf_chain; /* deltas at which a leaf is consolidated; at DELTA_CHAIN_MAX it must be */
 	uint32_t inner_chain;
 };
 
-struct horizon {           /* which versions somebody may still need */
-	uint64_t future;   /* snapshots to come are at or above it */
+struct horizon {         /* which versions somebody may still need */
+	uint64_t future; /* snapshots to come are at or above it */
 	unsigned count;
 	uint64_t lsn[HORIZON_MAX]; /* live snapshots below `future`, ascending, distinct */
 };
@@ -76,7 +77,8 @@ uint64_t tree_keys(const struct tree *tree);
 /** Inside the gate, by whoever published the change. */
 static inline void tree_keys_add(struct tree *tree, const struct epoch_slot *slot, int64_t keys)
 {
-	atomic_fetch_add_explicit(&tree->count[slot->index % TREE_COUNT_SHARDS].keys, keys, memory_order_relaxed);
+	atomic_fetch_add_explicit(&tree->count[slot->index % TREE_COUNT_SHARDS].keys, keys,
+	                          memory_order_relaxed);
 }
 
 static inline const struct block_head *tree_block(const struct tree_env *env, arena_off off)

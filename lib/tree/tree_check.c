@@ -198,7 +198,8 @@ static int check_range(struct checker *checker, page_id page, struct expected *e
 static bool was_absorbed(const struct checker *checker, const struct index_delta *gone, unsigned level)
 {
 	const struct mapping *mapping = checker->tree->env->mapping;
-	uint64_t word = gone->child < mapping->table.capacity ? mapping_load(mapping, gone->child) : 0;
+	uint64_t word =
+		gone->child < mapping->table.capacity ? mapping_load(mapping, gone->child) : 0;
 	struct place left;
 
 	return mapping_frozen(word) &&
@@ -244,7 +245,7 @@ static int check_children(struct checker *checker, page_id page, arena_off head,
 		struct expected expected = {
 			.level = base->level - 1u,
 			.may_be_frozen = gone != NULL ? gone->child == children[i].child
-			                              : count == 1 && page == checker->tree->root,
+		                                      : count == 1 && page == checker->tree->root,
 			.low = i == 0 ? key_ref_of(base_low(base)) : children[i].key,
 		};
 

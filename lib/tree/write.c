@@ -15,7 +15,8 @@
 #include "tree/merge.h"
 #include "tree/split.h"
 
-#define BIG_CHAIN_MAX 4u       /* deltas below a big one, at most: bounds the bytes that a rebuild must place */
+#define BIG_CHAIN_MAX                                                                              \
+	4u /* deltas below a big one, at most: bounds the bytes that a rebuild must place */
 #define BIG_DELTA ((size_t)8 << 10)
 
 size_t tree_prepend_room(const struct version_spec *spec)
@@ -34,11 +35,12 @@ static bool chain_is_full(const struct tree *tree, const struct place *place)
 {
 	unsigned chain = mapping_chain(place->word);
 
-	return chain >= DELTA_CHAIN_MAX || (chain >= BIG_CHAIN_MAX && top_size(tree, place) >= BIG_DELTA);
+	return chain >= DELTA_CHAIN_MAX ||
+	       (chain >= BIG_CHAIN_MAX && top_size(tree, place) >= BIG_DELTA);
 }
 
-int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, enum extent_urgency urgency,
-                struct place *place)
+int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                enum extent_urgency urgency, struct place *place)
 {
 	bool helped = false;
 
@@ -71,8 +73,8 @@ int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key
 	}
 }
 
-int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place *place, const struct version_spec *spec,
-                 uint64_t word, struct leaf_delta **delta)
+int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                 const struct version_spec *spec, uint64_t word, struct leaf_delta **delta)
 {
 	struct tree_env *env = tree->env;
 	unsigned chain = mapping_chain(place->word);
@@ -84,8 +86,9 @@ int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place 
 	if (!mapping_touch(env->mapping, place->page))
 		return -ENOMEM;
 	off = extent_bump(env->extents, slot, CHUNK_DELTA, (uint32_t)size);
-	leaf_delta_build(arena_at(env->arena, off), spec, place->page, tree->id, tree_block(env, place_head(place)),
-	                 place_head(place), word, env->clock(env->ctx));
+	leaf_delta_build(arena_at(env->arena, off), spec, place->page, tree->id,
+	                 tree_block(env, place_head(place)), place_head(place), word,
+	                 env->clock(env->ctx));
 	sys_persist_flush(&env->arena->map, arena_at(env->arena, off), size);
 	TEST_YIELD("prepend_swap");
 	if (mapping_swap(env->mapping, place->page, place->word, mapping_word(off, chain + 1))) {
@@ -101,9 +104,9 @@ int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place 
 /* Deletes came for about every version of a leaf: no further one may come to make its chain long. */
 static bool may_be_emptied(const struct tree *tree, const struct place *place)
 {
-	return tree_block(tree->env, place_head(place))->tag == BLOCK_DELETE && place->page != tree->root &&
-	       place->base->level == 0 && mapping_chain(place->word) >= 2 &&
-	       mapping_chain(place->word) >= place->base->count;
+	return tree_block(tree->env, place_head(place))->tag == BLOCK_DELETE &&
+	       place->page != tree->root && place->base->level == 0 &&
+	       mapping_chain(place->word) >= 2 && mapping_chain(place->word) >= place->base->count;
 }
 
 void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct place *place)
@@ -117,7 +120,8 @@ void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct p
 	if (mapping_mark(now.word) != MAPPING_PAGE || chain == 0)
 		return;
 	now.base = chain_base(tree->env->arena->base, place_head(&now));
-	if (chain < limits->leaf_chain && chain * top_size(tree, &now) <= 2 * (size_t)limits->leaf_bytes &&
+	if (chain < limits->leaf_chain &&
+	    chain * top_size(tree, &now) <= 2 * (size_t)limits->leaf_bytes &&
 	    !may_be_emptied(tree, &now))
 		return;
 	/* Not of need: the last of the reserve is for cleaning and images. */

@@ -16,8 +16,8 @@ size_t tree_prepend_room(const struct version_spec *spec);
  * Threads: pinned, not in the gate
  * Returns: BWT_OK; BWT_FULL, BWT_CORRUPT, -ENOMEM
  */
-int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, enum extent_urgency urgency,
-                struct place *place);
+int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                enum extent_urgency urgency, struct place *place);
 
 /**
  * tree_prepend - one attempt to put a version on top of @place; inside the gate
@@ -26,8 +26,8 @@ int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key
  * Returns: BWT_OK; BWT_BUSY: somebody else changed the page first (nothing happened): reload and look again;
  *          -ENOMEM
  */
-int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place *place, const struct version_spec *spec,
-                 uint64_t word, struct leaf_delta **delta);
+int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                 const struct version_spec *spec, uint64_t word, struct leaf_delta **delta);
 
 /** After a write, outside the gate, pinned: consolidate if the chain has become long, merge if little is left. Failures do no harm. */
 void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct place *place);

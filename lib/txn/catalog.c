@@ -27,9 +27,9 @@ static struct named_tree *registry_find(struct store *store, uint32_t id)
 /* WAL_TREE_CREATE and WAL_TREE_DROP: the id, then the name. */
 static struct wal_payload name_record(uint8_t type, const uint32_t *id, struct bwt_slice name)
 {
-	struct wal_payload record = { .type = type, .count = 2 };
+	struct wal_payload record = {.type = type, .count = 2};
 
-	record.part[0] = (struct bwt_slice){ id, sizeof *id };
+	record.part[0] = (struct bwt_slice){id, sizeof *id};
 	record.part[1] = name;
 	return record;
 }
@@ -38,17 +38,18 @@ static struct wal_payload name_record(uint8_t type, const uint32_t *id, struct b
 static int change_name(struct store *store, struct named_tree *tree, uint8_t type, uint64_t lsn)
 {
 	struct tree *catalog = &registry_find(store, TREE_ID_CATALOG)->tree;
-	struct catalog_entry entry = { tree->tree.id, CATALOG_LIVE };
-	struct bwt_slice name = { tree->name, strlen(tree->name) };
+	struct catalog_entry entry = {tree->tree.id, CATALOG_LIVE};
+	struct bwt_slice name = {tree->name, strlen(tree->name)};
 	bool create = type == WAL_TREE_CREATE;
 	struct wal_payload record;
-	struct commit_op op = { .kind = create ? COMMIT_PUT : COMMIT_DELETE, .key = name, .durable = true };
+	struct commit_op op = {
+		.kind = create ? COMMIT_PUT : COMMIT_DELETE, .key = name, .durable = true};
 
 	if (lsn != 0)
-		return commit_replay(store, catalog, name, create ? 0 : VERSION_TOMBSTONE, create ? &entry : NULL,
-		                     create ? sizeof entry : 0, lsn);
+		return commit_replay(store, catalog, name, create ? 0 : VERSION_TOMBSTONE,
+		                     create ? &entry : NULL, create ? sizeof entry : 0, lsn);
 	op.durable = store->durability == BWT_SYNC;
-	op.value = (struct bwt_slice){ &entry, create ? sizeof entry : 0 };
+	op.value = (struct bwt_slice){&entry, create ? sizeof entry : 0};
 	record = name_record(type, &tree->tree.id, name);
 	return commit_record(store, catalog, &op, &record);
 }
@@ -112,7 +113,8 @@ int catalog_finish_drops(struct store *store)
 	return rc;
 }
 
-int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn, struct named_tree **out)
+int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn,
+                   struct named_tree **out)
 {
 	struct named_tree *tree = registry_find(store, id);
 	int rc = BWT_OK;

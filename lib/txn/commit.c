@@ -34,11 +34,11 @@
 #include "txn/read.h"
 #include "txn/wound.h"
 
-#define PUSHES_MAX 3u     /* reservations of one delta before its writer starts over (C4) */
+#define PUSHES_MAX 3u      /* reservations of one delta before its writer starts over (C4) */
 #define RELIEFS_MAX 3u     /* times that space is made for one change */
 #define GATE_TRIES_MAX 16u /* lost swaps before the gate is left for a moment */
 
-enum step { /* private answers of the steps below; never leave this file */
+enum step {               /* private answers of the steps below; never leave this file */
 	STEP_AGAIN = 1,   /* somebody else was first: look again */
 	STEP_PENDING = 2, /* somebody else's version of the key is pending */
 	STEP_COMPARE = 3, /* the expected value must be compared with one in the value log */
@@ -50,14 +50,14 @@ struct write {
 	struct commit_op *op;
 	struct epoch_slot *slot;
 	struct version_spec spec;
-	struct value_ref ref;          /* of a large value */
+	struct value_ref ref; /* of a large value */
 	struct wal_payload payload;
 	enum extent_urgency urgency;
-	uint64_t credits;              /* log bytes taken and not reserved yet */
+	uint64_t credits; /* log bytes taken and not reserved yet */
 	struct place place;
 	/* what look() found */
 	bool exists;
-	struct page_entry found;       /* the newest committed version, if exists */
+	struct page_entry found; /* the newest committed version, if exists */
 	_Atomic(uint64_t) *pending;
 	/* a large value that was compared: its place, and the answer */
 	struct value_ref compared;
@@ -89,14 +89,17 @@ static int decide_cas(struct write *write)
 	if (expected == NULL || !write->exists)
 		return (expected == NULL) == !write->exists ? BWT_OK : BWT_MISMATCH;
 	if ((write->found.flags & VERSION_VLOG) == 0)
-		return slices_equal(write->found.value, write->found.value_size, expected) ? BWT_OK : BWT_MISMATCH;
+		return slices_equal(write->found.value, write->found.value_size, expected)
+		               ? BWT_OK
+		               : BWT_MISMATCH;
 	memcpy(&ref, write->found.value, sizeof ref);
 	if (ref.size != expected->size)
 		return BWT_MISMATCH;
 	if (memcmp(&ref, &write->compared, sizeof ref) == 0)
 		return write->compared_equal ? BWT_OK : BWT_MISMATCH;
 	write->compared = ref;
-	hold_file(write->slot, ref.segment); /* pinned: the file is there, and stays until run() lets go */
+	hold_file(write->slot,
+	          ref.segment); /* pinned: the file is there, and stays until run() lets go */
 	return STEP_COMPARE;
 }
 
@@ -119,13 +122,14 @@ static int decide(struct write *write)
 /* Outside the gate, pinned, which keeps the value's file: read the large value that decide_cas() met. */
 static int compare_large(struct write *write)
 {
-	struct bwt_buf value = { 0 };
+	struct bwt_buf value = {0};
 	int rc = buf_reserve(&value, write->compared.size);
 
 	if (rc == BWT_OK)
 		rc = vlog_read(write->store->vlog, &write->compared, value.data);
 	if (rc == BWT_OK)
-		write->compared_equal = slices_equal(value.data, write->compared.size, write->op->expected);
+		write->compared_equal =
+			slices_equal(value.data, write->compared.size, write->op->expected);
 	free(value.data);
 	return rc;
 }
@@ -139,8 +143,8 @@ static int look(struct write *write)
 	struct page_entry entry;
 
 	write->exists = false;
-	version_walk_init(&walk, write->store->arena.base, place_head(&write->place), write->spec.key,
-	                  write->spec.hash);
+	version_walk_init(&walk, write->store->arena.base, place_head(&write->place),
+	                  write->spec.key, write->spec.hash);
 	while (version_walk_next(&walk, &entry)) {
 		uint64_t word = word_make(WORD_COMMITTED, entry.lsn);
 
@@ -153,7 +157,8 @@ static int look(struct write *write)
 			return STEP_PENDING;
 		}
 		entry.lsn = word_lsn(word);
-		if (write->op != NULL && write->op->unchanged_since != 0 && entry.lsn >= write->op->unchanged_since)
+		if (write->op != NULL && write->op->unchanged_since != 0 &&
+		    entry.lsn >= write->op->unchanged_since)
 			return BWT_CONFLICT;
 		if (entry.lsn >= write->slot->seen_lsn)
 			write->slot->seen_lsn = entry.lsn + 1;
@@ -177,8 +182,8 @@ static void finish(struct write *write, uint64_t lsn)
 	if (write->exists == delete)
 		tree_keys_add(write->tree, write->slot, delete ? -1 : 1);
 	if ((write->spec.flags & VERSION_VLOG) != 0)
-		atomic_fetch_add_explicit(&store->vlog_live.words[write->ref.segment], write->ref.size,
-		                          memory_order_relaxed);
+		atomic_fetch_add_explicit(&store->vlog_live.words[write->ref.segment],
+		                          write->ref.size, memory_order_relaxed);
 	stats_add(&store->stats, shard, STAT_COMMITS, 1);
 	stats_add(&store->stats, shard, STAT_USER_BYTES, write->op->key.size + write->op->value.size);
 }
@@ -200,11 +205,12 @@ static int publish(struct write *write, struct leaf_delta *delta)
 		while (word_state(seen) == WORD_PENDING &&
 		       (word_lsn(seen) <= lsn || TEST_FAULT("publish_below_floor"))) {
 			/* RELEASE: pairs with the acquire of every reader of the word. */
-			if (!atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen,
-			                                             word_make(WORD_COMMITTED, lsn),
-			                                             memory_order_acq_rel, memory_order_acquire))
+			if (!atomic_compare_exchange_strong_explicit(
+				    &delta->lsn_word, &seen, word_make(WORD_COMMITTED, lsn),
+				    memory_order_acq_rel, memory_order_acquire))
 				continue;
-			sys_persist_flush(&store->arena.map, &delta->lsn_word, sizeof delta->lsn_word);
+			sys_persist_flush(&store->arena.map, &delta->lsn_word,
+			                  sizeof delta->lsn_word);
 			finish(write, lsn);
 			return BWT_OK;
 		}
@@ -217,7 +223,8 @@ static int publish(struct write *write, struct leaf_delta *delta)
 	}
 	/* Pushed again and again: abort ourselves, leave the gate, start over (C4). */
 	while (word_state(seen) == WORD_PENDING &&
-	       !atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen, word_make(WORD_ABORTED, 0),
+	       !atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen,
+	                                                word_make(WORD_ABORTED, 0),
 	                                                memory_order_acq_rel, memory_order_acquire))
 		continue;
 	return STEP_AGAIN;
@@ -239,10 +246,11 @@ static int in_gate(struct write *write)
 			rc = decide(write);
 		if (rc != BWT_OK)
 			return rc;
-		if ((write->spec.flags & VERSION_VLOG) != 0 && !cow_touch(&store->vlog_live, write->ref.segment))
+		if ((write->spec.flags & VERSION_VLOG) != 0 &&
+		    !cow_touch(&store->vlog_live, write->ref.segment))
 			return -ENOMEM;
-		rc = tree_prepend(write->tree, write->slot, &write->place, &write->spec, word_make(WORD_PENDING, 0),
-		                  &delta);
+		rc = tree_prepend(write->tree, write->slot, &write->place, &write->spec,
+		                  word_make(WORD_PENDING, 0), &delta);
 		if (rc == BWT_OK)
 			return publish(write, delta);
 		if (rc != BWT_BUSY)
@@ -261,14 +269,14 @@ static int take_room(struct write *write)
 
 	if (write->credits < want) {
 		rc = write->urgency == URGENCY_PUT
-		         ? wal_room_take(write->store->wal, want - write->credits)
-		         : wal_room_take_reserve(write->store->wal, want - write->credits);
+		             ? wal_room_take(write->store->wal, want - write->credits)
+		             : wal_room_take_reserve(write->store->wal, want - write->credits);
 		if (rc == BWT_OK)
 			write->credits = want;
 	}
 	if (rc == BWT_OK)
-		rc = extent_prepare(&write->store->extents, write->slot, CHUNK_DELTA, tree_prepend_room(&write->spec),
-		                    write->urgency);
+		rc = extent_prepare(&write->store->extents, write->slot, CHUNK_DELTA,
+		                    tree_prepend_room(&write->spec), write->urgency);
 	return rc;
 }
 
@@ -294,7 +302,8 @@ static int attempt(struct write *write, struct wound *wound)
 		}
 	}
 	if (rc == STEP_PENDING) {
-		wait = wound_look(write->store, write->slot, wound, write->pending, false) == WOUND_WAIT;
+		wait = wound_look(write->store, write->slot, wound, write->pending, false) ==
+		       WOUND_WAIT;
 		rc = STEP_AGAIN;
 	}
 	if (rc == STEP_COMPARE) {
@@ -311,7 +320,7 @@ static int attempt(struct write *write, struct wound *wound)
 
 static int run(struct write *write)
 {
-	struct wound wound = { 0 };
+	struct wound wound = {0};
 	int rc;
 
 	do
@@ -356,21 +365,24 @@ static bool only_asks(const struct commit_op *op)
 	return op->kind == COMMIT_CAS && op->expected == NULL && op->desired == NULL;
 }
 
-int commit_record(struct store *store, struct tree *tree, struct commit_op *op, struct wal_payload *record)
+int commit_record(struct store *store, struct tree *tree, struct commit_op *op,
+                  struct wal_payload *record)
 {
-	struct write write = { .store = store, .tree = tree, .op = op, .slot = epoch_slot(&store->epoch) };
-	struct wal_op head = { .tree = tree->id };
+	struct write write = {
+		.store = store, .tree = tree, .op = op, .slot = epoch_slot(&store->epoch)};
+	struct wal_op head = {.tree = tree->id};
 	int rc = store_health(store, true);
 
 	op->end_lsn = 0;
 	if (rc < 0)
 		return rc;
 	if (write.slot == NULL)
-		return error_set(BWT_BUSY, "more than %u threads are inside the store", EPOCH_SLOTS_MAX);
+		return error_set(BWT_BUSY, "more than %u threads are inside the store",
+		                 EPOCH_SLOTS_MAX);
 	write.spec.key = op->key;
 	write.spec.hash = key_hash(op->key);
 	if (op->kind == COMMIT_CAS)
-		op->value = op->desired != NULL ? *op->desired : (struct bwt_slice){ NULL, 0 };
+		op->value = op->desired != NULL ? *op->desired : (struct bwt_slice){NULL, 0};
 	if (is_delete(op)) {
 		write.spec.flags = VERSION_TOMBSTONE;
 		write.urgency = URGENCY_DELETE;
@@ -385,16 +397,17 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op, 
 		head.flags = write.spec.flags;
 		head.key_size = (uint16_t)op->key.size;
 		head.value_size = write.spec.value_size;
-		write.payload = (struct wal_payload){ .type = WAL_OP, .count = 3 };
-		write.payload.part[0] = (struct bwt_slice){ &head, offsetof(struct wal_op, bytes) };
+		write.payload = (struct wal_payload){.type = WAL_OP, .count = 3};
+		write.payload.part[0] = (struct bwt_slice){&head, offsetof(struct wal_op, bytes)};
 		write.payload.part[1] = op->key;
-		write.payload.part[2] = (struct bwt_slice){ write.spec.value, write.spec.value_size };
+		write.payload.part[2] = (struct bwt_slice){write.spec.value, write.spec.value_size};
 	}
 	wal_payload_prepare(&write.payload);
 	rc = run(&write);
 	/* Cleaning may make room, and a full store can always be emptied (design.md section 3); others may be faster to
 	 * use what became free. Catalogue changes hold a lock that a checkpoint takes. */
-	for (unsigned tries = 0; tries < RELIEFS_MAX && rc == BWT_FULL && record == NULL && store->relieve != NULL;
+	for (unsigned tries = 0;
+	     tries < RELIEFS_MAX && rc == BWT_FULL && record == NULL && store->relieve != NULL;
 	     tries++) {
 		store->relieve(store, write.urgency);
 		rc = run(&write);
@@ -415,7 +428,8 @@ static int ask_absent(struct store *store, struct tree *tree, struct commit_op *
 	int rc;
 
 	if (slot == NULL)
-		return error_set(BWT_BUSY, "more than %u threads are inside the store", EPOCH_SLOTS_MAX);
+		return error_set(BWT_BUSY, "more than %u threads are inside the store",
+		                 EPOCH_SLOTS_MAX);
 	rc = read_value(store, tree, slot, READ_NEWEST, op->key, NULL);
 	if (rc == BWT_OK)
 		return BWT_MISMATCH;
@@ -433,8 +447,10 @@ int commit_wait_seen(struct store *store)
 	struct epoch_slot *slot = epoch_slot(&store->epoch);
 
 	if (slot == NULL)
-		return error_set(BWT_BUSY, "more than %u threads are inside the store", EPOCH_SLOTS_MAX);
-	if (store->wal == NULL || store->durability != BWT_SYNC || slot->seen_lsn <= wal_durable_lsn(store->wal))
+		return error_set(BWT_BUSY, "more than %u threads are inside the store",
+		                 EPOCH_SLOTS_MAX);
+	if (store->wal == NULL || store->durability != BWT_SYNC ||
+	    slot->seen_lsn <= wal_durable_lsn(store->wal))
 		return BWT_OK;
 	return wal_wait(store->wal, slot->seen_lsn);
 }
@@ -453,9 +469,11 @@ static int replay_in_gate(struct write *write, uint64_t lsn)
 	rc = look(write);
 	if (rc != BWT_OK)
 		return rc;
-	if ((write->spec.flags & VERSION_VLOG) != 0 && !cow_touch(&write->store->vlog_live, write->ref.segment))
+	if ((write->spec.flags & VERSION_VLOG) != 0 &&
+	    !cow_touch(&write->store->vlog_live, write->ref.segment))
 		return -ENOMEM;
-	rc = tree_prepend(write->tree, write->slot, &write->place, &write->spec, word_make(WORD_COMMITTED, lsn), &delta);
+	rc = tree_prepend(write->tree, write->slot, &write->place, &write->spec,
+	                  word_make(WORD_COMMITTED, lsn), &delta);
 	if (rc == BWT_BUSY)
 		return STEP_AGAIN;
 	if (rc < 0)
@@ -463,35 +481,37 @@ static int replay_in_gate(struct write *write, uint64_t lsn)
 	if (write->exists == delete)
 		tree_keys_add(write->tree, write->slot, delete ? -1 : 1);
 	if ((write->spec.flags & VERSION_VLOG) != 0)
-		atomic_fetch_add_explicit(&write->store->vlog_live.words[write->ref.segment], write->ref.size,
-		                          memory_order_relaxed);
+		atomic_fetch_add_explicit(&write->store->vlog_live.words[write->ref.segment],
+		                          write->ref.size, memory_order_relaxed);
 	return BWT_OK;
 }
 
-int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, uint8_t flags, const void *value,
-                  uint32_t value_size, uint64_t lsn)
+int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, uint8_t flags,
+                  const void *value, uint32_t value_size, uint64_t lsn)
 {
-	struct write write = { .store = store, .tree = tree, .slot = epoch_slot(&store->epoch) };
+	struct write write = {.store = store, .tree = tree, .slot = epoch_slot(&store->epoch)};
 	int rc = STEP_AGAIN;
 
 	if (write.slot == NULL)
 		return -ENOMEM;
 	write.urgency = URGENCY_CARE;
-	write.spec = (struct version_spec){ key, key_hash(key), value, value_size, flags };
+	write.spec = (struct version_spec){key, key_hash(key), value, value_size, flags};
 	if ((flags & VERSION_VLOG) != 0) {
 		memcpy(&write.ref, value, sizeof write.ref);
 		if (write.ref.segment >= store->vlog_live.capacity)
 			return error_set(BWT_CORRUPT, "wal: record at LSN %llu names value file %llu",
-			                 (unsigned long long)lsn, (unsigned long long)write.ref.segment);
+			                 (unsigned long long)lsn,
+			                 (unsigned long long)write.ref.segment);
 	}
 	while (rc == STEP_AGAIN) {
-		rc = extent_prepare(&store->extents, write.slot, CHUNK_DELTA, tree_prepend_room(&write.spec),
-		                    write.urgency);
+		rc = extent_prepare(&store->extents, write.slot, CHUNK_DELTA,
+		                    tree_prepend_room(&write.spec), write.urgency);
 		if (rc < 0)
 			return rc;
 		epoch_pin(write.slot);
 		rc = tree_locate(tree, write.slot, key, write.urgency, &write.place);
-		if (rc == BWT_OK && !extent_has(write.slot, CHUNK_DELTA, tree_prepend_room(&write.spec)))
+		if (rc == BWT_OK &&
+		    !extent_has(write.slot, CHUNK_DELTA, tree_prepend_room(&write.spec)))
 			rc = STEP_AGAIN;
 		if (rc == BWT_OK) {
 			while (!gate_try_enter(write.slot))

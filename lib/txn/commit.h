@@ -21,9 +21,9 @@ struct commit_op {
 	struct bwt_slice value;           /* the new value; COMMIT_CAS: see desired */
 	const struct bwt_slice *expected; /* COMMIT_CAS; NULL: absent */
 	const struct bwt_slice *desired;  /* COMMIT_CAS; NULL: delete */
-	uint64_t unchanged_since;         /* BWT_CONFLICT if the key was written at or above this LSN; 0: whatever */
-	bool durable;                     /* return when it is durable */
-	uint64_t end_lsn;                 /* out: end of the record; 0 when nothing was written */
+	uint64_t unchanged_since; /* BWT_CONFLICT if the key was written at or above this LSN; 0: whatever */
+	bool durable;             /* return when it is durable */
+	uint64_t end_lsn; /* out: end of the record; 0 when nothing was written */
 };
 
 /**
@@ -36,11 +36,12 @@ struct commit_op {
 int commit_one(struct store *store, struct tree *tree, struct commit_op *op);
 
 /** Recovery: the operation of a log record, at its LSN. No log, no conflicts, one thread a key. */
-int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, uint8_t flags, const void *value,
-                  uint32_t value_size, uint64_t lsn);
+int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, uint8_t flags,
+                  const void *value, uint32_t value_size, uint64_t lsn);
 
 /** Create (or recreate in replay, @lsn != 0) a named tree; drop one. trees_lock held. */
-int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn, struct named_tree **out);
+int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn,
+                   struct named_tree **out);
 int catalog_drop(struct store *store, struct named_tree *tree, uint64_t lsn);
 /** Opening: free what is left of trees whose drop was cut off. trees_lock held. */
 int catalog_finish_drops(struct store *store);

@@ -11,6 +11,7 @@
  * commit_record - as commit_one(), but COMMIT_CAS must change something
  * @record: the log record to write, not prepared yet; NULL: a WAL_OP that describes @op
  */
-int commit_record(struct store *store, struct tree *tree, struct commit_op *op, struct wal_payload *record);
+int commit_record(struct store *store, struct tree *tree, struct commit_op *op,
+                  struct wal_payload *record);
 
 #endif

@@ -30,8 +30,8 @@ void descriptors_deinit(struct descriptors *descriptors)
 
 struct descriptor *descriptor_at(const struct descriptors *descriptors, uint32_t slot)
 {
-	struct descriptor *block =
-	    atomic_load_explicit(&descriptors->blocks[slot / DESCRIPTOR_BLOCK], memory_order_acquire);
+	struct descriptor *block = atomic_load_explicit(
+		&descriptors->blocks[slot / DESCRIPTOR_BLOCK], memory_order_acquire);
 
 	return block == NULL ? NULL : &block[slot % DESCRIPTOR_BLOCK];
 }
@@ -40,7 +40,8 @@ struct descriptor *descriptor_at(const struct descriptors *descriptors, uint32_t
 
 static uint64_t ref_make(uint32_t slot, uint64_t generation)
 {
-	uint64_t value = (generation & (((uint64_t)1 << GENERATION_BITS) - 1)) << DESCRIPTOR_SLOT_BITS | slot;
+	uint64_t value =
+		(generation & (((uint64_t)1 << GENERATION_BITS) - 1)) << DESCRIPTOR_SLOT_BITS | slot;
 	uint64_t low = value << 2 | (uint64_t)WORD_DESCRIPTOR;
 
 	return low | word_check(low);
@@ -48,7 +49,8 @@ static uint64_t ref_make(uint32_t slot, uint64_t generation)
 
 uint64_t descriptor_ref(const struct descriptor *descriptor)
 {
-	return ref_make(descriptor->slot, atomic_load_explicit(&descriptor->generation, memory_order_acquire));
+	return ref_make(descriptor->slot,
+	                atomic_load_explicit(&descriptor->generation, memory_order_acquire));
 }
 
 static uint32_t ref_slot(uint64_t ref)
@@ -56,7 +58,8 @@ static uint32_t ref_slot(uint64_t ref)
 	return (uint32_t)(ref >> 2) & (DESCRIPTORS_MAX - 1);
 }
 
-_Atomic(uint64_t) *version_word(const struct descriptors *descriptors, _Atomic(uint64_t) *word, uint64_t *seen)
+_Atomic(uint64_t) *version_word(const struct descriptors *descriptors, _Atomic(uint64_t) *word,
+                                uint64_t *seen)
 {
 	for (;;) {
 		uint64_t own = atomic_load_explicit(word, memory_order_acquire);
@@ -83,7 +86,8 @@ _Atomic(uint64_t) *version_word(const struct descriptors *descriptors, _Atomic(u
 
 /* ---- slots ---- */
 
-static void slot_push(struct descriptors *descriptors, _Atomic(uint64_t) *stack, struct descriptor *descriptor)
+static void slot_push(struct descriptors *descriptors, _Atomic(uint64_t) *stack,
+                      struct descriptor *descriptor)
 {
 	uint64_t head = atomic_load_explicit(stack, memory_order_relaxed);
 	uint64_t next;
@@ -102,10 +106,11 @@ static struct descriptor *slot_pop(struct descriptors *descriptors)
 
 	while ((uint32_t)head != 0) {
 		struct descriptor *top = descriptor_at(descriptors, (uint32_t)head - 1);
-		uint64_t next = ((head >> 32) + 1) << 32 | atomic_load_explicit(&top->next, memory_order_relaxed);
+		uint64_t next = ((head >> 32) + 1) << 32 |
+		                atomic_load_explicit(&top->next, memory_order_relaxed);
 
-		if (atomic_compare_exchange_weak_explicit(&descriptors->free, &head, next, memory_order_acquire,
-		                                          memory_order_acquire))
+		if (atomic_compare_exchange_weak_explicit(&descriptors->free, &head, next,
+		                                          memory_order_acquire, memory_order_acquire))
 			return top;
 	}
 	return NULL;
@@ -114,7 +119,8 @@ static struct descriptor *slot_pop(struct descriptors *descriptors)
 /* From limbo to free, as far as nobody who was pinned at their end still is (DS2). */
 static void reclaim(struct descriptors *descriptors)
 {
-	uint32_t link = (uint32_t)atomic_exchange_explicit(&descriptors->limbo, 0, memory_order_acquire);
+	uint32_t link =
+		(uint32_t)atomic_exchange_explicit(&descriptors->limbo, 0, memory_order_acquire);
 	uint64_t oldest = epoch_oldest(descriptors->epoch);
 
 	while (link != 0) {
@@ -132,7 +138,9 @@ static void reclaim(struct descriptors *descriptors)
 /* Block @b, made on first need; the loser of a race frees its own. */
 static struct descriptor *block_make(struct descriptors *descriptors, uint32_t b)
 {
-	struct descriptor *block = atomic_load_explicit(&descriptors->blocks[b], memory_order_acquire), *fresh;
+	struct descriptor *block = atomic_load_explicit(&descriptors->blocks[b],
+	                                                memory_order_acquire),
+			  *fresh;
 
 	if (block != NULL)
 		return block;
@@ -142,8 +150,8 @@ static struct descriptor *block_make(struct descriptors *descriptors, uint32_t b
 	memset(fresh, 0, DESCRIPTOR_BLOCK * sizeof *fresh);
 	for (uint32_t i = 0; i < DESCRIPTOR_BLOCK; i++)
 		fresh[i].slot = b * DESCRIPTOR_BLOCK + i;
-	if (atomic_compare_exchange_strong_explicit(&descriptors->blocks[b], &block, fresh, memory_order_acq_rel,
-	                                            memory_order_acquire))
+	if (atomic_compare_exchange_strong_explicit(&descriptors->blocks[b], &block, fresh,
+	                                            memory_order_acq_rel, memory_order_acquire))
 		return fresh;
 	free(fresh);
 	return block;
@@ -160,13 +168,14 @@ static int slot_new(struct descriptors *descriptors, struct descriptor **out)
 		block = block_make(descriptors, slot / DESCRIPTOR_BLOCK);
 		if (block == NULL)
 			return -ENOMEM;
-	} while (!atomic_compare_exchange_weak_explicit(&descriptors->count, &slot, slot + 1, memory_order_acq_rel,
-	                                                memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak_explicit(&descriptors->count, &slot, slot + 1,
+	                                                memory_order_acq_rel, memory_order_relaxed));
 	*out = &block[slot % DESCRIPTOR_BLOCK];
 	return BWT_OK;
 }
 
-int descriptor_take(struct descriptors *descriptors, uint64_t patience_ns, uint64_t order, struct descriptor **out)
+int descriptor_take(struct descriptors *descriptors, uint64_t patience_ns, uint64_t order,
+                    struct descriptor **out)
 {
 	struct descriptor *descriptor = slot_pop(descriptors);
 	int rc = BWT_OK;
@@ -200,7 +209,8 @@ void descriptor_ring(struct descriptor *descriptor)
 
 void descriptor_done(struct descriptors *descriptors, struct descriptor *descriptor)
 {
-	BWT_ASSERT(word_state(atomic_load_explicit(&descriptor->word, memory_order_relaxed)) != WORD_PENDING);
+	BWT_ASSERT(word_state(atomic_load_explicit(&descriptor->word, memory_order_relaxed)) !=
+	           WORD_PENDING);
 	atomic_store_explicit(&descriptor->in_use, 0, memory_order_release);
 	descriptor->died = epoch_advance(descriptors->epoch);
 	slot_push(descriptors, &descriptors->limbo, descriptor);

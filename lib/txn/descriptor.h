@@ -24,28 +24,29 @@
 #include "page/visibility.h"
 
 #define DESCRIPTOR_SLOT_BITS 14u
-#define DESCRIPTORS_MAX (1u << DESCRIPTOR_SLOT_BITS) /* transactions between install and stamp at once */
-#define DESCRIPTOR_BLOCK 64u                         /* slots are made in blocks, never freed before close */
+#define DESCRIPTORS_MAX                                                                            \
+	(1u << DESCRIPTOR_SLOT_BITS) /* transactions between install and stamp at once */
+#define DESCRIPTOR_BLOCK 64u         /* slots are made in blocks, never freed before close */
 
 struct descriptor {
-	_Alignas(64) _Atomic(uint64_t) word;  /* PENDING(floor), COMMITTED(lsn), ABORTED; free: ABORTED */
-	_Atomic(uint64_t) generation;         /* of the present use; counted up when it is taken */
-	_Atomic(uint64_t) first_lsn;          /* of its first log fragment, 0: none. Changed in the gate */
-	_Atomic(uint64_t) order;              /* serializable: place in the order of beginning; 0: another level */
-	_Atomic(uint64_t) patience_ns;        /* what others grant before they wound it (wound.h) */
-	_Atomic(uint32_t) bell;               /* futex word, counted up when it is decided */
-	_Atomic(uint32_t) sleepers;           /* on it */
-	_Atomic(uint32_t) in_use;             /* 1 from take to done; changed in the gate, read by a cut */
-	_Atomic(uint32_t) next;               /* link of the free or limbo stack: slot + 1 */
+	_Alignas(64) _Atomic(uint64_t) word; /* PENDING(floor), COMMITTED(lsn), ABORTED; free: ABORTED */
+	_Atomic(uint64_t) generation;        /* of the present use; counted up when it is taken */
+	_Atomic(uint64_t) first_lsn; /* of its first log fragment, 0: none. Changed in the gate */
+	_Atomic(uint64_t) order; /* serializable: place in the order of beginning; 0: another level */
+	_Atomic(uint64_t) patience_ns; /* what others grant before they wound it (wound.h) */
+	_Atomic(uint32_t) bell;        /* futex word, counted up when it is decided */
+	_Atomic(uint32_t) sleepers;    /* on it */
+	_Atomic(uint32_t) in_use;      /* 1 from take to done; changed in the gate, read by a cut */
+	_Atomic(uint32_t) next;        /* link of the free or limbo stack: slot + 1 */
 	uint32_t slot;
-	uint64_t died;                        /* epoch at done */
+	uint64_t died; /* epoch at done */
 };
 
 struct descriptors {
 	_Atomic(struct descriptor *) blocks[DESCRIPTORS_MAX / DESCRIPTOR_BLOCK];
 	struct epoch *epoch;
-	_Atomic(uint32_t) count;              /* slots ever made */
-	_Alignas(64) _Atomic(uint64_t) free;  /* stacks: tag << 32 | slot + 1 */
+	_Atomic(uint32_t) count;             /* slots ever made */
+	_Alignas(64) _Atomic(uint64_t) free; /* stacks: tag << 32 | slot + 1 */
 	_Alignas(64) _Atomic(uint64_t) limbo;
 };
 
@@ -58,7 +59,8 @@ void descriptors_deinit(struct descriptors *descriptors);
  * Returns: BWT_OK; BWT_BUSY: DESCRIPTORS_MAX are in use; -ENOMEM
  * Threads: inside the gate or not; wait-free but for making a block
  */
-int descriptor_take(struct descriptors *descriptors, uint64_t patience_ns, uint64_t order, struct descriptor **out);
+int descriptor_take(struct descriptors *descriptors, uint64_t patience_ns, uint64_t order,
+                    struct descriptor **out);
 /** It is decided and stamped (DS2). Threads: the owner, inside the gate. */
 void descriptor_done(struct descriptors *descriptors, struct descriptor *descriptor);
 
@@ -76,7 +78,8 @@ struct descriptor *descriptor_at(const struct descriptors *descriptors, uint32_t
  * Returns: @word itself or the word of its descriptor: what a push or a wound changes by CAS from *@seen
  * Threads: pinned
  */
-_Atomic(uint64_t) *version_word(const struct descriptors *descriptors, _Atomic(uint64_t) *word, uint64_t *seen);
+_Atomic(uint64_t) *version_word(const struct descriptors *descriptors, _Atomic(uint64_t) *word,
+                                uint64_t *seen);
 
 /** The descriptor behind @word, as version_word() returned it beside a version whose own word is @own; NULL: none. */
 static inline struct descriptor *descriptor_of(_Atomic(uint64_t) *word, const _Atomic(uint64_t) *own)

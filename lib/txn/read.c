@@ -46,8 +46,8 @@ static bool word_visible(struct reader *reader, _Atomic(uint64_t) *own, uint64_t
 			return false;
 		if (TEST_FAULT("read_no_push"))
 			return false;
-		if (atomic_compare_exchange_strong_explicit(word, &seen, pushed, memory_order_acq_rel,
-		                                            memory_order_acquire)) {
+		if (atomic_compare_exchange_strong_explicit(
+			    word, &seen, pushed, memory_order_acq_rel, memory_order_acquire)) {
 			stats_add(&store->stats, 0, STAT_PUSHES, 1);
 			return false;
 		}
@@ -89,8 +89,8 @@ int reader_choose(void *ctx, struct page_entry *versions, unsigned count)
 }
 
 /* The visible version of @key; pinned. BWT_NOT_FOUND: none, or a tombstone. */
-static int find_visible(struct reader *reader, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
-                        struct page_entry *entry)
+static int find_visible(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
+                        struct bwt_slice key, struct page_entry *entry)
 {
 	struct version_walk walk;
 	struct place place;
@@ -130,8 +130,8 @@ static int copy_large(struct store *store, const struct value_ref *ref, struct b
 	return rc;
 }
 
-int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
-                 struct bwt_buf *value)
+int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
+                 struct bwt_slice key, struct bwt_buf *value)
 {
 	struct store *store = reader->store;
 	struct page_entry entry;
@@ -161,10 +161,10 @@ int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *sl
 	return store_health(store, false) < 0 ? BWT_IO : rc;
 }
 
-int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
-               struct bwt_buf *value)
+int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot,
+               struct bwt_slice key, struct bwt_buf *value)
 {
-	struct reader reader = { .store = store, .snapshot = snapshot };
+	struct reader reader = {.store = store, .snapshot = snapshot};
 
 	return read_version(&reader, tree, slot, key, value);
 }

@@ -12,9 +12,9 @@
 
 struct reader { /* what a version_choice needs: ctx of tree_copy_leaf() with reader_choose() */
 	struct store *store;
-	uint64_t snapshot;  /* READ_NEWEST or S */
-	uint64_t newest;    /* out: end of the newest version that was chosen, at least its LSN + 1; 0: none was */
-	bool passed;        /* out: a committed version was passed over, because it is not below the snapshot */
+	uint64_t snapshot; /* READ_NEWEST or S */
+	uint64_t newest; /* out: end of the newest version that was chosen, at least its LSN + 1; 0: none was */
+	bool passed; /* out: a committed version was passed over, because it is not below the snapshot */
 };
 
 /** Which of the versions of one key (newest first) is seen; pushes pending ones that might be (section 1). */
@@ -25,12 +25,12 @@ int reader_choose(void *ctx, struct page_entry *versions, unsigned count);
  * Returns: BWT_OK, BWT_NOT_FOUND, BWT_CORRUPT, BWT_IO, -ENOMEM
  * Threads: any, not pinned; pins for the look-up, not for the value log
  */
-int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot, struct bwt_slice key,
-               struct bwt_buf *value);
+int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, uint64_t snapshot,
+               struct bwt_slice key, struct bwt_buf *value);
 
 /** The same, telling more in @reader, which says store and snapshot and is zero otherwise. */
-int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
-                 struct bwt_buf *value);
+int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
+                 struct bwt_slice key, struct bwt_buf *value);
 
 /** Room for @size bytes in a caller's buffer. */
 int buf_reserve(struct bwt_buf *buf, size_t size);

@@ -15,7 +15,7 @@
 
 #define RANGES_FIRST 8u
 
-struct bound {        /* a key, with a zero byte behind it if so said */
+struct bound { /* a key, with a zero byte behind it if so said */
 	struct bwt_slice key;
 	bool zero;
 };
@@ -43,7 +43,8 @@ static int compare_shorter(const struct bound *a, const struct bound *b)
 	if (a->key.size == b->key.size)
 		return (int)a->zero - (int)b->zero;
 	/* The longer one goes on where @a has its zero byte, or nothing. */
-	if (!a->zero || ((const uint8_t *)b->key.data)[a->key.size] != 0 || a->key.size + 1 < b->key.size)
+	if (!a->zero || ((const uint8_t *)b->key.data)[a->key.size] != 0 ||
+	    a->key.size + 1 < b->key.size)
 		return -1;
 	return b->zero ? -1 : 0;
 }
@@ -55,7 +56,7 @@ static int bound_compare(const struct bound *a, const struct bound *b)
 
 static int key_bound_compare(struct bwt_slice key, const struct bound *bound)
 {
-	struct bound plain = { key, false };
+	struct bound plain = {key, false};
 
 	return bound_compare(&plain, bound);
 }
@@ -87,14 +88,14 @@ static int range_set_high(struct read_range *range, const struct bound *high)
 	int rc;
 
 	if (high->key.data == NULL) {
-		range->high = (struct bwt_slice){ NULL, 0 };
+		range->high = (struct bwt_slice){NULL, 0};
 		return BWT_OK;
 	}
 	rc = range_reserve(range, range->low.size + bound_size(high));
 	if (rc < 0)
 		return rc;
 	bound_copy(high, range->bytes + range->low.size);
-	range->high = (struct bwt_slice){ range->bytes + range->low.size, bound_size(high) };
+	range->high = (struct bwt_slice){range->bytes + range->low.size, bound_size(high)};
 	return BWT_OK;
 }
 
@@ -110,7 +111,7 @@ static int range_set_low(struct read_range *range, const struct bound *low)
 		range->high.data = range->bytes + size;
 	}
 	bound_copy(low, range->bytes);
-	range->low = (struct bwt_slice){ range->bytes, size };
+	range->low = (struct bwt_slice){range->bytes, size};
 	return BWT_OK;
 }
 
@@ -125,7 +126,8 @@ static int join(struct read_range *range, const struct bound *low, const struct 
 {
 	int rc = BWT_OK;
 
-	if (range->high.data != NULL && (high->key.data == NULL || key_bound_compare(range->high, high) < 0))
+	if (range->high.data != NULL &&
+	    (high->key.data == NULL || key_bound_compare(range->high, high) < 0))
 		rc = range_set_high(range, high);
 	if (rc == BWT_OK && key_bound_compare(range->low, low) > 0)
 		rc = range_set_low(range, low);
@@ -157,12 +159,12 @@ static int set_reserve(struct read_set *set)
 	return BWT_OK;
 }
 
-int read_set_add(struct read_set *set, struct tree *tree, struct bwt_slice low, bool above, struct bwt_slice high,
-                 bool with)
+int read_set_add(struct read_set *set, struct tree *tree, struct bwt_slice low, bool above,
+                 struct bwt_slice high, bool with)
 {
-	struct bound from = { low, above }, to = { high, with && high.data != NULL };
+	struct bound from = {low, above}, to = {high, with && high.data != NULL};
 	struct read_range *last = set->count == 0 ? NULL : &set->ranges[set->count - 1];
-	struct read_range fresh = { .tree = tree };
+	struct read_range fresh = {.tree = tree};
 	int rc;
 
 	if (to.key.data != NULL && bound_compare(&from, &to) >= 0)

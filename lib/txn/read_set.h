@@ -14,7 +14,7 @@
 
 #include "tree/tree.h"
 
-struct read_range {            /* [low, high); bytes in one allocation of its own */
+struct read_range { /* [low, high); bytes in one allocation of its own */
 	struct tree *tree;
 	struct bwt_slice low;
 	struct bwt_slice high; /* data == NULL: no bound */
@@ -22,7 +22,7 @@ struct read_range {            /* [low, high); bytes in one allocation of its ow
 	size_t capacity;
 };
 
-struct read_set {              /* zeroed = empty */
+struct read_set { /* zeroed = empty */
 	struct read_range *ranges;
 	size_t count, capacity;
 };
@@ -35,7 +35,7 @@ void read_set_free(struct read_set *set); /* back to zeroed */
  * Ranges that touch the one added last (a cursor's walk) are joined with it; empty ones are nothing.
  * Returns: BWT_OK, -ENOMEM
  */
-int read_set_add(struct read_set *set, struct tree *tree, struct bwt_slice low, bool above, struct bwt_slice high,
-                 bool with);
+int read_set_add(struct read_set *set, struct tree *tree, struct bwt_slice low, bool above,
+                 struct bwt_slice high, bool with);
 
 #endif

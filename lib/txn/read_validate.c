@@ -20,14 +20,14 @@ struct look {
 	const struct txn *txn;
 	const struct descriptor *own;
 	const struct read_range *range;
-	uint64_t lsn;    /* reserved, or LSN_OPEN */
-	bool pending;    /* out */
+	uint64_t lsn; /* reserved, or LSN_OPEN */
+	bool pending; /* out */
 };
 
 void validation_free(struct validation *validation)
 {
 	free(validation->leaves);
-	*validation = (struct validation){ 0 };
+	*validation = (struct validation){0};
 }
 
 /* Does a commit at @lsn contradict what was read? */
@@ -40,15 +40,18 @@ static bool contradicts(const struct look *look, uint64_t lsn)
  * Somebody else's undecided version lies in the range, and our LSN is reserved: it may not commit below
  * us. Of two serializable transactions the older aborts the younger: two that pushed each other could do so for ever (C4).
  */
-static uint64_t forbid(const struct look *look, _Atomic(uint64_t) *own_word, _Atomic(uint64_t) *word, uint64_t seen)
+static uint64_t forbid(const struct look *look, _Atomic(uint64_t) *own_word,
+                       _Atomic(uint64_t) *word, uint64_t seen)
 {
 	struct store *store = look->txn->store;
 	struct descriptor *other = descriptor_of(word, own_word);
-	uint64_t order = other == NULL ? 0 : atomic_load_explicit(&other->order, memory_order_relaxed);
+	uint64_t order =
+		other == NULL ? 0 : atomic_load_explicit(&other->order, memory_order_relaxed);
 	bool abort = order > look->txn->order && !TEST_FAULT("txn_push_only");
 
 	while (word_state(seen) == WORD_PENDING && (abort || word_lsn(seen) < look->lsn)) {
-		uint64_t next = abort ? word_make(WORD_ABORTED, 0) : word_make(WORD_PENDING, look->lsn);
+		uint64_t next =
+			abort ? word_make(WORD_ABORTED, 0) : word_make(WORD_PENDING, look->lsn);
 
 		if (!atomic_compare_exchange_strong_explicit(word, &seen, next, memory_order_acq_rel,
 		                                             memory_order_acquire))
@@ -101,7 +104,8 @@ static int look_at_leaf(struct look *look, const struct place *place)
 		struct page_entry entry;
 
 		leaf_entry(base, i, &entry);
-		if (look->range->high.data != NULL && key_ref_compare_slice(&entry.key, look->range->high) >= 0)
+		if (look->range->high.data != NULL &&
+		    key_ref_compare_slice(&entry.key, look->range->high) >= 0)
 			break;
 		if (contradicts(look, entry.lsn))
 			return BWT_CONFLICT;
@@ -109,7 +113,8 @@ static int look_at_leaf(struct look *look, const struct place *place)
 	return BWT_OK;
 }
 
-static int note_leaf(struct validation *validation, const struct place *place, size_t range, bool pending)
+static int note_leaf(struct validation *validation, const struct place *place, size_t range,
+                     bool pending)
 {
 	if (validation->count == validation->capacity) {
 		size_t capacity = validation->capacity * 2 + 16;
@@ -121,20 +126,20 @@ static int note_leaf(struct validation *validation, const struct place *place, s
 		validation->capacity = capacity;
 	}
 	validation->leaves[validation->count++] =
-	    (struct seen_leaf){ place->word, place->page, (uint32_t)range, pending };
+		(struct seen_leaf){place->word, place->page, (uint32_t)range, pending};
 	return BWT_OK;
 }
 
 /* Range @index, leaf by leaf; each is noted in @validation (NULL: not). */
-static int look_at_range(const struct txn *txn, const struct descriptor *own, size_t index, uint64_t lsn,
-                         struct validation *validation)
+static int look_at_range(const struct txn *txn, const struct descriptor *own, size_t index,
+                         uint64_t lsn, struct validation *validation)
 {
 	const struct read_range *range = &txn->reads.ranges[index];
 	struct bwt_slice key = range->low;
 	int rc = BWT_OK;
 
 	while (rc == BWT_OK) {
-		struct look look = { txn, own, range, lsn, false };
+		struct look look = {txn, own, range, lsn, false};
 		struct place place;
 
 		rc = tree_descend(range->tree, key, false, 0, &place, NULL);
@@ -161,8 +166,8 @@ int read_validate(const struct txn *txn, const struct descriptor *own, struct va
 	return rc;
 }
 
-int read_revalidate(const struct txn *txn, const struct descriptor *own, const struct validation *validation,
-                    uint64_t lsn)
+int read_revalidate(const struct txn *txn, const struct descriptor *own,
+                    const struct validation *validation, uint64_t lsn)
 {
 	int rc = BWT_OK;
 

@@ -17,8 +17,8 @@
 struct seen_leaf { /* as read_validate() found it */
 	uint64_t word;
 	page_id page;
-	uint32_t range;  /* index into the read set */
-	bool pending;    /* versions of others in the range are undecided */
+	uint32_t range; /* index into the read set */
+	bool pending;   /* versions of others in the range are undecided */
 };
 
 struct validation { /* zeroed = empty */
@@ -35,7 +35,7 @@ void validation_free(struct validation *validation);
  */
 int read_validate(const struct txn *txn, const struct descriptor *own, struct validation *validation);
 /** The same as of LSN @lsn, reserved; pinned, in the gate; neither waits nor allocates. BWT_OK, BWT_CONFLICT, BWT_CORRUPT. */
-int read_revalidate(const struct txn *txn, const struct descriptor *own, const struct validation *validation,
-                    uint64_t lsn);
+int read_revalidate(const struct txn *txn, const struct descriptor *own,
+                    const struct validation *validation, uint64_t lsn);
 
 #endif

@@ -44,8 +44,8 @@ static struct snapshot_slot *block_make(struct snapshots *snapshots, unsigned b)
 	if (fresh == NULL)
 		return NULL;
 	memset(fresh, 0, SNAPSHOT_BLOCK * sizeof *fresh);
-	if (atomic_compare_exchange_strong_explicit(&snapshots->blocks[b], &block, fresh, memory_order_acq_rel,
-	                                            memory_order_acquire))
+	if (atomic_compare_exchange_strong_explicit(&snapshots->blocks[b], &block, fresh,
+	                                            memory_order_acq_rel, memory_order_acquire))
 		return fresh;
 	free(fresh);
 	return block;
@@ -59,14 +59,16 @@ static bool slot_claim(struct snapshots *snapshots, struct snapshot_slot *slot, 
 
 	if (atomic_load_explicit(&slot->lsn, memory_order_relaxed) != 0)
 		return false;
-	while (count <= index && !atomic_compare_exchange_weak_explicit(&snapshots->count, &count, index + 1,
-	                                                                memory_order_seq_cst, memory_order_seq_cst))
+	while (count <= index &&
+	       !atomic_compare_exchange_weak_explicit(&snapshots->count, &count, index + 1,
+	                                              memory_order_seq_cst, memory_order_seq_cst))
 		continue;
-	return atomic_compare_exchange_strong_explicit(&slot->lsn, &vacant, SNAPSHOT_ACQUIRING, memory_order_seq_cst,
-	                                               memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&slot->lsn, &vacant, SNAPSHOT_ACQUIRING,
+	                                               memory_order_seq_cst, memory_order_relaxed);
 }
 
-int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct snapshot_slot **out)
+int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx,
+                     struct snapshot_slot **out)
 {
 	/* Claimed slots first, so that the scanned range stays short. */
 	uint32_t count = atomic_load_explicit(&snapshots->count, memory_order_acquire);
@@ -86,7 +88,8 @@ int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), 
 		atomic_store_explicit(&slot->begun_ns, sys_now_ns(), memory_order_relaxed);
 		atomic_store_explicit(&slot->thread, sys_thread_id(), memory_order_relaxed);
 		atomic_thread_fence(memory_order_seq_cst);
-		atomic_store_explicit(&slot->lsn, early != 0 ? early : clock(ctx), memory_order_seq_cst);
+		atomic_store_explicit(&slot->lsn, early != 0 ? early : clock(ctx),
+		                      memory_order_seq_cst);
 		*out = slot;
 		return BWT_OK;
 	}
@@ -123,12 +126,14 @@ static void horizon_sort(struct horizon *horizon)
 	if (horizon->count > 1)
 		qsort(horizon->lsn, horizon->count, sizeof horizon->lsn[0], compare_lsn);
 	for (unsigned i = 0; i < horizon->count; i++)
-		if (horizon->lsn[i] < horizon->future && (kept == 0 || horizon->lsn[i] != horizon->lsn[kept - 1]))
+		if (horizon->lsn[i] < horizon->future &&
+		    (kept == 0 || horizon->lsn[i] != horizon->lsn[kept - 1]))
 			horizon->lsn[kept++] = horizon->lsn[i];
 	horizon->count = kept;
 }
 
-void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct horizon *horizon)
+void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx,
+                       struct horizon *horizon)
 {
 	uint32_t count;
 
@@ -146,7 +151,8 @@ void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx)
 		if (lsn == SNAPSHOT_ACQUIRING) {
 			if (TEST_FAULT("horizon_ignores_acquiring"))
 				continue;
-			horizon->future = 0; /* it may stand anywhere below the clock: keep everything */
+			horizon->future =
+				0; /* it may stand anywhere below the clock: keep everything */
 			horizon->count = 0;
 			return;
 		}
@@ -162,7 +168,7 @@ void snapshots_look(struct snapshots *snapshots, struct snapshot_info *info)
 {
 	uint32_t count = atomic_load_explicit(&snapshots->count, memory_order_acquire);
 
-	*info = (struct snapshot_info){ 0 };
+	*info = (struct snapshot_info){0};
 	for (uint32_t i = 0; i < count; i++) {
 		struct snapshot_slot *block = block_at(snapshots, i / SNAPSHOT_BLOCK), *slot;
 		uint64_t lsn;

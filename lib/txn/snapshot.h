@@ -19,7 +19,7 @@
 
 struct snapshot_slot {
 	_Alignas(64) _Atomic(uint64_t) lsn; /* 0 free, 1 acquiring, else S */
-	_Atomic(uint64_t) begun_ns;         /* for bwt_stat: when, and by which thread; relaxed, written by the owner */
+	_Atomic(uint64_t) begun_ns; /* for bwt_stat: when, and by which thread; relaxed, written by the owner */
 	_Atomic(uint32_t) thread;
 };
 
@@ -34,17 +34,19 @@ void snapshots_deinit(struct snapshots *snapshots);
  * snapshot_acquire - a slot whose S is what @clock(@ctx) says
  * Returns: BWT_OK; BWT_BUSY: all slots are taken; -ENOMEM
  */
-int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct snapshot_slot **out);
+int snapshot_acquire(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx,
+                     struct snapshot_slot **out);
 void snapshot_release(struct snapshot_slot *slot);
 static inline uint64_t snapshot_lsn(const struct snapshot_slot *slot)
 {
 	return atomic_load_explicit(&slot->lsn, memory_order_relaxed);
 }
 /** Everything that pruning must respect; @clock is asked before the slots are looked at (S1). */
-void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx, struct horizon *horizon);
-struct snapshot_info { /* for people: of a moment that may be over */
-	uint32_t live;     /* snapshots */
-	uint32_t thread;   /* of the oldest: who began it */
+void snapshots_horizon(struct snapshots *snapshots, uint64_t (*clock)(void *ctx), void *ctx,
+                       struct horizon *horizon);
+struct snapshot_info {   /* for people: of a moment that may be over */
+	uint32_t live;   /* snapshots */
+	uint32_t thread; /* of the oldest: who began it */
 	uint64_t lsn;
 	uint64_t begun_ns; /* as sys_now_ns() */
 };

@@ -59,7 +59,8 @@ void store_value_dropped(void *ctx, const struct value_ref *ref)
 
 	/* Without memory for the picture the count stays too high: the file is kept longer, nothing else. */
 	if (ref->segment < store->vlog_live.capacity && cow_touch(&store->vlog_live, ref->segment))
-		atomic_fetch_sub_explicit(&store->vlog_live.words[ref->segment], ref->size, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&store->vlog_live.words[ref->segment], ref->size,
+		                          memory_order_relaxed);
 }
 
 int store_health(struct store *store, bool write)
@@ -67,15 +68,18 @@ int store_health(struct store *store, bool write)
 	int failure;
 
 	if (atomic_load_explicit(&store->faulted, memory_order_relaxed) != 0)
-		return error_set(BWT_IO, "arena: the mapping faulted (an I/O error, or the file was cut short)");
+		return error_set(
+			BWT_IO,
+			"arena: the mapping faulted (an I/O error, or the file was cut short)");
 	if (!write)
 		return BWT_OK;
 	if (store->readonly)
 		return BWT_READ_ONLY;
 	failure = atomic_load_explicit(&store->failure, memory_order_relaxed);
-	return failure == BWT_OK ? BWT_OK
-	                         : error_set(failure, "the store is read-only since a write or sync failed: %s",
-	                                     bwt_strerror(failure));
+	return failure == BWT_OK
+	               ? BWT_OK
+	               : error_set(failure, "the store is read-only since a write or sync failed: %s",
+	                           bwt_strerror(failure));
 }
 
 void store_say(struct store *store, int level, const char *format, ...)

@@ -18,21 +18,24 @@
 
 #define TREE_ID_CATALOG 1u /* name -> struct catalog_entry */
 #define TREE_ID_MAIN 2u
-#define TREE_ID_FIRST 16u  /* of named trees; never reused */
+#define TREE_ID_FIRST 16u /* of named trees; never reused */
 
-struct catalog_entry { /* value of a key of the catalogue tree */
+struct catalog_entry {  /* value of a key of the catalogue tree */
 	uint32_t tree;  /* 0x00  id */
 	uint32_t state; /* 0x04  enum catalog_state */
 };
 
-enum catalog_state { CATALOG_LIVE = 1, CATALOG_DROPPING = 2 };
+enum catalog_state {
+	CATALOG_LIVE = 1,
+	CATALOG_DROPPING = 2
+};
 
 struct named_tree { /* the registry: every tree of the store, by id; guarded by store.trees_lock */
-	struct tree tree;        /* first: a struct tree * of a named tree can be cast */
+	struct tree tree; /* first: a struct tree * of a named tree can be cast */
 	struct named_tree *next;
-	uint32_t state;          /* enum catalog_state */
+	uint32_t state;                   /* enum catalog_state */
 	char name[BWT_TREE_NAME_MAX + 1]; /* "" for the main tree and the catalogue */
-	void *handle;            /* the db layer's struct bwt_tree, NULL: not opened */
+	void *handle;                     /* the db layer's struct bwt_tree, NULL: not opened */
 };
 
 struct settled_ref { /* a transaction that was committed at an image's cut, some of its versions not stamped yet */
@@ -40,43 +43,43 @@ struct settled_ref { /* a transaction that was committed at an image's cut, some
 	uint64_t lsn;
 };
 
-struct settled { /* what the words of an image mean (K1) */
-	uint64_t start_lsn;          /* the cut: versions at or above it are replayed */
+struct settled {            /* what the words of an image mean (K1) */
+	uint64_t start_lsn; /* the cut: versions at or above it are replayed */
 	struct settled_ref *refs;
-	uint32_t count;              /* other references: not committed at the cut */
+	uint32_t count; /* other references: not committed at the cut */
 };
 
 struct store {
 	/* files */
 	int dir_fd, wal_dir_fd, vlog_dir_fd, lock_fd, arena_fd; /* -1: not open */
 	bool readonly;
-	int durability;                   /* enum bwt_durability */
+	int durability; /* enum bwt_durability */
 	/* mem */
 	struct arena arena;
 	struct epoch epoch;
 	struct extents extents;
-	_Atomic(uint64_t) interval;       /* cow_table.h: counted up by each cut */
+	_Atomic(uint64_t) interval; /* cow_table.h: counted up by each cut */
 	/* log */
-	struct wal *wal;                  /* NULL in a read-only store */
+	struct wal *wal; /* NULL in a read-only store */
 	struct vlog *vlog;
-	struct cow_table vlog_live;       /* live bytes by value-log file number */
-	uint64_t readonly_tail;           /* the clock of a read-only store: end of the log */
+	struct cow_table vlog_live; /* live bytes by value-log file number */
+	uint64_t readonly_tail;     /* the clock of a read-only store: end of the log */
 	/* tree and txn */
 	struct mapping mapping;
 	struct tree_env env;
 	struct snapshots snapshots;
 	struct descriptors descriptors;
-	struct settled settled;           /* by the image that it was opened from */
-	_Atomic(uint64_t) txn_order;      /* serializable transactions begun so far */
-	_Atomic(uint64_t) txn_numbers;    /* of transactions logged in parts: the newest one */
+	struct settled settled;        /* by the image that it was opened from */
+	_Atomic(uint64_t) txn_order;   /* serializable transactions begun so far */
+	_Atomic(uint64_t) txn_numbers; /* of transactions logged in parts: the newest one */
 	struct stats stats;
-	pthread_mutex_t *trees_lock;      /* registry and catalogue changes; taken by no data path */
-	struct named_tree *trees;         /* main and catalogue included */
+	pthread_mutex_t *trees_lock; /* registry and catalogue changes; taken by no data path */
+	struct named_tree *trees;    /* main and catalogue included */
 	_Atomic(uint32_t) next_tree_id;
-	_Atomic(uint32_t) tree_count;     /* live named trees */
+	_Atomic(uint32_t) tree_count; /* live named trees */
 	/* health: 0, or the code that every later write gets; set once */
 	_Atomic(int) failure;
-	_Atomic(uint32_t) faulted;        /* a mapping fault was caught: everything answers BWT_IO */
+	_Atomic(uint32_t) faulted; /* a mapping fault was caught: everything answers BWT_IO */
 	/* Make space by cleaning and checkpoints, for who found the store full. NULL: cannot. Not pinned, no locks. */
 	void (*relieve)(struct store *store, enum extent_urgency urgency);
 	uint64_t store_id;
@@ -102,7 +105,8 @@ void store_value_dropped(void *ctx, const struct value_ref *ref);
 /** BWT_OK, or why nothing works (BWT_IO) or nothing may be written any more. */
 int store_health(struct store *store, bool write);
 /** Words for options.log: level as in syslog, printf-like. */
-void store_say(struct store *store, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void store_say(struct store *store, int level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 /** The tree with this id, or NULL. Takes trees_lock. */
 struct named_tree *store_tree(struct store *store, uint32_t id);
 

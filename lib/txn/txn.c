@@ -21,7 +21,8 @@ void txn_begin(struct txn *txn, struct store *store, enum txn_level level, uint6
 	txn->level = level;
 	txn->snapshot = snapshot;
 	if (level == TXN_SERIALIZABLE)
-		txn->order = atomic_fetch_add_explicit(&store->txn_order, 1, memory_order_relaxed) + 1;
+		txn->order =
+			atomic_fetch_add_explicit(&store->txn_order, 1, memory_order_relaxed) + 1;
 }
 
 void txn_end(struct txn *txn)
@@ -60,8 +61,8 @@ static int copy_own(const struct write_entry *own, struct bwt_buf *value)
 }
 
 /* The store's version, past own writes. */
-static int get_stored(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct reader *reader,
-                      struct bwt_slice key, struct bwt_buf *value)
+static int get_stored(struct txn *txn, struct tree *tree, struct epoch_slot *slot,
+                      struct reader *reader, struct bwt_slice key, struct bwt_buf *value)
 {
 	int rc = read_version(reader, tree, slot, key, value);
 	int noted;
@@ -76,17 +77,18 @@ static int get_stored(struct txn *txn, struct tree *tree, struct epoch_slot *slo
 	return noted < 0 ? noted : rc;
 }
 
-int txn_get_at(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct reader *reader, struct bwt_slice key,
-               struct bwt_buf *value)
+int txn_get_at(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct reader *reader,
+               struct bwt_slice key, struct bwt_buf *value)
 {
 	const struct write_entry *own = write_set_find(&txn->writes, tree, key);
 
 	return own != NULL ? copy_own(own, value) : get_stored(txn, tree, slot, reader, key, value);
 }
 
-int txn_get(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, struct bwt_buf *value)
+int txn_get(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+            struct bwt_buf *value)
 {
-	struct reader reader = { .store = txn->store, .snapshot = txn->snapshot };
+	struct reader reader = {.store = txn->store, .snapshot = txn->snapshot};
 
 	return txn_get_at(txn, tree, slot, &reader, key, value);
 }
@@ -119,11 +121,11 @@ static int decide(const struct commit_op *op, bool found, const struct bwt_buf *
 }
 
 /* Does the condition of @op hold? @reader: what it was about, if that was the store's. */
-static int check_condition(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op,
-                           struct reader *reader)
+static int check_condition(struct txn *txn, struct tree *tree, struct epoch_slot *slot,
+                           const struct commit_op *op, struct reader *reader)
 {
 	bool compares = op->kind == COMMIT_CAS && op->expected != NULL;
-	struct bwt_buf value = { 0 };
+	struct bwt_buf value = {0};
 	int rc = txn_get_at(txn, tree, slot, reader, op->key, compares ? &value : NULL);
 
 	if (rc == BWT_OK || rc == BWT_NOT_FOUND)
@@ -133,14 +135,15 @@ static int check_condition(struct txn *txn, struct tree *tree, struct epoch_slot
 }
 
 /* Change the write set as @op says. */
-static int change(struct txn *txn, struct tree *tree, const struct commit_op *op, struct write_entry **entry)
+static int change(struct txn *txn, struct tree *tree, const struct commit_op *op,
+                  struct write_entry **entry)
 {
-	struct bwt_slice none = { NULL, 0 };
+	struct bwt_slice none = {NULL, 0};
 
 	if (op->kind == COMMIT_DELETE || (op->kind == COMMIT_CAS && op->desired == NULL))
 		return write_set_change(&txn->writes, tree, op->key, none, WRITE_DELETE, entry);
-	return write_set_change(&txn->writes, tree, op->key, op->kind == COMMIT_CAS ? *op->desired : op->value,
-	                        WRITE_PUT, entry);
+	return write_set_change(&txn->writes, tree, op->key,
+	                        op->kind == COMMIT_CAS ? *op->desired : op->value, WRITE_PUT, entry);
 }
 
 /*
@@ -148,8 +151,8 @@ static int change(struct txn *txn, struct tree *tree, const struct commit_op *op
  * version below a snapshot of this moment; one that is at or above it then is another state. The first such
  * snapshot is kept to the end: versions at or above it keep their LSNs (tree/consolidate.c).
  */
-static int check_unguarded(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op,
-                           struct reader *reader)
+static int check_unguarded(struct txn *txn, struct tree *tree, struct epoch_slot *slot,
+                           const struct commit_op *op, struct reader *reader)
 {
 	struct store *store = txn->store;
 	int rc = BWT_CONFLICT;
@@ -160,7 +163,7 @@ static int check_unguarded(struct txn *txn, struct tree *tree, struct epoch_slot
 		rc = snapshot_acquire(&store->snapshots, store_clock, store, &moment);
 		if (rc < 0)
 			return rc;
-		*reader = (struct reader){ .store = store, .snapshot = snapshot_lsn(moment) };
+		*reader = (struct reader){.store = store, .snapshot = snapshot_lsn(moment)};
 		rc = check_condition(txn, tree, slot, op, reader);
 		if (rc == BWT_OK && reader->passed)
 			rc = BWT_CONFLICT; /* somebody committed just now: look again */
@@ -172,12 +175,12 @@ static int check_unguarded(struct txn *txn, struct tree *tree, struct epoch_slot
 	return rc;
 }
 
-static int check_guarded(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op,
-                         struct reader *reader)
+static int check_guarded(struct txn *txn, struct tree *tree, struct epoch_slot *slot,
+                         const struct commit_op *op, struct reader *reader)
 {
 	int rc;
 
-	*reader = (struct reader){ .store = txn->store, .snapshot = txn->snapshot };
+	*reader = (struct reader){.store = txn->store, .snapshot = txn->snapshot};
 	rc = check_condition(txn, tree, slot, op, reader);
 	/* First committer wins, and it is there already. */
 	return rc == BWT_OK && reader->passed ? BWT_CONFLICT : rc;

@@ -20,14 +20,18 @@
 #include "txn/store.h"
 #include "txn/write_set.h"
 
-enum txn_level { TXN_READ_COMMITTED, TXN_SNAPSHOT, TXN_SERIALIZABLE };
+enum txn_level {
+	TXN_READ_COMMITTED,
+	TXN_SNAPSHOT,
+	TXN_SERIALIZABLE
+};
 
 struct txn {
 	struct store *store;
 	enum txn_level level;
-	uint64_t snapshot;     /* S; READ_NEWEST with read committed. The caller keeps the slot */
-	uint64_t order;        /* serializable: place in the order of beginning (C4) */
-	uint64_t newest;       /* out: LSN of the newest version that it read, plus 1; 0: none (C7) */
+	uint64_t snapshot; /* S; READ_NEWEST with read committed. The caller keeps the slot */
+	uint64_t order;    /* serializable: place in the order of beginning (C4) */
+	uint64_t newest;   /* out: LSN of the newest version that it read, plus 1; 0: none (C7) */
 	struct snapshot_slot *guard; /* read committed: see txn_write(); NULL: no conditional write yet */
 	struct write_set writes;
 	struct read_set reads; /* serializable only */
@@ -60,10 +64,11 @@ int txn_commit(struct txn *txn, uint64_t *end_lsn);
  * txn_get - the value of @key as the transaction sees it
  * Returns: as read_value(); -ENOMEM also when the read could not be noted
  */
-int txn_get(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key, struct bwt_buf *value);
+int txn_get(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+            struct bwt_buf *value);
 /** The same as of @reader->snapshot, telling more in @reader, see read_version(); nothing when it is an own write. */
-int txn_get_at(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct reader *reader, struct bwt_slice key,
-               struct bwt_buf *value);
+int txn_get_at(struct txn *txn, struct tree *tree, struct epoch_slot *slot, struct reader *reader,
+               struct bwt_slice key, struct bwt_buf *value);
 
 /**
  * txn_write - commit_one() into the write set: the condition is about what the transaction sees
@@ -71,6 +76,7 @@ int txn_get_at(struct txn *txn, struct tree *tree, struct epoch_slot *slot, stru
  * Returns: BWT_OK; the outcome codes of enum commit_kind, and nothing changed; BWT_CONFLICT: somebody else wrote the
  *          key since, the commit would be refused; BWT_TOO_BIG; as txn_get()
  */
-int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op);
+int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot,
+              const struct commit_op *op);
 
 #endif

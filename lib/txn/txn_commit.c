@@ -32,11 +32,11 @@
 #include "txn/read.h"
 #include "txn/txn_private.h"
 
-#define SMALL_WRITES_MAX 64u                /* versions in one gate section */
+#define SMALL_WRITES_MAX 64u                 /* versions in one gate section */
 #define SMALL_DELTAS_MAX ((size_t)128 << 10) /* bytes of them in the arena */
 #define SMALL_RECORD_MAX ((size_t)64 << 10)  /* bytes of them in the log */
-#define SMALL_RANGES_MAX 64u                /* ranges read that are validated inside it */
-#define SMALL_TRIES_MAX 32u                 /* attempts before it is done in small steps instead */
+#define SMALL_RANGES_MAX 64u                 /* ranges read that are validated inside it */
+#define SMALL_TRIES_MAX 32u                  /* attempts before it is done in small steps instead */
 
 /* ---- the record ---- */
 
@@ -50,10 +50,10 @@ size_t txn_op_size(const struct write_entry *entry)
 size_t txn_op_write(const struct write_entry *entry, uint8_t *to)
 {
 	struct version_spec spec = txn_spec(entry);
-	struct wal_op head = { .tree = entry->tree->id,
-		               .flags = spec.flags,
-		               .key_size = (uint16_t)entry->key.size,
-		               .value_size = spec.value_size };
+	struct wal_op head = {.tree = entry->tree->id,
+	                      .flags = spec.flags,
+	                      .key_size = (uint16_t)entry->key.size,
+	                      .value_size = spec.value_size};
 	size_t size = offsetof(struct wal_op, bytes);
 
 	memcpy(to, &head, size);
@@ -67,16 +67,16 @@ size_t txn_op_write(const struct write_entry *entry, uint8_t *to)
 
 static void make_record(struct commit *commit, uint8_t *record, size_t size)
 {
-	struct wal_txn head = { .count = (uint32_t)commit->txn->writes.count,
-		                .size = (uint32_t)(size - sizeof head) };
+	struct wal_txn head = {.count = (uint32_t)commit->txn->writes.count,
+	                       .size = (uint32_t)(size - sizeof head)};
 	uint8_t *at = record + sizeof head;
 
 	memcpy(record, &head, sizeof head);
 	for (struct write_entry *entry = write_set_next(&commit->txn->writes, NULL); entry != NULL;
 	     entry = write_set_next(&commit->txn->writes, entry))
 		at += txn_op_write(entry, at);
-	commit->payload = (struct wal_payload){ .type = WAL_TXN, .count = 1 };
-	commit->payload.part[0] = (struct bwt_slice){ record, size };
+	commit->payload = (struct wal_payload){.type = WAL_TXN, .count = 1};
+	commit->payload.part[0] = (struct bwt_slice){record, size};
 	wal_payload_prepare(&commit->payload);
 }
 
@@ -118,14 +118,14 @@ static int take_room(struct small *small)
 
 	if (commit->credits < want) {
 		rc = commit->urgency == URGENCY_PUT
-		         ? wal_room_take(commit->store->wal, want - commit->credits)
-		         : wal_room_take_reserve(commit->store->wal, want - commit->credits);
+		             ? wal_room_take(commit->store->wal, want - commit->credits)
+		             : wal_room_take_reserve(commit->store->wal, want - commit->credits);
 		if (rc == BWT_OK)
 			commit->credits = want;
 	}
 	if (rc == BWT_OK)
-		rc = extent_prepare(&commit->store->extents, commit->slot, CHUNK_DELTA, small->delta_bytes,
-		                    commit->urgency);
+		rc = extent_prepare(&commit->store->extents, commit->slot, CHUNK_DELTA,
+		                    small->delta_bytes, commit->urgency);
 	return rc;
 }
 
@@ -141,9 +141,11 @@ static int locate(struct small *small)
 		struct place *place = &small->place[i];
 
 		rc = tree_locate(entry->tree, commit->slot, entry->key, commit->urgency, place);
-		alike = i > 0 && rc == BWT_OK && place->page == small->place[i - 1].page ? alike + 1 : 0;
+		alike = i > 0 && rc == BWT_OK && place->page == small->place[i - 1].page ? alike + 1
+		                                                                         : 0;
 		if (rc == BWT_OK && mapping_chain(place->word) + alike >= DELTA_CHAIN_MAX) {
-			rc = tree_consolidate(entry->tree, commit->slot, place, ABORT_PENDING, commit->urgency);
+			rc = tree_consolidate(entry->tree, commit->slot, place, ABORT_PENDING,
+			                      commit->urgency);
 			if (rc == BWT_OK || rc == BWT_BUSY)
 				rc = TXN_AGAIN;
 		}
@@ -200,8 +202,8 @@ static int attempt(struct small *small)
 		}
 	}
 	if (rc == TXN_PENDING) {
-		enum wound_result result =
-		    wound_look(commit->store, commit->slot, &commit->wound, commit->obstacle, true);
+		enum wound_result result = wound_look(commit->store, commit->slot, &commit->wound,
+		                                      commit->obstacle, true);
 
 		wait = result == WOUND_WAIT;
 		rc = result == WOUND_YIELD ? BWT_CONFLICT : TXN_PENDING;
@@ -231,7 +233,8 @@ static int run_small(struct small *small)
 		rc = attempt(small);
 		commit->aborts += rc == TXN_WOUNDED;
 		tries += rc == TXN_AGAIN;
-	} while ((rc == TXN_AGAIN && tries < SMALL_TRIES_MAX) || rc == TXN_PENDING || rc == TXN_WOUNDED);
+	} while ((rc == TXN_AGAIN && tries < SMALL_TRIES_MAX) || rc == TXN_PENDING ||
+	         rc == TXN_WOUNDED);
 	if (commit->credits > 0)
 		wal_room_return(commit->store->wal, commit->credits);
 	commit->credits = 0;
@@ -241,7 +244,7 @@ static int run_small(struct small *small)
 
 static int run(struct commit *commit)
 {
-	struct small small = { .commit = commit };
+	struct small small = {.commit = commit};
 	int rc = txn_place_values(commit);
 
 	if (rc < 0)
@@ -274,7 +277,7 @@ static int commit_single(struct txn *txn, uint64_t *end_lsn)
 
 static int commit_many(struct txn *txn, struct epoch_slot *slot, bool deletes_only, uint64_t *end_lsn)
 {
-	struct commit commit = { .txn = txn, .store = txn->store, .slot = slot };
+	struct commit commit = {.txn = txn, .store = txn->store, .slot = slot};
 	int rc;
 
 	commit.urgency = deletes_only ? URGENCY_DELETE : URGENCY_PUT;
@@ -310,7 +313,8 @@ int txn_commit(struct txn *txn, uint64_t *end_lsn)
 	int rc = BWT_OK;
 
 	if (slot == NULL)
-		return error_set(BWT_BUSY, "more than %u threads are inside the store", EPOCH_SLOTS_MAX);
+		return error_set(BWT_BUSY, "more than %u threads are inside the store",
+		                 EPOCH_SLOTS_MAX);
 	if (txn->writes.count != 0) {
 		rc = store_health(txn->store, true);
 		if (rc < 0)

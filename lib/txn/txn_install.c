@@ -16,8 +16,8 @@
 
 struct version_spec txn_spec(const struct write_entry *entry)
 {
-	struct version_spec spec = { entry->key, entry->hash, entry->value.data, (uint32_t)entry->value.size,
-		                     entry->version_flags };
+	struct version_spec spec = {entry->key, entry->hash, entry->value.data,
+	                            (uint32_t)entry->value.size, entry->version_flags};
 
 	if ((entry->version_flags & VERSION_VLOG) != 0) {
 		spec.value = &entry->ref;
@@ -43,7 +43,7 @@ static int values_add(struct commit *commit, uint64_t segment, uint64_t bytes)
 		commit->values = grown;
 		commit->values_capacity = capacity;
 	}
-	commit->values[commit->values_count++] = (struct values_change){ segment, bytes };
+	commit->values[commit->values_count++] = (struct values_change){segment, bytes};
 	return BWT_OK;
 }
 
@@ -64,7 +64,7 @@ static struct keys_change *keys_of(struct commit *commit, struct tree *tree)
 		commit->keys = grown;
 		commit->keys_capacity = capacity;
 	}
-	commit->keys[commit->keys_count] = (struct keys_change){ tree, 0 };
+	commit->keys[commit->keys_count] = (struct keys_change){tree, 0};
 	return &commit->keys[commit->keys_count++];
 }
 
@@ -76,15 +76,16 @@ int txn_place_values(struct commit *commit)
 	int rc = BWT_OK;
 
 	commit->values_count = 0;
-	for (struct write_entry *entry = write_set_next(&commit->txn->writes, NULL); entry != NULL && rc == BWT_OK;
-	     entry = write_set_next(&commit->txn->writes, entry)) {
+	for (struct write_entry *entry = write_set_next(&commit->txn->writes, NULL);
+	     entry != NULL && rc == BWT_OK; entry = write_set_next(&commit->txn->writes, entry)) {
 		entry->version_flags = entry->kind == WRITE_DELETE ? VERSION_TOMBSTONE : 0;
 		if (entry->kind != WRITE_PUT || entry->value.size <= store->inline_max)
 			continue;
 		if (commit->values_count == 0)
-			atomic_store_explicit(&commit->slot->value_hold, vlog_append_floor(store->vlog),
-			                      memory_order_seq_cst);
-		rc = vlog_append(store->vlog, entry->tree->id, entry->hash, entry->value, &entry->ref);
+			atomic_store_explicit(&commit->slot->value_hold,
+			                      vlog_append_floor(store->vlog), memory_order_seq_cst);
+		rc = vlog_append(store->vlog, entry->tree->id, entry->hash, entry->value,
+		                 &entry->ref);
 		entry->version_flags |= VERSION_VLOG;
 		if (rc == BWT_OK)
 			rc = values_add(commit, entry->ref.segment, entry->ref.size);
@@ -95,8 +96,9 @@ int txn_place_values(struct commit *commit)
 int txn_descriptor(struct commit *commit)
 {
 	struct txn *txn = commit->txn;
-	int rc = descriptor_take(&commit->store->descriptors, wound_patience(txn->writes.count, commit->aborts),
-	                         txn->level == TXN_SERIALIZABLE ? txn->order : 0, &commit->descriptor);
+	int rc = descriptor_take(
+		&commit->store->descriptors, wound_patience(txn->writes.count, commit->aborts),
+		txn->level == TXN_SERIALIZABLE ? txn->order : 0, &commit->descriptor);
 
 	if (rc == BWT_OK)
 		commit->ref = descriptor_ref(commit->descriptor);
@@ -131,7 +133,8 @@ static int look(struct commit *commit, struct write_entry *entry, const struct p
 	struct page_entry found;
 
 	entry->existed = false;
-	version_walk_init(&walk, commit->store->arena.base, place_head(place), entry->key, entry->hash);
+	version_walk_init(&walk, commit->store->arena.base, place_head(place), entry->key,
+	                  entry->hash);
 	while (version_walk_next(&walk, &found)) {
 		uint64_t seen = word_make(WORD_COMMITTED, found.lsn);
 
@@ -167,7 +170,8 @@ int txn_install(struct commit *commit, struct write_entry *entry, struct place *
 		rc = look(commit, entry, place);
 		if (rc != BWT_OK)
 			return rc;
-		rc = tree_prepend(entry->tree, commit->slot, place, &spec, commit->ref, &entry->delta);
+		rc = tree_prepend(entry->tree, commit->slot, place, &spec, commit->ref,
+		                  &entry->delta);
 		if (rc == BWT_OK) {
 			if (entry->existed == delete)
 				change->keys += delete ? -1 : 1;
@@ -185,7 +189,8 @@ static void stamp_word(struct commit *commit, _Atomic(uint64_t) *word, uint64_t 
 	uint64_t seen = commit->ref;
 
 	/* RELEASE: pairs with the acquire of every reader of the word. */
-	if (atomic_compare_exchange_strong_explicit(word, &seen, final, memory_order_acq_rel, memory_order_relaxed))
+	if (atomic_compare_exchange_strong_explicit(word, &seen, final, memory_order_acq_rel,
+	                                            memory_order_relaxed))
 		sys_persist_flush(&commit->store->arena.map, word, sizeof *word);
 }
 
@@ -202,7 +207,8 @@ int txn_stamp(struct commit *commit, struct write_entry *entry, struct place *pl
 		stamp_word(commit, &entry->delta->lsn_word, final);
 		return rc;
 	}
-	version_walk_init(&walk, commit->store->arena.base, place_head(place), entry->key, entry->hash);
+	version_walk_init(&walk, commit->store->arena.base, place_head(place), entry->key,
+	                  entry->hash);
 	while (version_walk_next(&walk, &found))
 		if (found.word != NULL)
 			stamp_word(commit, found.word, final);
@@ -232,7 +238,8 @@ bool txn_abort(struct commit *commit)
 	uint64_t seen = atomic_load_explicit(&commit->descriptor->word, memory_order_acquire);
 
 	while (word_state(seen) == WORD_PENDING &&
-	       !atomic_compare_exchange_strong_explicit(&commit->descriptor->word, &seen, word_make(WORD_ABORTED, 0),
+	       !atomic_compare_exchange_strong_explicit(&commit->descriptor->word, &seen,
+	                                                word_make(WORD_ABORTED, 0),
 	                                                memory_order_acq_rel, memory_order_acquire))
 		continue;
 	descriptor_ring(commit->descriptor);
@@ -256,8 +263,8 @@ static void finish(struct commit *commit, uint64_t lsn)
 		if (commit->keys[i].keys != 0)
 			tree_keys_add(commit->keys[i].tree, commit->slot, commit->keys[i].keys);
 	for (size_t i = 0; i < commit->values_count; i++)
-		atomic_fetch_add_explicit(&store->vlog_live.words[commit->values[i].segment], commit->values[i].bytes,
-		                          memory_order_relaxed);
+		atomic_fetch_add_explicit(&store->vlog_live.words[commit->values[i].segment],
+		                          commit->values[i].bytes, memory_order_relaxed);
 	stats_add(&store->stats, commit->slot->index, STAT_COMMITS, 1);
 	stats_add(&store->stats, commit->slot->index, STAT_USER_BYTES, commit->txn->writes.bytes);
 }
@@ -284,8 +291,9 @@ int txn_publish(struct commit *commit)
 		TEST_YIELD("txn_publish");
 		while (rc == BWT_OK && word_state(seen) == WORD_PENDING && word_lsn(seen) <= lsn) {
 			/* RELEASE: pairs with the acquire of every reader of the word. */
-			if (!atomic_compare_exchange_strong_explicit(word, &seen, word_make(WORD_COMMITTED, lsn),
-			                                             memory_order_acq_rel, memory_order_acquire))
+			if (!atomic_compare_exchange_strong_explicit(
+				    word, &seen, word_make(WORD_COMMITTED, lsn),
+				    memory_order_acq_rel, memory_order_acquire))
 				continue;
 			finish(commit, lsn);
 			return BWT_OK;

@@ -23,13 +23,14 @@
 #include "log/wal.h"
 #include "txn/txn_private.h"
 
-#define PART_BYTES_MAX ((size_t)256 << 10) /* operations of one part; larger than the largest operation */
+#define PART_BYTES_MAX                                                                             \
+	((size_t)256 << 10) /* operations of one part; larger than the largest operation */
 
 struct large {
 	struct commit *commit;
-	uint64_t number;    /* of the transaction, for its parts */
+	uint64_t number; /* of the transaction, for its parts */
 	uint64_t first_lsn;
-	uint64_t count;     /* operations */
+	uint64_t count; /* operations */
 	uint32_t parts;
 };
 
@@ -38,15 +39,16 @@ struct large {
 static int log_part(struct large *large, const struct wal_txn_part *head, const uint8_t *ops)
 {
 	struct commit *commit = large->commit;
-	struct wal_payload payload = { .type = WAL_TXN_PART, .count = 2 };
+	struct wal_payload payload = {.type = WAL_TXN_PART, .count = 2};
 	uint64_t lsn;
 	int rc;
 
-	payload.part[0] = (struct bwt_slice){ head, sizeof *head };
-	payload.part[1] = (struct bwt_slice){ ops, head->size };
+	payload.part[0] = (struct bwt_slice){head, sizeof *head};
+	payload.part[1] = (struct bwt_slice){ops, head->size};
 	wal_payload_prepare(&payload);
-	rc = commit->urgency == URGENCY_PUT ? wal_room_take(commit->store->wal, payload.frame_len)
-	                                    : wal_room_take_reserve(commit->store->wal, payload.frame_len);
+	rc = commit->urgency == URGENCY_PUT
+	             ? wal_room_take(commit->store->wal, payload.frame_len)
+	             : wal_room_take_reserve(commit->store->wal, payload.frame_len);
 	if (rc < 0)
 		return rc;
 	gate_enter(commit->slot);
@@ -66,15 +68,15 @@ static int log_part(struct large *large, const struct wal_txn_part *head, const 
 static int log_parts(struct large *large)
 {
 	const struct write_set *writes = &large->commit->txn->writes;
-	struct wal_txn_part head = { .txn = large->number };
+	struct wal_txn_part head = {.txn = large->number};
 	uint8_t *ops = malloc(PART_BYTES_MAX);
 	int rc = ops == NULL ? -ENOMEM : BWT_OK;
 
-	for (struct write_entry *entry = write_set_next(writes, NULL); entry != NULL && rc == BWT_OK;
-	     entry = write_set_next(writes, entry)) {
+	for (struct write_entry *entry = write_set_next(writes, NULL);
+	     entry != NULL && rc == BWT_OK; entry = write_set_next(writes, entry)) {
 		if (head.size + txn_op_size(entry) > PART_BYTES_MAX) {
 			rc = log_part(large, &head, ops);
-			head = (struct wal_txn_part){ .txn = large->number };
+			head = (struct wal_txn_part){.txn = large->number};
 		}
 		head.size += (uint32_t)txn_op_write(entry, ops + head.size);
 		head.count++;
@@ -89,7 +91,8 @@ static int log_parts(struct large *large)
 
 static bool wounded(const struct commit *commit)
 {
-	return word_state(atomic_load_explicit(&commit->descriptor->word, memory_order_acquire)) == WORD_ABORTED;
+	return word_state(atomic_load_explicit(&commit->descriptor->word, memory_order_acquire)) ==
+	       WORD_ABORTED;
 }
 
 static int install_attempt(struct commit *commit, struct write_entry *entry)
@@ -98,7 +101,8 @@ static int install_attempt(struct commit *commit, struct write_entry *entry)
 	size_t room = tree_prepend_room(&spec);
 	struct place place;
 	bool wait = false;
-	int rc = extent_prepare(&commit->store->extents, commit->slot, CHUNK_DELTA, room, commit->urgency);
+	int rc = extent_prepare(&commit->store->extents, commit->slot, CHUNK_DELTA, room,
+	                        commit->urgency);
 
 	if (rc < 0)
 		return rc;
@@ -116,8 +120,8 @@ static int install_attempt(struct commit *commit, struct write_entry *entry)
 		}
 	}
 	if (rc == TXN_PENDING) {
-		enum wound_result result =
-		    wound_look(commit->store, commit->slot, &commit->wound, commit->obstacle, true);
+		enum wound_result result = wound_look(commit->store, commit->slot, &commit->wound,
+		                                      commit->obstacle, true);
 
 		wait = result == WOUND_WAIT;
 		rc = result == WOUND_YIELD ? BWT_CONFLICT : TXN_AGAIN;
@@ -133,8 +137,8 @@ static int install_all(struct commit *commit)
 	const struct write_set *writes = &commit->txn->writes;
 	int rc = BWT_OK;
 
-	for (struct write_entry *entry = write_set_next(writes, NULL); entry != NULL && rc == BWT_OK;
-	     entry = write_set_next(writes, entry)) {
+	for (struct write_entry *entry = write_set_next(writes, NULL);
+	     entry != NULL && rc == BWT_OK; entry = write_set_next(writes, entry)) {
 		do
 			rc = install_attempt(commit, entry);
 		while (rc == TXN_AGAIN);
@@ -175,8 +179,8 @@ static int decide(struct commit *commit)
 
 	if (commit->credits < want) {
 		rc = commit->urgency == URGENCY_PUT
-		         ? wal_room_take(commit->store->wal, want - commit->credits)
-		         : wal_room_take_reserve(commit->store->wal, want - commit->credits);
+		             ? wal_room_take(commit->store->wal, want - commit->credits)
+		             : wal_room_take_reserve(commit->store->wal, want - commit->credits);
 		if (rc < 0)
 			return rc;
 		commit->credits = want;
@@ -202,7 +206,8 @@ static int descriptor_for_attempt(struct large *large)
 	gate_enter(commit->slot);
 	rc = txn_descriptor(commit);
 	if (rc == BWT_OK)
-		atomic_store_explicit(&commit->descriptor->first_lsn, large->first_lsn, memory_order_relaxed);
+		atomic_store_explicit(&commit->descriptor->first_lsn, large->first_lsn,
+		                      memory_order_relaxed);
 	gate_leave(commit->slot);
 	epoch_unpin(commit->slot);
 	return rc;
@@ -236,7 +241,7 @@ static int start_over(struct large *large)
 static int run(struct large *large)
 {
 	struct commit *commit = large->commit;
-	struct wal_txn_commit record = { .txn = large->number };
+	struct wal_txn_commit record = {.txn = large->number};
 	int rc = log_parts(large);
 
 	if (rc < 0)
@@ -244,8 +249,8 @@ static int run(struct large *large)
 	record.first_lsn = large->first_lsn;
 	record.count = large->count;
 	record.parts = large->parts;
-	commit->payload = (struct wal_payload){ .type = WAL_TXN_COMMIT, .count = 1 };
-	commit->payload.part[0] = (struct bwt_slice){ &record, sizeof record };
+	commit->payload = (struct wal_payload){.type = WAL_TXN_COMMIT, .count = 1};
+	commit->payload.part[0] = (struct bwt_slice){&record, sizeof record};
 	wal_payload_prepare(&commit->payload);
 	do {
 		rc = install_all(commit);
@@ -266,11 +271,12 @@ static int run(struct large *large)
 
 int txn_commit_large(struct commit *commit)
 {
-	struct large large = { .commit = commit };
+	struct large large = {.commit = commit};
 	int rc;
 
 	txn_forget_attempt(commit);
-	large.number = atomic_fetch_add_explicit(&commit->store->txn_numbers, 1, memory_order_relaxed) + 1;
+	large.number =
+		atomic_fetch_add_explicit(&commit->store->txn_numbers, 1, memory_order_relaxed) + 1;
 	rc = descriptor_for_attempt(&large);
 	if (rc < 0)
 		return rc;

@@ -10,10 +10,10 @@
 #include "txn/txn.h"
 #include "txn/wound.h"
 
-#define TXN_PUSHES_MAX 3u     /* reservations of one commit record before its writer starts over (C4) */
+#define TXN_PUSHES_MAX 3u /* reservations of one commit record before its writer starts over (C4) */
 #define TXN_GATE_TRIES_MAX 16u /* lost swaps of one version before the gate is left for a moment */
 
-enum txn_step { /* private answers; never leave these files */
+enum txn_step {          /* private answers; never leave these files */
 	TXN_AGAIN = 1,   /* somebody else was first: look again */
 	TXN_PENDING = 2, /* somebody else's version is in the way: commit->obstacle */
 	TXN_WOUNDED = 3, /* somebody aborted us */
@@ -39,11 +39,11 @@ struct commit { /* one txn_commit() */
 	uint64_t credits;              /* log bytes taken and not reserved yet */
 	enum extent_urgency urgency;
 	struct wound wound;
-	_Atomic(uint64_t) *obstacle;   /* TXN_PENDING: the word of the version in the way */
-	unsigned aborts;               /* how often others aborted us */
-	struct keys_change *keys;      /* by tree id; those that a commit now would make */
+	_Atomic(uint64_t) *obstacle; /* TXN_PENDING: the word of the version in the way */
+	unsigned aborts;             /* how often others aborted us */
+	struct keys_change *keys;    /* by tree id; those that a commit now would make */
 	size_t keys_count, keys_capacity;
-	struct values_change *values;  /* by file; those of the write set */
+	struct values_change *values; /* by file; those of the write set */
 	size_t values_count, values_capacity;
 	struct validation validation;
 	uint64_t end_lsn;

@@ -18,11 +18,13 @@ uint64_t wound_patience(uint64_t writes, unsigned aborts)
 }
 
 /* @word was @seen, PENDING: make it ABORTED. */
-static void abort_word(struct store *store, struct epoch_slot *slot, _Atomic(uint64_t) *word, uint64_t seen)
+static void abort_word(struct store *store, struct epoch_slot *slot, _Atomic(uint64_t) *word,
+                       uint64_t seen)
 {
 	while (word_state(seen) == WORD_PENDING) {
 		if (!atomic_compare_exchange_strong_explicit(word, &seen, word_make(WORD_ABORTED, 0),
-		                                             memory_order_acq_rel, memory_order_acquire))
+		                                             memory_order_acq_rel,
+		                                             memory_order_acquire))
 			continue;
 		stats_add(&store->stats, slot->index, STAT_WOUNDS, 1);
 		return;
@@ -30,8 +32,9 @@ static void abort_word(struct store *store, struct epoch_slot *slot, _Atomic(uin
 }
 
 /* The obstacle is a transaction. */
-static enum wound_result look_at_transaction(struct store *store, struct epoch_slot *slot, struct wound *wound,
-                                             struct descriptor *victim, uint64_t seen, bool give_way)
+static enum wound_result look_at_transaction(struct store *store, struct epoch_slot *slot,
+                                             struct wound *wound, struct descriptor *victim,
+                                             uint64_t seen, bool give_way)
 {
 	uint64_t ref = descriptor_ref(victim);
 	uint64_t patience = atomic_load_explicit(&victim->patience_ns, memory_order_relaxed);
@@ -52,8 +55,8 @@ static enum wound_result look_at_transaction(struct store *store, struct epoch_s
 	return WOUND_GONE;
 }
 
-enum wound_result wound_look(struct store *store, struct epoch_slot *slot, struct wound *wound, _Atomic(uint64_t) *own,
-                             bool give_way)
+enum wound_result wound_look(struct store *store, struct epoch_slot *slot, struct wound *wound,
+                             _Atomic(uint64_t) *own, bool give_way)
 {
 	uint64_t seen;
 	_Atomic(uint64_t) *word = version_word(&store->descriptors, own, &seen);
@@ -66,7 +69,7 @@ enum wound_result wound_look(struct store *store, struct epoch_slot *slot, struc
 	if (victim != NULL)
 		return look_at_transaction(store, slot, wound, victim, seen, give_way);
 	abort_word(store, slot, word, seen);
-	wound->backoff = (struct backoff){ 0 };
+	wound->backoff = (struct backoff){0};
 	return WOUND_GONE;
 }
 

@@ -16,23 +16,24 @@
 #include "sys/backoff.h"
 #include "txn/store.h"
 
-#define PATIENCE_LEAST_NS ((uint64_t)200 * 1000)       /* for a transaction of one write */
-#define PATIENCE_WRITE_NS ((uint64_t)2 * 1000)         /* more for each of its writes */
+#define PATIENCE_LEAST_NS ((uint64_t)200 * 1000) /* for a transaction of one write */
+#define PATIENCE_WRITE_NS ((uint64_t)2 * 1000)   /* more for each of its writes */
 #define PATIENCE_MAX_NS ((uint64_t)2 * 1000 * 1000 * 1000)
-#define PATIENCE_ABORTS_MAX 8u /* doublings; a transaction that was aborted so often is not wounded by another one */
+#define PATIENCE_ABORTS_MAX                                                                        \
+	8u /* doublings; a transaction that was aborted so often is not wounded by another one */
 
-struct wound {                 /* zeroed: nobody is in the way */
+struct wound {                     /* zeroed: nobody is in the way */
 	struct backoff backoff;    /* against single writes */
 	struct descriptor *victim; /* the transaction waited for; only compared, and slept on */
 	uint64_t ref;              /* of it: another use of the slot is another transaction */
 	uint64_t since_ns;
-	uint32_t bell;             /* victim->bell when it was last looked at */
+	uint32_t bell; /* victim->bell when it was last looked at */
 };
 
 enum wound_result {
-	WOUND_GONE,   /* aborted now, or decided: look again */
-	WOUND_WAIT,   /* a transaction: leave the pin and call wound_wait() */
-	WOUND_YIELD,  /* a transaction that has been aborted too often: give way (BWT_CONFLICT) if you can */
+	WOUND_GONE, /* aborted now, or decided: look again */
+	WOUND_WAIT, /* a transaction: leave the pin and call wound_wait() */
+	WOUND_YIELD, /* a transaction that has been aborted too often: give way (BWT_CONFLICT) if you can */
 };
 
 /**
@@ -40,8 +41,8 @@ enum wound_result {
  * @give_way: the caller may return BWT_CONFLICT; false (plain writes): WOUND_YIELD is never returned
  * Threads: pinned, not in the gate
  */
-enum wound_result wound_look(struct store *store, struct epoch_slot *slot, struct wound *wound, _Atomic(uint64_t) *own,
-                             bool give_way);
+enum wound_result wound_look(struct store *store, struct epoch_slot *slot, struct wound *wound,
+                             _Atomic(uint64_t) *own, bool give_way);
 void wound_wait(const struct wound *wound);
 
 /** Patience that a transaction with @writes writes is granted after @aborts aborts, in ns: for descriptor_take(). */

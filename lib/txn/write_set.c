@@ -17,8 +17,8 @@
 
 #include "base/error.h"
 
-#define BLOCK_FIRST 1024u                /* bytes of the first block, its head included */
-#define BLOCK_LARGEST ((size_t)1 << 20)  /* blocks double up to this */
+#define BLOCK_FIRST 1024u               /* bytes of the first block, its head included */
+#define BLOCK_LARGEST ((size_t)1 << 20) /* blocks double up to this */
 #define RANDOM_SEED 0x9e3779b97f4a7c15u
 
 struct write_block {
@@ -28,7 +28,7 @@ struct write_block {
 	uint8_t bytes[];
 };
 
-struct write_change { /* what an entry was before */
+struct write_change {               /* what an entry was before */
 	struct write_change *older; /* in the journal, or the next spare one */
 	struct write_entry *entry;
 	struct bwt_slice value;
@@ -116,8 +116,8 @@ static bool precedes(const struct write_entry *entry, uint32_t id, struct bwt_sl
  * The last entry before (@id, @key) (or at it, with @equal); NULL: none.
  * @links: NULL, or out: on each level the link that leads on from there
  */
-static struct write_entry *search(struct write_set *set, uint32_t id, struct bwt_slice key, bool equal,
-                                  struct write_entry ***links)
+static struct write_entry *search(struct write_set *set, uint32_t id, struct bwt_slice key,
+                                  bool equal, struct write_entry ***links)
 {
 	struct write_entry *at = NULL;
 
@@ -135,7 +135,8 @@ static struct write_entry *search(struct write_set *set, uint32_t id, struct bwt
 }
 
 /* The same without a change to follow: the set is only looked at. */
-static struct write_entry *last_before(const struct write_set *set, uint32_t id, struct bwt_slice key, bool equal)
+static struct write_entry *last_before(const struct write_set *set, uint32_t id,
+                                       struct bwt_slice key, bool equal)
 {
 	return search((struct write_set *)(uintptr_t)set, id, key, equal, NULL);
 }
@@ -167,15 +168,16 @@ static struct write_entry *entry_add(struct write_set *set, struct tree *tree, s
 	uint8_t levels = random_levels(set);
 	size_t head = sizeof(struct write_entry) + levels * sizeof(struct write_entry *);
 	struct write_entry *entry = take(set, head + key.size);
-	uint8_t *bytes = (uint8_t *)entry + head;
+	uint8_t *bytes;
 
 	if (entry == NULL)
 		return NULL;
+	bytes = (uint8_t *)entry + head;
 	memset(entry, 0, sizeof *entry);
 	if (key.size > 0)
 		memcpy(bytes, key.data, key.size);
 	entry->tree = tree;
-	entry->key = (struct bwt_slice){ bytes, key.size };
+	entry->key = (struct bwt_slice){bytes, key.size};
 	entry->hash = key_hash(key);
 	entry->levels = levels;
 	for (unsigned level = 0; level < levels; level++) {
@@ -194,7 +196,8 @@ static uint64_t weight(const struct write_entry *entry)
 }
 
 /* What @entry is, from @kind and @value on (WS3). */
-static void become(struct write_set *set, struct write_entry *entry, uint8_t kind, struct bwt_slice value)
+static void become(struct write_set *set, struct write_entry *entry, uint8_t kind,
+                   struct bwt_slice value)
 {
 	set->bytes -= weight(entry);
 	set->count -= entry->kind != WRITE_NONE;
@@ -228,8 +231,8 @@ static void change_note(struct write_set *set, struct write_change *change, stru
 	set->journal_length++;
 }
 
-static int check_limits(const struct write_set *set, const struct write_entry *entry, struct bwt_slice key,
-                        struct bwt_slice value)
+static int check_limits(const struct write_set *set, const struct write_entry *entry,
+                        struct bwt_slice key, struct bwt_slice value)
 {
 	bool fresh = entry == NULL || entry->kind == WRITE_NONE;
 	uint64_t before = entry == NULL ? 0 : weight(entry);
@@ -238,13 +241,14 @@ static int check_limits(const struct write_set *set, const struct write_entry *e
 		return error_set(BWT_TOO_BIG, "a transaction of more than %llu keys",
 		                 (unsigned long long)WRITE_SET_COUNT_MAX);
 	if (set->bytes - before + key.size + value.size > WRITE_SET_BYTES_MAX)
-		return error_set(BWT_TOO_BIG, "a transaction of more than %llu bytes of keys and values",
+		return error_set(BWT_TOO_BIG,
+		                 "a transaction of more than %llu bytes of keys and values",
 		                 (unsigned long long)WRITE_SET_BYTES_MAX);
 	return BWT_OK;
 }
 
-int write_set_change(struct write_set *set, struct tree *tree, struct bwt_slice key, struct bwt_slice value,
-                     enum write_kind kind, struct write_entry **out)
+int write_set_change(struct write_set *set, struct tree *tree, struct bwt_slice key,
+                     struct bwt_slice value, enum write_kind kind, struct write_entry **out)
 {
 	struct write_entry **links[WRITE_LEVELS];
 	struct write_entry *entry;
@@ -276,7 +280,7 @@ int write_set_change(struct write_set *set, struct tree *tree, struct bwt_slice 
 		return -ENOMEM;
 	}
 	change_note(set, change, entry);
-	become(set, entry, (uint8_t)kind, (struct bwt_slice){ bytes, value.size });
+	become(set, entry, (uint8_t)kind, (struct bwt_slice){bytes, value.size});
 	if (out != NULL)
 		*out = entry;
 	return BWT_OK;
@@ -303,7 +307,8 @@ int write_set_rollback(struct write_set *set, size_t mark)
 
 /* ---- looking ---- */
 
-struct write_entry *write_set_find(const struct write_set *set, const struct tree *tree, struct bwt_slice key)
+struct write_entry *write_set_find(const struct write_set *set, const struct tree *tree,
+                                   struct bwt_slice key)
 {
 	struct write_entry *entry;
 
@@ -316,8 +321,8 @@ struct write_entry *write_set_find(const struct write_set *set, const struct tre
 	return entry;
 }
 
-struct write_entry *write_set_above(const struct write_set *set, const struct tree *tree, struct bwt_slice key,
-                                    bool included)
+struct write_entry *write_set_above(const struct write_set *set, const struct tree *tree,
+                                    struct bwt_slice key, bool included)
 {
 	struct write_entry *entry = successor(set, last_before(set, tree->id, key, !included));
 
@@ -327,15 +332,16 @@ struct write_entry *write_set_above(const struct write_set *set, const struct tr
 }
 
 /* From @entry on downwards, to the first that is a write of tree @id. */
-static struct write_entry *settle_below(const struct write_set *set, uint32_t id, struct write_entry *entry)
+static struct write_entry *settle_below(const struct write_set *set, uint32_t id,
+                                        struct write_entry *entry)
 {
 	while (entry != NULL && entry->tree->id == id && entry->kind == WRITE_NONE)
 		entry = last_before(set, id, entry->key, false);
 	return entry != NULL && entry->tree->id == id ? entry : NULL;
 }
 
-struct write_entry *write_set_below(const struct write_set *set, const struct tree *tree, struct bwt_slice key,
-                                    bool included)
+struct write_entry *write_set_below(const struct write_set *set, const struct tree *tree,
+                                    struct bwt_slice key, bool included)
 {
 	return settle_below(set, tree->id, last_before(set, tree->id, key, included));
 }
@@ -343,7 +349,8 @@ struct write_entry *write_set_below(const struct write_set *set, const struct tr
 struct write_entry *write_set_last(const struct write_set *set, const struct tree *tree)
 {
 	/* Ids are never reused, and far from the end of their range. */
-	return settle_below(set, tree->id, last_before(set, tree->id + 1, (struct bwt_slice){ NULL, 0 }, false));
+	return settle_below(set, tree->id,
+	                    last_before(set, tree->id + 1, (struct bwt_slice){NULL, 0}, false));
 }
 
 struct write_entry *write_set_next(const struct write_set *set, const struct write_entry *entry)

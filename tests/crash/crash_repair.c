@@ -72,7 +72,7 @@ static void make_master(bool killed)
 	char path[TMPSTORE_PATH_MAX];
 	uint8_t *room = malloc(TRAIL_VALUE_MAX);
 	struct bwt_tree *tree;
-	struct bwt_db *db;
+	struct bwt_db *db = NULL;
 
 	tmpstore_new(path);
 	CU_ASSERT_EQUAL_FATAL(bwt_open(path, &options, &db), BWT_OK);
@@ -124,12 +124,12 @@ static int repair(const char *path)
 {
 	struct repair mending = {.path = path, .say = count_action};
 	struct bwt_options options = store_options(BWT_CATCH_SIGBUS);
-	struct bwt_db *db;
+	struct bwt_db *db = NULL;
 	int rc = repair_files(&mending);
 
 	if (rc == BWT_OK)
 		rc = bwt_open(path, &options, &db);
-	return rc < 0 ? rc : bwt_close(db);
+	return rc != BWT_OK ? rc : bwt_close(db);
 }
 
 static void print_finding(void *ctx, const struct bwt_finding *finding)

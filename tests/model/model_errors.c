@@ -35,7 +35,6 @@ static void flags_that_contradict_or_do_not_exist_are_invalid(void)
 		BWT_INVALID);
 	CU_ASSERT_EQUAL(bwt_begin(fixture.db, BWT_RDONLY | BWT_TXN_SYNC | BWT_TXN_NOSYNC, &txn),
 	                BWT_INVALID);
-	CU_ASSERT_EQUAL(bwt_begin(fixture.db, 0, &txn), BWT_INVALID); /* not in this version */
 	CU_ASSERT_EQUAL(bwt_get(fixture.tree, NULL, fixture_key, NULL), BWT_NOT_FOUND);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "mem/superblock.h"
 #include "tests/model/fixture.h"
 
@@ -342,6 +343,8 @@ static void patch_version(uint16_t major, uint16_t minor, bool both)
 		                (ssize_t)sizeof super);
 		super.major = major;
 		super.minor = minor;
+		/* One that does not match its checksum is damaged, not newer. */
+		super.crc = crc32c(0, (uint8_t *)&super + 12, sizeof super - 12);
 		CU_ASSERT_EQUAL(pwrite(fd, &super, sizeof super, (off_t)SUPERBLOCK_OFF(slot)),
 		                (ssize_t)sizeof super);
 	}

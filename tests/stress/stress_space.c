@@ -18,19 +18,20 @@
 
 #define VALUE_SIZE 600u
 #define WRITERS 2u
-#define SLACK_LEAST ((uint64_t)32 << 20) /* what the arena may have over its live bytes, whatever the target */
-#define TOLERANCE ((uint64_t)12 << 20)   /* extents added while a checkpoint was waited for in vain */
+#define SLACK_LEAST                                                                                \
+	((uint64_t)32 << 20) /* what the arena may have over its live bytes, whatever the target */
+#define TOLERANCE ((uint64_t)12 << 20) /* extents added while a checkpoint was waited for in vain */
 
 static struct crew crew;
 static uint64_t seed;
 
 struct plan {
 	uint32_t records;
-	uint32_t rounds;          /* overwrites of each record, on average */
+	uint32_t rounds; /* overwrites of each record, on average */
 	struct bwt_options options;
-	_Atomic(uint64_t) left;   /* overwrites still to do, all threads together */
-	uint64_t live_most;       /* bytes; by who checks */
-	bool window;              /* insert at the head, delete at the tail, instead */
+	_Atomic(uint64_t) left; /* overwrites still to do, all threads together */
+	uint64_t live_most;     /* bytes; by who checks */
+	bool window;            /* insert at the head, delete at the tail, instead */
 };
 
 static struct plan plan;
@@ -53,8 +54,8 @@ static void put(uint64_t number, uint64_t version)
 {
 	uint8_t key[8], value[VALUE_SIZE];
 
-	crew_need("bwt_put",
-	          bwt_put(crew.tree, NULL, key_of(number, key), value_of(number, version, value), 0));
+	crew_need("bwt_put", bwt_put(crew.tree, NULL, key_of(number, key),
+	                             value_of(number, version, value), 0));
 }
 
 static bool take(uint64_t *number)
@@ -143,9 +144,11 @@ static void *watch(void *ctx)
 {
 	_Atomic(bool) *done = ctx;
 
+	_Atomic(uint32_t) never = 0;
+
 	while (!atomic_load_explicit(done, memory_order_acquire)) {
 		check_size();
-		sys_park(&(_Atomic(uint32_t)){0}, 0, 5000000);
+		sys_park(&never, 0, 5000000);
 	}
 	return NULL;
 }
@@ -180,14 +183,14 @@ static struct bwt_stats run_plan(unsigned writers)
 	atomic_store_explicit(&done, true, memory_order_release);
 	pthread_join(watcher, NULL);
 	stats = stats_now();
-	printf("    %u%%, %d workers: arena %" PRIu64 " KiB, live %" PRIu64 " KiB (%.2f), put %" PRIu64
-	       " KiB, written %" PRIu64 " KiB, cleaned %" PRIu64 " extents, %" PRIu64 " KiB, %" PRIu64
-	       " checkpoints\n",
+	printf("    %u%%, %d workers: arena %" PRIu64 " KiB, live %" PRIu64
+	       " KiB (%.2f), put %" PRIu64 " KiB, written %" PRIu64 " KiB, cleaned %" PRIu64
+	       " extents, %" PRIu64 " KiB, %" PRIu64 " checkpoints\n",
 	       plan.options.space_target, (int)plan.options.worker_count, stats.arena_bytes >> 10,
 	       stats.arena_live_bytes >> 10,
-	       (double)stats.arena_bytes / (double)stats.arena_live_bytes, stats.user_bytes_written >> 10,
-	       stats.arena_written_bytes >> 10, stats.extents_cleaned, stats.cleaned_bytes >> 10,
-	       stats.checkpoint_count);
+	       (double)stats.arena_bytes / (double)stats.arena_live_bytes,
+	       stats.user_bytes_written >> 10, stats.arena_written_bytes >> 10,
+	       stats.extents_cleaned, stats.cleaned_bytes >> 10, stats.checkpoint_count);
 	look_at_all();
 	return stats;
 }

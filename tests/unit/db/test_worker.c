@@ -35,9 +35,9 @@ static unsigned first_chain(struct fixture *of)
 
 	CU_ASSERT_EQUAL_FATAL(db_slot(of->db, &slot), BWT_OK);
 	epoch_pin(slot);
-	CU_ASSERT_EQUAL(
-		tree_descend(&of->tree->named->tree, text_slice("00000000"), false, 0, &place, NULL),
-		BWT_OK);
+	CU_ASSERT_EQUAL(tree_descend(&of->tree->named->tree, text_slice("00000000"), false, 0,
+	                             &place, NULL),
+	                BWT_OK);
 	epoch_unpin(slot);
 	return mapping_chain(place.word);
 }

@@ -362,8 +362,7 @@ static void a_newest_file_that_is_gone_is_damage_where_a_record_reaches_into_it(
 		found = read_all(fixture_dir_fd, 0);
 		/* Nothing tells of a file that begins with a record of its own. */
 		CU_ASSERT_EQUAL(found->rc, room == 0 ? BWT_NOT_FOUND : BWT_CORRUPT);
-		CU_ASSERT_EQUAL(found->end_lsn,
-		                WAL_BLOCK + WAL_SEGMENT_MIN - WAL_HEADER_SIZE - room);
+		CU_ASSERT_EQUAL(found->end_lsn, WAL_BLOCK + WAL_SEGMENT_MIN - WAL_HEADER_SIZE - room);
 		CU_ASSERT_TRUE(room == 0 || strstr(bwt_detail(), "is missing") != NULL);
 		free(found);
 		tear_down();

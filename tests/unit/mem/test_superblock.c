@@ -159,7 +159,8 @@ static void unknown_features_are_refused_or_not_by_their_place(void)
 		super.features = (uint64_t)1 << bit;
 		store_with_crc(&super);
 		CU_ASSERT_EQUAL(superblock_read(fd, 0, &got),
-		                bit < 32 && (super.features & FEATURES_WRITTEN) == 0 ? BWT_VERSION : BWT_OK);
+		                bit < 32 && (super.features & FEATURES_WRITTEN) == 0 ? BWT_VERSION
+		                                                                     : BWT_OK);
 	}
 }
 

@@ -322,8 +322,8 @@ static void newer_index_deltas_split_the_ranges_of_older_ones(void)
 	CU_ASSERT_TRUE(key_ref_is(&entries[2].key, TEXT("h")));
 }
 
-static arena_off removal(enum block_tag tag, struct bwt_slice low, struct bwt_slice high, page_id child,
-                         arena_off below)
+static arena_off removal(enum block_tag tag, struct bwt_slice low, struct bwt_slice high,
+                         page_id child, arena_off below)
 {
 	struct index_spec spec = {tag, low, high, child};
 
@@ -389,9 +389,11 @@ static void removals_that_cannot_be_are_told(void)
 	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("h"), TEXT("p"), 20, base)));
 	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("h"), NO_KEY, 15, base)));
 	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_MERGE, TEXT("p"), NO_KEY, 20, begun)));
-	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 10, base)));
+	CU_ASSERT_PTR_NOT_NULL(
+		wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 10, base)));
 	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("p"), NO_KEY, 15, begun)));
-	CU_ASSERT_PTR_NOT_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 20, begun)));
+	CU_ASSERT_PTR_NOT_NULL(
+		wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 20, begun)));
 	CU_ASSERT_PTR_NULL(wrong_with(removal(BLOCK_INDEX_DELETE, TEXT("h"), TEXT("p"), 10, begun)));
 }
 
@@ -425,8 +427,8 @@ static unsigned last_there(const struct index_model *model, unsigned index)
 /* Child @index, not the first one, is announced to go; with @finish it goes. */
 static void index_model_remove(struct index_model *model, unsigned index, bool finish)
 {
-	struct index_spec spec = {BLOCK_INDEX_MERGE, model->keys.keys[index], next_there(model, index),
-	                          index + 100};
+	struct index_spec spec = {BLOCK_INDEX_MERGE, model->keys.keys[index],
+	                          next_there(model, index), index + 100};
 
 	model->head = test_index_record(&arena, &spec, model->head);
 	model->unfinished = !finish;

@@ -66,7 +66,7 @@ static void put(unsigned number)
 	fill(number, number + 1);
 }
 
-static void delete(unsigned number)
+static void delete (unsigned number)
 {
 	fixture_delete(&fixture, number);
 	there[number] = false;
@@ -78,7 +78,8 @@ static int see_newest(void *ctx, struct page_entry *versions, unsigned count)
 {
 	(void)ctx;
 	for (unsigned i = 0; i < count; i++)
-		if (versions[i].word == NULL || word_state(atomic_load(versions[i].word)) == WORD_COMMITTED)
+		if (versions[i].word == NULL ||
+		    word_state(atomic_load(versions[i].word)) == WORD_COMMITTED)
 			return (int)i;
 	return -1;
 }
@@ -94,8 +95,8 @@ static bool entry_is(const struct scan_entry *entry, unsigned number)
 {
 	struct key_text text;
 
-	return key_ref_compare_slice(&entry->key, key_of(number, &text)) == 0 && entry->value_size == 8 &&
-	       memcmp(entry->value, text.bytes, 8) == 0;
+	return key_ref_compare_slice(&entry->key, key_of(number, &text)) == 0 &&
+	       entry->value_size == 8 && memcmp(entry->value, text.bytes, 8) == 0;
 }
 
 struct walker { /* a cursor at work: it keeps a copy of one leaf and no pin */
@@ -123,8 +124,8 @@ static void walker_begin(struct walker *walker)
 
 	*walker = (struct walker){.good = true};
 	epoch_pin(slot);
-	walker->good = tree_copy_leaf(&fixture.tree, slot, slice_of_text(""), false, see_newest, NULL,
-	                              &walker->copy) == BWT_OK;
+	walker->good = tree_copy_leaf(&fixture.tree, slot, slice_of_text(""), false, see_newest,
+	                              NULL, &walker->copy) == BWT_OK;
 	epoch_unpin(slot);
 	walker_take(walker, slice_of_text(""));
 }
@@ -136,7 +137,8 @@ static void walker_step(struct walker *walker)
 
 	memcpy(walker->fence, walker->copy.high.data, key.size);
 	epoch_pin(slot);
-	walker->good = tree_copy_next_leaf(&fixture.tree, slot, key, see_newest, NULL, &walker->copy) == BWT_OK &&
+	walker->good = tree_copy_next_leaf(&fixture.tree, slot, key, see_newest, NULL,
+	                                   &walker->copy) == BWT_OK &&
 	               walker->good;
 	epoch_unpin(slot);
 	walker_take(walker, key);
@@ -176,7 +178,8 @@ static bool walks_left(void)
 
 		epoch_pin(slot);
 		rc = first ? tree_copy_last_leaf(&fixture.tree, slot, see_newest, NULL, &copy)
-		           : tree_copy_leaf(&fixture.tree, slot, bound, true, see_newest, NULL, &copy);
+		           : tree_copy_leaf(&fixture.tree, slot, bound, true, see_newest, NULL,
+		                            &copy);
 		epoch_unpin(slot);
 		for (unsigned i = copy.count; rc == BWT_OK && i-- > 0;) {
 			if (!first && key_ref_compare_slice(&copy.entries[i].key, bound) >= 0)
@@ -242,7 +245,8 @@ static bool is_one_leaf(void)
 {
 	if (fixture_levels(&fixture) == 1 && pages_used() == 1)
 		return true;
-	printf("  %u levels, %llu pages\n", fixture_levels(&fixture), (unsigned long long)pages_used());
+	printf("  %u levels, %llu pages\n", fixture_levels(&fixture),
+	       (unsigned long long)pages_used());
 	return false;
 }
 
@@ -258,7 +262,7 @@ static void a_tree_emptied_in_any_order_is_one_leaf_again(void)
 		CU_ASSERT_TRUE(fixture_levels(&fixture) >= 3);
 		shuffle(&rng, order, keys);
 		for (unsigned i = 0; i < keys; i++)
-			delete(round % 3 == 0 ? i : round % 3 == 1 ? keys - 1 - i : order[i]);
+			delete (round % 3 == 0 ? i : round % 3 == 1 ? keys - 1 - i : order[i]);
 		CU_ASSERT_TRUE(is_one_leaf());
 		CU_ASSERT_TRUE(all_there());
 		CU_ASSERT_TRUE(fixture_sound(&fixture));
@@ -295,7 +299,7 @@ static void what_is_left_is_in_fewer_pages(void)
 	levels = fixture_levels(&fixture);
 	for (unsigned i = 0; i < KEYS_MAX; i++)
 		if (i % 20 != 0)
-			delete(i);
+			delete (i);
 	CU_ASSERT_TRUE(pages_used() < before / 6);
 	CU_ASSERT_TRUE(fixture_levels(&fixture) < levels);
 	CU_ASSERT_TRUE(all_there());
@@ -316,11 +320,11 @@ static void a_sliding_window_neither_grows_nor_deepens(void)
 	levels = fixture_levels(&fixture);
 	for (unsigned i = window; i < to; i++) {
 		put(i);
-		delete(i - window);
+		delete (i - window);
 		if (pages_used() > pages * 2 + 4 || fixture_levels(&fixture) > levels + 1) {
 			CU_FAIL("the window grows");
-			printf("  at %u: %llu pages instead of %llu\n", i, (unsigned long long)pages_used(),
-			       (unsigned long long)pages);
+			printf("  at %u: %llu pages instead of %llu\n", i,
+			       (unsigned long long)pages_used(), (unsigned long long)pages);
 			break;
 		}
 	}
@@ -341,7 +345,7 @@ static void versions_that_a_snapshot_sees_survive_merges(void)
 	fixture.horizon.lsn[0] = snapshot;
 	fixture.horizon.future = snapshot + LSN_ALIGN;
 	for (unsigned i = 0; i < 1000; i++)
-		delete(i);
+		delete (i);
 	for (unsigned i = 0; i < 1000; i++)
 		CU_ASSERT_TRUE(fixture_has(&fixture, i, snapshot, key_of(i, &text).data));
 	CU_ASSERT_TRUE(all_there());
@@ -364,7 +368,7 @@ static void large_values_in_merged_pages_are_let_go_once(void)
 
 /* ---- one state at a time ---- */
 
-#define FIRST 96u  /* keys that are deleted until a leaf among them is merged */
+#define FIRST 96u /* keys that are deleted until a leaf among them is merged */
 #define LAST 200u
 
 /* A merge left at its @step-th look: state @step of merge.h for 1, 2, 3. */
@@ -373,7 +377,7 @@ static bool make_state(unsigned step)
 	fill(0, 400);
 	testpoint_set("merge_give_up", step, NULL, NULL);
 	for (unsigned i = FIRST; i < LAST && testpoint_hits("merge_give_up") < step; i++)
-		delete(i);
+		delete (i);
 	if (testpoint_hits("merge_give_up") != step)
 		return false;
 	disarm();
@@ -393,8 +397,9 @@ static bool find_under_way(struct under_way *merge)
 
 	epoch_pin(fixture.slot);
 	for (unsigned i = 0; i < 400 && begun == NULL; i++) {
-		CU_ASSERT_EQUAL(
-			tree_descend(&fixture.tree, key_of(i, &text), false, 1, &merge->parent, NULL), BWT_OK);
+		CU_ASSERT_EQUAL(tree_descend(&fixture.tree, key_of(i, &text), false, 1,
+		                             &merge->parent, NULL),
+		                BWT_OK);
 		begun = index_unfinished(fixture.arena.base, place_head(&merge->parent));
 	}
 	found = begun != NULL && page_look(&fixture.tree, begun->child, &merge->gone) == BWT_OK &&
@@ -446,7 +451,8 @@ static void a_writer_into_the_page_ends_the_merge(void)
 
 		CU_ASSERT_TRUE_FATAL(make_state(step) && find_under_way(&merge));
 		put(gone_key(&merge));
-		CU_ASSERT_EQUAL(find_under_way(&merge), step == 1); /* only announced: a page as any other */
+		CU_ASSERT_EQUAL(find_under_way(&merge),
+		                step == 1); /* only announced: a page as any other */
 		CU_ASSERT_TRUE(all_there());
 		CU_ASSERT_TRUE(fixture_sound(&fixture));
 		tear_down();
@@ -516,8 +522,8 @@ static void a_parent_that_is_to_split_ends_the_merge_first(void)
 
 		CU_ASSERT_TRUE_FATAL(make_state(step) && find_under_way(&merge));
 		epoch_pin(fixture.slot);
-		CU_ASSERT_EQUAL(tree_consolidate(&fixture.tree, fixture.slot, &merge.parent, LEAVE_PENDING,
-		                                 URGENCY_CARE),
+		CU_ASSERT_EQUAL(tree_consolidate(&fixture.tree, fixture.slot, &merge.parent,
+		                                 LEAVE_PENDING, URGENCY_CARE),
 		                BWT_BUSY); /* it did something else */
 		epoch_unpin(fixture.slot);
 		CU_ASSERT_FALSE(find_under_way(&after));
@@ -544,8 +550,9 @@ static void every_step_may_be_made_twice(void)
 		gone.page = merge.gone.page;
 		gone.low = base_low(merge.gone.base);
 		for (unsigned i = 0; i < 3; i++) /* the id cannot be used again under this pin */
-			CU_ASSERT_EQUAL(tree_finish_merge(&fixture.tree, fixture.slot, &gone, URGENCY_CARE),
-			                BWT_OK);
+			CU_ASSERT_EQUAL(
+				tree_finish_merge(&fixture.tree, fixture.slot, &gone, URGENCY_CARE),
+				BWT_OK);
 		epoch_unpin(fixture.slot);
 		CU_ASSERT_EQUAL(merges(), before + 1);
 		CU_ASSERT_TRUE(all_there());
@@ -596,7 +603,7 @@ static void an_image_of_every_state_is_a_tree_that_goes_on(void)
 		begin_next_life();
 		CU_ASSERT_TRUE(find_under_way(&merge));
 		for (unsigned i = 0; i < 400; i++)
-			delete(i);
+			delete (i);
 		CU_ASSERT_TRUE(is_one_leaf());
 		CU_ASSERT_TRUE(fixture_sound(&fixture));
 		tear_down();
@@ -617,7 +624,7 @@ static bool make_root_state(void)
 		fill(0, 150);
 		testpoint_set("merge_give_up", step, NULL, NULL);
 		for (unsigned i = 0; i < 150 && testpoint_hits("merge_give_up") < step; i++)
-			delete(i);
+			delete (i);
 		testpoint_reset();
 		if (fixture_levels(&fixture) == 1)
 			return false;
@@ -671,8 +678,9 @@ static void play_delete(void *arg)
 		fixture_delete(&fixture, i);
 }
 
-static const char *const points[] = {"merge_announce", "merge_step",   "merge_freeze", "rebuild_swap",
-                                     "merge_unlink",   "merge_remove", "post_swap"};
+static const char *const points[] = {"merge_announce", "merge_step",   "merge_freeze",
+                                     "rebuild_swap",   "merge_unlink", "merge_remove",
+                                     "post_swap"};
 #define POINTS (sizeof points / sizeof points[0])
 
 static void nobody_waits_for_a_thread_stopped_in_a_merge(void)
@@ -685,7 +693,7 @@ static void nobody_waits_for_a_thread_stopped_in_a_merge(void)
 		actor_start(&actor, points[i], play_delete, range);
 		CU_ASSERT_TRUE(actor_await(&actor));
 		for (unsigned number = 0; number < FIRST; number++)
-			delete(number);
+			delete (number);
 		for (unsigned number = LAST; number < 800; number++)
 			put(number);
 		for (unsigned number = 0; number < FIRST; number += 3)
@@ -694,10 +702,10 @@ static void nobody_waits_for_a_thread_stopped_in_a_merge(void)
 			put(number);
 		CU_ASSERT_TRUE(all_there());
 		for (unsigned number = LAST; number < 800; number++)
-			delete(number);
+			delete (number);
 		CU_ASSERT_TRUE(all_there());
 		for (unsigned number = FIRST; number < LAST; number++)
-			delete(number);
+			delete (number);
 		actor_finish(&actor);
 		CU_ASSERT_TRUE(all_there());
 		CU_ASSERT_TRUE(fixture_sound(&fixture));
@@ -723,9 +731,9 @@ static void a_scan_stands_on_the_page_while_it_goes(void)
 		/* What lies behind the walker goes, page by page, and its own leaf with it. */
 		for (unsigned i = walker.number; i < 400; i++)
 			if (i % 7 != 0)
-				delete(i);
+				delete (i);
 		for (unsigned i = 0; i + 30 < walker.number; i++)
-			delete(i);
+			delete (i);
 		mapping_reclaim(&fixture.mapping);
 		fill(410, 600); /* ids come back, at other places */
 		CU_ASSERT_TRUE(walker_end(&walker));
@@ -750,10 +758,10 @@ static void two_helpers_end_the_same_merge(void)
 			actor_await(&actor); /* or it does not come there */
 			for (unsigned number = range[0]; number < range[1]; number++) {
 				put(number);
-				delete(number);
+				delete (number);
 			}
 			for (unsigned number = FIRST; number < 320; number++)
-				delete(number);
+				delete (number);
 			actor_finish(&actor);
 			CU_ASSERT_TRUE(all_there());
 			CU_ASSERT_TRUE(fixture_sound(&fixture));
@@ -781,7 +789,7 @@ static void a_put_that_comes_too_late_begins_anew(void)
 	actor_start(&actor, "prepend_swap", play_put, &number);
 	CU_ASSERT_TRUE(actor_await(&actor));
 	for (unsigned i = 50; i < 300; i++)
-		delete(i);
+		delete (i);
 	actor_finish(&actor);
 	there[number] = true;
 	CU_ASSERT_TRUE(all_there());
@@ -800,9 +808,10 @@ static void an_inline_pending_version_does_not_keep_a_page(void)
 	for (unsigned i = 0; i < 400; i++)
 		put(i);
 	for (unsigned i = 0; i < 400; i++)
-		delete(i);
+		delete (i);
 	CU_ASSERT_TRUE(is_one_leaf());
-	CU_ASSERT_FALSE(atomic_compare_exchange_strong(&delta->lsn_word, &word, word_make(WORD_COMMITTED, 160)));
+	CU_ASSERT_FALSE(atomic_compare_exchange_strong(&delta->lsn_word, &word,
+	                                               word_make(WORD_COMMITTED, 160)));
 	CU_ASSERT_EQUAL(word_state(word), WORD_ABORTED);
 	CU_ASSERT_TRUE(fixture_has(&fixture, 1, NEWEST, NULL));
 	CU_ASSERT_EQUAL(key_of(1, &text).size, 8);
@@ -875,7 +884,8 @@ static void threads_that_fill_and_empty_the_same_pages_lose_nothing(void)
 
 	for (unsigned i = 0; i < CHURNERS; i++) {
 		churners[i] = (struct churner){.index = i, .rounds = suite_short() ? 4 : 30};
-		CU_ASSERT_EQUAL_FATAL(pthread_create(&churners[i].thread, NULL, churn, &churners[i]), 0);
+		CU_ASSERT_EQUAL_FATAL(pthread_create(&churners[i].thread, NULL, churn, &churners[i]),
+		                      0);
 	}
 	for (unsigned i = 0; i < CHURNERS; i++)
 		pthread_join(churners[i].thread, NULL);
@@ -884,7 +894,7 @@ static void threads_that_fill_and_empty_the_same_pages_lose_nothing(void)
 	CU_ASSERT_TRUE(merges() > 0);
 	fill(0, 400); /* whatever the threads left beside each other goes with the next keys */
 	for (unsigned i = 0; i < 400; i++)
-		delete(i);
+		delete (i);
 	CU_ASSERT_TRUE(pages_used() < 40);
 }
 
@@ -921,7 +931,8 @@ static bool all_is_well(void)
 		epoch_pin(fixture.slot);
 		stale.page = merge.gone.page;
 		stale.low = base_low(merge.gone.base);
-		tree_consolidate(&fixture.tree, fixture.slot, &merge.parent, LEAVE_PENDING, URGENCY_CARE);
+		tree_consolidate(&fixture.tree, fixture.slot, &merge.parent, LEAVE_PENDING,
+		                 URGENCY_CARE);
 		tree_finish_merge(&fixture.tree, fixture.slot, &stale, URGENCY_CARE);
 		tree_post(&fixture.tree, fixture.slot, &stale, URGENCY_CARE);
 		epoch_unpin(fixture.slot);
@@ -938,7 +949,7 @@ static bool all_is_well(void)
 	disarm();
 	well = gets_all() && well;
 	for (unsigned i = 0; i < 400; i++)
-		delete(i);
+		delete (i);
 	well = all_there() && fixture_sound(&fixture) && well;
 	fill(0, 400);
 	return late_reader_is_right(150) && well;
@@ -947,9 +958,9 @@ static bool all_is_well(void)
 #define CHILD_SECONDS_MAX 5u
 
 static const char *const faults[] = {
-	"merge_wrong_high",   /* the page that took another one in ends where it ended before */
-	"merge_no_absorb",    /* a helper skips a step: the parent is told before the keys have moved */
-	"merge_unheeded",     /* the parent is consolidated over an announcement */
+	"merge_wrong_high", /* the page that took another one in ends where it ended before */
+	"merge_no_absorb", /* a helper skips a step: the parent is told before the keys have moved */
+	"merge_unheeded",  /* the parent is consolidated over an announcement */
 	"descend_no_detour",  /* a reader believes a frozen page, come what may */
 	"post_what_is_gone",  /* a page that went is made known again */
 	"mapping_id_at_once", /* an id is used again under its readers */
@@ -966,13 +977,15 @@ static bool is_caught(const char *fault)
 	child = fork();
 	if (child == 0) {
 		alarm(CHILD_SECONDS_MAX); /* an endless loop is a way to be noticed */
-		if (freopen("/dev/null", "w", stdout) == NULL || freopen("/dev/null", "w", stderr) == NULL)
+		if (freopen("/dev/null", "w", stdout) == NULL ||
+		    freopen("/dev/null", "w", stderr) == NULL)
 			_exit(0);
 		kept_fault = fault;
 		set_up();
 		_exit(all_is_well() ? 0 : 1);
 	}
-	return child > 0 && waitpid(child, &status, 0) == child && (!WIFEXITED(status) || WEXITSTATUS(status) != 0);
+	return child > 0 && waitpid(child, &status, 0) == child &&
+	       (!WIFEXITED(status) || WEXITSTATUS(status) != 0);
 }
 
 static void what_is_broken_on_purpose_is_noticed(void)

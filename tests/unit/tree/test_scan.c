@@ -324,13 +324,16 @@ static void a_copy_from_a_key_holds_all_of_the_leaf_behind_it(void)
 		key = key_of((unsigned)rng_below(&rng, KEYS), &text);
 		load(key, false, snapshot);
 		epoch_pin(fixture.slot);
-		CU_ASSERT_EQUAL(tree_copy_leaf_from(&fixture.tree, fixture.slot, key, see, &snapshot, &part), BWT_OK);
+		CU_ASSERT_EQUAL(tree_copy_leaf_from(&fixture.tree, fixture.slot, key, see,
+		                                    &snapshot, &part),
+		                BWT_OK);
 		epoch_unpin(fixture.slot);
 		/* The whole leaf where it had to be chosen from: then the same entries from the same place on. */
 		while (first < copy.count && part.count < copy.count - first)
 			first++;
 		CU_ASSERT_EQUAL_FATAL(part.count, copy.count - first);
-		CU_ASSERT_TRUE(first == 0 || key_ref_compare_slice(&copy.entries[first - 1].key, key) < 0);
+		CU_ASSERT_TRUE(first == 0 ||
+		               key_ref_compare_slice(&copy.entries[first - 1].key, key) < 0);
 		CU_ASSERT_TRUE(key_compare(part.low, key) <= 0);
 		for (unsigned i = 0; i < part.count; i++)
 			if (number_of(&part.entries[i]) != number_of(&copy.entries[first + i]) ||

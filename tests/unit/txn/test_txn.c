@@ -42,9 +42,10 @@ static bool sees(const char *key, const char *value)
 {
 	struct bwt_buf got = {0};
 	int rc = txn_get(&txn, fixture.tree, fixture.slot, text_slice(key), &got);
-	bool same = value == NULL ? rc == BWT_NOT_FOUND
-	                          : rc == BWT_OK && got.size == strlen(value) &&
-	                                    memcmp(got.data, value, got.size) == 0;
+	bool same = value == NULL
+	                    ? rc == BWT_NOT_FOUND
+	                    : rc == BWT_OK && got.size == strlen(value) &&
+	                              (got.size == 0 || memcmp(got.data, value, got.size) == 0);
 
 	free(got.data);
 	return same;

@@ -41,25 +41,28 @@ struct play {
 static void play_begin(struct play *play, enum txn_level level)
 {
 	memset(play, 0, sizeof *play);
-	CU_ASSERT_EQUAL_FATAL(
-	    snapshot_acquire(&fixture.store.snapshots, store_clock, &fixture.store, &play->slot), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(snapshot_acquire(&fixture.store.snapshots, store_clock,
+	                                       &fixture.store, &play->slot),
+	                      BWT_OK);
 	txn_begin(&play->txn, &fixture.store, level,
 	          level == TXN_READ_COMMITTED ? READ_NEWEST : snapshot_lsn(play->slot));
 	if (level == TXN_SERIALIZABLE)
-		play->txn.order = atomic_fetch_add_explicit(&fixture.store.txn_order, 1, memory_order_relaxed) + 1;
+		play->txn.order = atomic_fetch_add_explicit(&fixture.store.txn_order, 1,
+		                                            memory_order_relaxed) +
+		                  1;
 }
 
 static void play_put(struct play *play, const char *key, const char *value)
 {
-	CU_ASSERT_EQUAL_FATAL(write_set_change(&play->txn.writes, fixture.tree, text_slice(key), text_slice(value),
-	                                       WRITE_PUT, NULL),
+	CU_ASSERT_EQUAL_FATAL(write_set_change(&play->txn.writes, fixture.tree, text_slice(key),
+	                                       text_slice(value), WRITE_PUT, NULL),
 	                      BWT_OK);
 }
 
 static void play_delete(struct play *play, const char *key)
 {
-	CU_ASSERT_EQUAL_FATAL(write_set_change(&play->txn.writes, fixture.tree, text_slice(key), text_slice(""),
-	                                       WRITE_DELETE, NULL),
+	CU_ASSERT_EQUAL_FATAL(write_set_change(&play->txn.writes, fixture.tree, text_slice(key),
+	                                       text_slice(""), WRITE_DELETE, NULL),
 	                      BWT_OK);
 }
 
@@ -67,13 +70,14 @@ static void play_read(struct play *play, const char *key)
 {
 	struct bwt_slice slice = text_slice(key);
 
-	CU_ASSERT_EQUAL(read_set_add(&play->txn.reads, fixture.tree, slice, false, slice, true), BWT_OK);
+	CU_ASSERT_EQUAL(read_set_add(&play->txn.reads, fixture.tree, slice, false, slice, true),
+	                BWT_OK);
 }
 
 static void play_read_all(struct play *play)
 {
 	CU_ASSERT_EQUAL(read_set_add(&play->txn.reads, fixture.tree, text_slice(""), false,
-	                             (struct bwt_slice){ NULL, 0 }, false),
+	                             (struct bwt_slice){NULL, 0}, false),
 	                BWT_OK);
 }
 
@@ -116,7 +120,8 @@ static bool all_stamped(void)
 		if (word == 0 || mapping_chain(word) == 0 ||
 		    chain_base(base, mapping_head(word))->level != 0)
 			continue;
-		for (unsigned i = 0; (delta = chain_version(base, mapping_head(word), i)) != NULL; i++) {
+		for (unsigned i = 0; (delta = chain_version(base, mapping_head(word), i)) != NULL;
+		     i++) {
 			enum word_state state = word_state(atomic_load(&delta->lsn_word));
 
 			stamped = stamped && (state == WORD_COMMITTED || state == WORD_ABORTED);
@@ -143,8 +148,10 @@ static void several_writes_become_visible_at_one_lsn(void)
 	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, NULL));
 	CU_ASSERT_EQUAL(commit(&play), BWT_OK);
 	CU_ASSERT_EQUAL(play.end_lsn, fixture_snapshot(&fixture));
-	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, "1") && fixture_get(&fixture, "b", READ_NEWEST, "2"));
-	CU_ASSERT_TRUE(fixture_get(&fixture, "a", before, NULL) && fixture_get(&fixture, "b", before, "old"));
+	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, "1") &&
+	               fixture_get(&fixture, "b", READ_NEWEST, "2"));
+	CU_ASSERT_TRUE(fixture_get(&fixture, "a", before, NULL) &&
+	               fixture_get(&fixture, "b", before, "old"));
 	CU_ASSERT_EQUAL(tree_keys(fixture.tree), 2);
 	STILL();
 }
@@ -189,7 +196,7 @@ static void a_single_write_obeys_the_same_rules(void)
 
 static void a_serializable_commit_is_refused_when_what_it_read_changed(void)
 {
-	static const char *const changed[] = { "x", "absent", "phantom" };
+	static const char *const changed[] = {"x", "absent", "phantom"};
 
 	for (unsigned i = 0; i < 3; i++) {
 		struct play play;
@@ -225,7 +232,8 @@ static void a_serializable_commit_stands_when_nothing_that_it_read_changed(void)
 /* Two that read what the other writes: one of them commits (C4), whoever is stopped where. */
 static void of_two_crossing_ones_one_commits(void)
 {
-	static const char *const points[] = { "txn_installed", "txn_reserve", "txn_revalidate", "txn_publish" };
+	static const char *const points[] = {"txn_installed", "txn_reserve", "txn_revalidate",
+	                                     "txn_publish"};
 
 	for (unsigned i = 0; i < sizeof points / sizeof points[0]; i++) {
 		struct play one, two;
@@ -252,7 +260,8 @@ static void of_two_crossing_ones_one_commits(void)
 
 static void nobody_sees_half_of_a_transaction_at_any_step(void)
 {
-	static const char *const points[] = { "txn_installed", "txn_reserve", "txn_publish", "txn_fill", "txn_stamp" };
+	static const char *const points[] = {"txn_installed", "txn_reserve", "txn_publish",
+	                                     "txn_fill", "txn_stamp"};
 
 	for (unsigned i = 0; i < sizeof points / sizeof points[0]; i++) {
 		bool published = i >= 3;
@@ -534,12 +543,13 @@ static void broken_rules_show(void)
 		bool (*broken)(void);
 		const char *faults[2];
 	} rules[] = {
-		{ a_copy_is_forgotten, { "carry_no_second_look" } },
-		{ a_late_change_is_missed, { "txn_no_second_look" } },
-		{ a_phantom_is_missed, { "txn_no_phantom_check" } },
-		{ an_update_is_lost, { "txn_no_conflict" } },
-		{ a_version_is_not_stamped, { "txn_no_stamp" } },
-		{ a_reader_follows_the_wrong_transaction, { "descriptor_no_generation", "descriptor_reuse_early" } },
+		{a_copy_is_forgotten, {"carry_no_second_look"}},
+		{a_late_change_is_missed, {"txn_no_second_look"}},
+		{a_phantom_is_missed, {"txn_no_phantom_check"}},
+		{an_update_is_lost, {"txn_no_conflict"}},
+		{a_version_is_not_stamped, {"txn_no_stamp"}},
+		{a_reader_follows_the_wrong_transaction,
+	         {"descriptor_no_generation", "descriptor_reuse_early"}},
 	};
 
 	for (unsigned i = 0; i < sizeof rules / sizeof rules[0]; i++) {
@@ -570,11 +580,11 @@ static void *move(void *arg)
 {
 	struct mover *mover = arg;
 	struct epoch_slot *slot = epoch_slot(&fixture.store.epoch);
-	struct bwt_buf value = { 0 };
+	struct bwt_buf value = {0};
 
 	for (unsigned i = 0; i < (suite_short() ? 300 : 3000); i++) {
-		unsigned account[2] = { (unsigned)rng_below(&mover->rng, ACCOUNTS),
-			                (unsigned)rng_below(&mover->rng, ACCOUNTS) };
+		unsigned account[2] = {(unsigned)rng_below(&mover->rng, ACCOUNTS),
+		                       (unsigned)rng_below(&mover->rng, ACCOUNTS)};
 		struct play play;
 		int rc = BWT_OK;
 
@@ -584,8 +594,8 @@ static void *move(void *arg)
 		for (unsigned k = 0; k < 2 && rc == BWT_OK; k++) {
 			char key[16], text[16] = "";
 
-			rc = txn_get(&play.txn, fixture.tree, slot, text_slice(numbered(key, sizeof key, account[k])),
-			             &value);
+			rc = txn_get(&play.txn, fixture.tree, slot,
+			             text_slice(numbered(key, sizeof key, account[k])), &value);
 			if (rc < 0)
 				break;
 			memcpy(text, value.data, value.size < 15 ? value.size : 15);
@@ -604,7 +614,7 @@ static void *move(void *arg)
 
 static int sum_at(uint64_t snapshot)
 {
-	struct bwt_buf value = { 0 };
+	struct bwt_buf value = {0};
 	int sum = 0;
 
 	for (unsigned i = 0; i < ACCOUNTS; i++) {
@@ -632,14 +642,15 @@ static void the_sum_of_all_accounts_never_moves(void)
 		fixture_put(&fixture, numbered(key, sizeof key, i), "100");
 	}
 	for (unsigned i = 0; i < 4; i++) {
-		movers[i] = (struct mover){ 0 };
+		movers[i] = (struct mover){0};
 		rng_init(&movers[i].rng, seed + i);
 		pthread_create(&movers[i].thread, NULL, move, &movers[i]);
 	}
 	for (unsigned i = 0; i < 200; i++) {
 		struct snapshot_slot *slot;
 
-		CU_ASSERT_EQUAL(snapshot_acquire(&fixture.store.snapshots, store_clock, &fixture.store, &slot),
+		CU_ASSERT_EQUAL(snapshot_acquire(&fixture.store.snapshots, store_clock,
+		                                 &fixture.store, &slot),
 		                BWT_OK);
 		CU_ASSERT_EQUAL(sum_at(snapshot_lsn(slot)), (int)ACCOUNTS * 100);
 		snapshot_release(slot);
