@@ -147,7 +147,7 @@ static bool is_dead(const struct checkpoint_pin *pin, uint64_t file)
 static int copy_open_file(struct backup *backup, int from, const char *name)
 {
 	uint64_t size;
-	int to, rc = sys_file_size(from, &size);
+	int to = -1, rc = sys_file_size(from, &size);
 
 	if (rc == BWT_OK)
 		rc = sys_file_open(backup->target.vlog_dir_fd, name, SYS_CREATE | SYS_EXCL, &to);

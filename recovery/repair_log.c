@@ -135,7 +135,7 @@ static int begin_anew(struct repair *repair, uint64_t lsn)
 	};
 	int dir_fd = repair->files.wal_dir_fd;
 	char name[WAL_NAME_SIZE];
-	int fd, rc;
+	int fd = -1, rc;
 
 	repair_say(repair, "the log begins anew, empty, at LSN %" PRIu64, lsn);
 	rc = sys_random(&head.incarnation, sizeof head.incarnation);

@@ -226,7 +226,7 @@ static int fetch(struct reading *reading, const struct run *run, uint64_t lsn, u
 	for (size_t i = run->first; i <= run->last && *got < size; i++) {
 		const struct wal_segment_head *head = &reading->heads.head[i];
 		uint64_t at = lsn + *got, end = head->start_lsn + head->capacity;
-		size_t part = size - *got, read;
+		size_t part = size - *got, read = 0;
 		char name[WAL_NAME_SIZE];
 		int rc = BWT_OK;
 

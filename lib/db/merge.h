@@ -15,18 +15,18 @@
 
 /*
  * merge_* - go to an entry
- * @own:    out: the transaction's own write; NULL: the entry is the walk's
+ * @out:    the transaction's own write; NULL: the entry is the walk's
  * Returns: as walk_*()
  * Threads: as walk_*(), but keys may not lie in the walk's copy
  */
 /** First entry with a key >= @key (> @key with @above). */
 int merge_right(struct walk *walk, const struct write_set *writes, struct bwt_slice key, bool above,
-                const struct write_entry **own);
+                const struct write_entry **out);
 /** Last entry with a key < @key (<= @key with @included); @key NULL: the last entry. */
 int merge_left(struct walk *walk, const struct write_set *writes, const struct bwt_slice *key,
-               bool included, const struct write_entry **own);
+               bool included, const struct write_entry **out);
 /** The entry of @key. */
 int merge_exact(struct walk *walk, const struct write_set *writes, struct bwt_slice key,
-                const struct write_entry **own);
+                const struct write_entry **out);
 
 #endif

@@ -53,7 +53,7 @@ bool space_clean(struct bwt_db *db, struct epoch_slot *slot);
 /** space_relieve - store.relieve: clean and take checkpoints while that helps; not pinned, no locks */
 void space_relieve(struct store *store, enum extent_urgency urgency);
 /** space_tree_hold - the tree with this id, not to be dropped until space_tree_release(); NULL: none, or not now */
-struct tree *space_tree_hold(void *db, uint32_t id);
-void space_tree_release(void *db, struct tree *tree);
+struct tree *space_tree_hold(void *ctx, uint32_t id);
+void space_tree_release(void *ctx, struct tree *tree);
 
 #endif

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 #define RANGES_FIRST 8u
 
 struct bound { /* a key, with a zero byte behind it if so said */
@@ -27,6 +29,7 @@ static size_t bound_size(const struct bound *bound)
 
 static void bound_copy(const struct bound *bound, uint8_t *to)
 {
+	BWT_ASSERT(to != NULL);
 	if (bound->key.size > 0)
 		memcpy(to, bound->key.data, bound->key.size);
 	if (bound->zero)
@@ -182,6 +185,7 @@ int read_set_add(struct read_set *set, struct tree *tree, struct bwt_slice low, 
 		free(fresh.bytes);
 		return rc;
 	}
+	BWT_ASSERT(set->ranges != NULL);
 	set->ranges[set->count++] = fresh;
 	return BWT_OK;
 }

@@ -63,11 +63,11 @@ void write_set_free(struct write_set *set); /* back to zeroed */
 /**
  * write_set_change - the transaction writes @key: bytes of key and value are copied
  * @kind:     WRITE_PUT or WRITE_DELETE
- * @entry:    out, may be NULL; good until write_set_free(); expects and expected_lsn are the caller's to set
+ * @out:      the entry, may be NULL; good until write_set_free(); expects and expected_lsn are the caller's to set
  * Returns: BWT_OK; BWT_TOO_BIG: the limits above; -ENOMEM; nothing changed then
  */
 int write_set_change(struct write_set *set, struct tree *tree, struct bwt_slice key,
-                     struct bwt_slice value, enum write_kind kind, struct write_entry **entry);
+                     struct bwt_slice value, enum write_kind kind, struct write_entry **out);
 /** The transaction's own write of @key; NULL: it has none. */
 struct write_entry *write_set_find(const struct write_set *set, const struct tree *tree,
                                    struct bwt_slice key);

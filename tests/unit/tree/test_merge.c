@@ -431,7 +431,7 @@ static unsigned gone_key(const struct under_way *merge)
 static void readers_see_everything_in_every_state(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
-		struct under_way merge;
+		struct under_way merge = {0};
 
 		CU_ASSERT_TRUE_FATAL(make_state(step));
 		CU_ASSERT_TRUE_FATAL(find_under_way(&merge));
@@ -447,7 +447,7 @@ static void readers_see_everything_in_every_state(void)
 static void a_writer_into_the_page_ends_the_merge(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
-		struct under_way merge;
+		struct under_way merge = {0};
 
 		CU_ASSERT_TRUE_FATAL(make_state(step) && find_under_way(&merge));
 		put(gone_key(&merge));
@@ -463,7 +463,7 @@ static void a_writer_into_the_page_ends_the_merge(void)
 static void a_writer_elsewhere_does_not_care(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
-		struct under_way merge;
+		struct under_way merge = {0};
 
 		CU_ASSERT_TRUE_FATAL(make_state(step) && find_under_way(&merge));
 		put(399);
@@ -480,7 +480,7 @@ static void a_writer_elsewhere_does_not_care(void)
 static void the_left_neighbour_may_split_between_any_two_steps(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
-		struct under_way merge;
+		struct under_way merge = {0};
 		char text[32];
 		int rc;
 
@@ -541,7 +541,7 @@ static void a_parent_that_is_to_split_ends_the_merge_first(void)
 static void every_step_may_be_made_twice(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
-		struct under_way merge;
+		struct under_way merge = {0};
 		struct missing_child gone = {.found = true};
 		uint64_t before = merges();
 
@@ -594,7 +594,7 @@ static void begin_next_life(void)
 static void an_image_of_every_state_is_a_tree_that_goes_on(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
-		struct under_way merge;
+		struct under_way merge = {0};
 
 		CU_ASSERT_TRUE_FATAL(make_state(step));
 		begin_next_life();
@@ -746,7 +746,7 @@ static void two_helpers_end_the_same_merge(void)
 {
 	for (unsigned step = 1; step <= 3; step++) {
 		for (unsigned i = 2; i < POINTS; i++) {
-			struct under_way merge;
+			struct under_way merge = {0};
 			unsigned range[2];
 			struct actor actor;
 
@@ -798,7 +798,7 @@ static void a_put_that_comes_too_late_begins_anew(void)
 
 static void an_inline_pending_version_does_not_keep_a_page(void)
 {
-	struct under_way merge;
+	struct under_way merge = {0};
 	struct leaf_delta *delta;
 	struct key_text text;
 	uint64_t word = word_make(WORD_PENDING, 0);
@@ -922,7 +922,7 @@ static bool late_reader_is_right(unsigned number)
 static bool all_is_well(void)
 {
 	struct missing_child stale = {.found = true};
-	struct under_way merge;
+	struct under_way merge = {0};
 	bool well = true;
 
 	for (unsigned step = 1; step <= 3; step++) {

@@ -315,7 +315,7 @@ static void a_copy_from_a_key_holds_all_of_the_leaf_behind_it(void)
 		struct leaf_copy part = {0};
 		uint64_t snapshot = NEWEST;
 		struct key_text text;
-		struct bwt_slice key = key_of(number, &text);
+		struct bwt_slice key;
 
 		if (rng_chance(&rng, 20))
 			fixture_delete(&fixture, number);

@@ -164,6 +164,8 @@ static void trees_are_found_by_their_id(void)
 	struct named_tree *main_tree = store_tree(&fixture.store, TREE_ID_MAIN);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(main_tree);
+	if (main_tree == NULL)
+		return;
 	CU_ASSERT_EQUAL(main_tree->tree.id, TREE_ID_MAIN);
 	CU_ASSERT_PTR_EQUAL(&main_tree->tree, fixture.tree);
 	CU_ASSERT_EQUAL(store_tree(&fixture.store, TREE_ID_CATALOG)->tree.id, TREE_ID_CATALOG);
