@@ -63,9 +63,13 @@ recovery/checkpoint_format.h image_root
 recovery/checkpoint_format.h image_state
 recovery/checkpoint_format.h image_chunk
 recovery/checkpoint_format.h image_tree
+recovery/checkpoint_format.h image_txn
 lib/log/wal_format.h wal_segment_head
 lib/log/wal_format.h wal_frame
 lib/log/wal_format.h wal_op
+lib/log/wal_format.h wal_txn
+lib/log/wal_format.h wal_txn_part
+lib/log/wal_format.h wal_txn_commit
 lib/log/vlog.h vlog_record
 lib/db/stat_file.h stat_file
 END
