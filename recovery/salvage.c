@@ -12,7 +12,8 @@
  *   SV2  A range whose page is complete up to log.from or later is exact. Of an older page nothing newer
  *        was found: it is what the store had, unless a block was damaged. Where stretches of the arena
  *        may have been such blocks (salvage_scan.c), those ranges are reported with their age.
- *        The same where two pages have one clock and nothing tells which is the later one.
+ *        The same where two pages have one clock and nothing tells which is the later one, and where
+ *        a page names a transaction whose changes the log no longer has.
  *   SV3  A range that no page covers is reported as lost, a value that does not check too. Nothing is
  *        made up for them.
  */
@@ -292,16 +293,20 @@ static int emit_range(struct salvaging *salvaging, const struct picture *picture
 
 /*
  * Pages of one clock: a replay may lay down what an earlier life had once more, and one large transaction
- * passes through many pages before the clock moves. Blocks of one extent lie in the order in which
- * they were made; else the page counts over which, or in which, later commits are found.
+ * passes through many pages before the clock moves. What commits from that clock on goes to the last of
+ * them; else blocks of one extent lie in the order in which they were made. That is no order among
+ * more than two, so it does not rule the heap.
  */
+static bool later(const struct picture *a, const struct picture *b)
+{
+	if (a->newest != b->newest)
+		return a->newest > b->newest;
+	return a->extent == b->extent && a->base > b->base;
+}
+
 static bool newer(const struct picture *a, const struct picture *b)
 {
-	if (a->base->head.lsn != b->base->head.lsn)
-		return a->base->head.lsn > b->base->head.lsn;
-	if (a->extent == b->extent)
-		return a->base > b->base;
-	return a->newest > b->newest;
+	return a->base->head.lsn > b->base->head.lsn;
 }
 
 static void heap_push(struct salvaging *salvaging, const struct picture *picture)
@@ -333,6 +338,13 @@ static void heap_pop(struct salvaging *salvaging)
 	heap[i] = last;
 }
 
+/* Do both cover @at, with one clock, and are they not the same page twice? */
+static bool rivals(const struct picture *other, const struct picture *picture, struct bwt_slice at)
+{
+	return other != picture && other->base->head.lsn == picture->base->head.lsn &&
+	       other->base->head.crc != picture->base->head.crc && below(at, base_high(other->base));
+}
+
 /* The newest picture that covers @at, NULL: none; *next: up to where that is so. */
 static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_slice at,
                                         struct bwt_slice *next)
@@ -350,6 +362,9 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 		*next = base_low(pictures[salvaging->picture].base);
 	if (salvaging->heap_count > 0) {
 		top = salvaging->heap[0];
+		for (size_t i = 1; i < salvaging->heap_count; i++)
+			if (rivals(salvaging->heap[i], top, at) && later(salvaging->heap[i], top))
+				top = salvaging->heap[i];
 		high = base_high(top->base);
 		if (high.data != NULL && below(high, *next))
 			*next = high;
@@ -361,15 +376,9 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 static bool ambiguous(const struct salvaging *salvaging, const struct picture *picture,
                       struct bwt_slice low)
 {
-	for (size_t i = 0; i < salvaging->heap_count; i++) {
-		const struct picture *other = salvaging->heap[i];
-
-		if (other->base->head.lsn == picture->base->head.lsn &&
-		    other->extent != picture->extent &&
-		    other->base->head.crc != picture->base->head.crc &&
-		    below(low, base_high(other->base)))
+	for (size_t i = 0; i < salvaging->heap_count; i++)
+		if (rivals(salvaging->heap[i], picture, low) && !later(picture, salvaging->heap[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -390,6 +399,13 @@ static void judge(struct salvaging *salvaging, const struct picture *picture, st
 		       "%s: these keys may lack some of the changes that were made at LSN %" PRIu64
 		       ": there is more than one page of that age",
 		       title(salvaging), picture->base->head.lsn);
+	} else if (picture->undecided && salvaging->log.parts_missing &&
+	           picture->base->head.lsn < salvaging->log.from) {
+		salvaging->found->older++;
+		report(salvaging, BWT_WARNING, low, high,
+		       "%s: these keys may lack what a transaction changed that committed before "
+		       "LSN %" PRIu64 ", its changes are no longer in the log",
+		       title(salvaging), salvaging->log.from);
 	} else if (picture->as_of < salvaging->log.from &&
 	           (salvaging->scan.suspicious > 0 || salvaging->log.gaps > 0 ||
 	            salvaging->log.end == UINT64_MAX)) {

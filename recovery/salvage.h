@@ -46,8 +46,9 @@ struct picture { /* a leaf's base page: all of its key range as of its clock */
 	uint32_t first_delta; /* index of its first delta, by salvage_arena.deltas */
 	uint32_t delta_count;
 	uint64_t as_of;  /* complete up to here: its own clock, or that of its newest delta */
-	uint64_t newest; /* end of the newest commit that is in it or over it, as far as it says */
+	uint64_t newest; /* end of the newest commit since its clock that is over it, or its clock */
 	extent_id extent;
+	bool undecided; /* a delta over it names its transaction, not its LSN */
 };
 
 /** Does @delta, which names the offset of the picture's base page, belong to it? (salvage_scan.c, SC2) */
@@ -92,10 +93,11 @@ struct salvage_log {
 	void **copies;
 	size_t copy_count, copy_capacity;
 	uint64_t store_id;
-	uint64_t from; /* every change in [from, end) is there */
-	uint64_t end;  /* UINT64_MAX: there is no log */
-	unsigned gaps; /* stretches before `from` that are missing */
-	bool cut_off;  /* the last record reaches beyond what is there: a segment is missing */
+	uint64_t from;          /* every change in [from, end) is there */
+	uint64_t end;           /* UINT64_MAX: there is no log */
+	uint64_t parts_missing; /* end of the last commit whose parts are not there; 0: none */
+	unsigned gaps;          /* stretches before `from` that are missing */
+	bool cut_off; /* the last record reaches beyond what is there: a segment is missing */
 };
 
 /** salvage_read_log - all records that can be found. -ENOMEM, BWT_IO */

@@ -148,7 +148,10 @@ static int take_name(struct salvage_log *log, const struct wal_record *record, c
 	return add_op(log, &op);
 }
 
-/* The parts of a transaction count from its commit on, if all of them are there. */
+/*
+ * The parts of a transaction count from its commit on, if all of them are there. If not, they lie before
+ * the log's beginning or in a gap: the log has every change only since that commit.
+ */
 static void commit_parts(struct salvage_log *log, const struct wal_record *record, const uint8_t *copy)
 {
 	struct wal_txn_commit commit;
@@ -168,8 +171,10 @@ static void commit_parts(struct salvage_log *log, const struct wal_record *recor
 			if (pass == 1)
 				op->lsn = record->lsn;
 		}
-		if (count != commit.count)
+		if (count != commit.count) {
+			log->parts_missing = record->end_lsn;
 			return;
+		}
 	}
 }
 
@@ -512,6 +517,8 @@ int salvage_read_log(struct salvage_log *log, int wal_dir_fd)
 		log->store_id = reading.heads.head[reading.heads.count - 1].store_id;
 		rc = read_all(&reading);
 	}
+	if (log->parts_missing > log->from)
+		log->from = log->parts_missing < log->end ? log->parts_missing : log->end;
 	keep_newest(log);
 	sys_file_close(reading.fd);
 	free(reading.bytes);

@@ -169,13 +169,7 @@ static void attach_deltas(struct salvage_arena *scan, struct picture *picture)
 	}
 	picture->first_delta = (uint32_t)low;
 	picture->extent = extent_of(off);
-	for (unsigned i = 0; i < picture->base->count; i++) {
-		struct page_entry entry;
-
-		leaf_entry(picture->base, i, &entry);
-		if (entry.lsn >= picture->newest)
-			picture->newest = entry.lsn + LSN_ALIGN;
-	}
+	picture->newest = picture->base->head.lsn;
 	for (; low < scan->delta_count && scan->deltas[low]->base == off; low++) {
 		const struct leaf_delta *delta = scan->deltas[low];
 		uint64_t word = atomic_load_explicit(
@@ -186,6 +180,8 @@ static void attach_deltas(struct salvage_arena *scan, struct picture *picture)
 			continue;
 		if (delta->head.lsn > picture->as_of)
 			picture->as_of = delta->head.lsn;
+		picture->undecided = picture->undecided || !word_valid(word) ||
+		                     word_state(word) == WORD_DESCRIPTOR;
 		if (word_valid(word) && word_state(word) == WORD_COMMITTED &&
 		    word_lsn(word) >= picture->newest)
 			picture->newest = word_lsn(word) + LSN_ALIGN;
