@@ -11,6 +11,8 @@
 #
 #   RUN_JOBS=2   tests at a time          ONLY=text   only tests whose name contains it, this build
 #   SEED=n       handed to random tests   KEEP=1      tests leave their stores behind
+#   CHECK_SEED=  random tests take seeds of the time, as in a soak; else those that CHECK_SEED (1) gives,
+#                so that a check of one commit asks the same questions each time
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/run.sh
@@ -18,6 +20,8 @@ cd "$(dirname "$0")/.." || exit 1
 : "${BUILD:=build}" "${O:=$BUILD}" "${SAN:=}" "${PMEM:=1}" "${URING:=1}" "${CC:=gcc}" "${CXX:=g++}"
 : "${MAKE:=make}" "${ONLY:=}" "${SOAK:=}"
 unset MAKELEVEL
+[ -n "$SOAK" ] && CHECK_SEED=
+export CHECK_SEED=${CHECK_SEED-1}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}

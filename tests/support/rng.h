@@ -16,7 +16,11 @@ struct rng {
 	uint64_t state; /* never 0; one thread's */
 };
 
-/** rng_seed - the number in the environment variable SEED, else one of time and pid; prints it */
+/**
+ * rng_seed - where a random test begins; printed
+ * Source: SEED, if the environment has it; else what CHECK_SEED, the program's name and the number of calls
+ *         so far give ("make check"); else time and pid ("make soak")
+ */
 uint64_t rng_seed(void);
 
 /** rng_fill - @size random bytes */
