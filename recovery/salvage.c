@@ -338,7 +338,7 @@ static void heap_pop(struct salvaging *salvaging)
 	heap[i] = last;
 }
 
-/* Do both cover @at, with one clock, and are they not the same page twice? */
+/* Do both cover @at, with one clock? */
 static bool rivals(const struct picture *other, const struct picture *picture, struct bwt_slice at)
 {
 	return other != picture && other->base->head.lsn == picture->base->head.lsn &&
@@ -372,7 +372,7 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 	return top;
 }
 
-/* Is there another page of the same clock for these keys, and no telling which of them came first? */
+/* Is there another page of the same clock and other bytes for these keys, and no telling which came first? */
 static bool ambiguous(const struct salvaging *salvaging, const struct picture *picture,
                       struct bwt_slice low)
 {
