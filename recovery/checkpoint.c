@@ -238,10 +238,15 @@ static int cut_take(struct store *store, struct checkpointer *checkpointer, stru
 		pthread_mutex_unlock(store->trees_lock);
 		return rc;
 	}
+	TEST_YIELD("checkpoint_closed");
 	note_state(store, checkpointer, next);
 	allocated = atomic_load_explicit(&store->extents.allocated_bytes, memory_order_relaxed);
-	gate_open(&store->epoch);
+	/* Opened by others, the gate has let changes in: no cut. The interval that began means nothing then. */
+	if (!gate_open(&store->epoch))
+		rc = error_set(BWT_BUSY, "checkpoint: the gate was closed for too long");
 	pthread_mutex_unlock(store->trees_lock);
+	if (rc < 0)
+		return rc;
 	atomic_store_explicit(&checkpointer->allocated, allocated, memory_order_relaxed);
 	size = next->state.chunk_count * sizeof *next->chunks;
 	next->chunks = malloc(size + 1);

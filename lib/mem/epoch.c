@@ -154,10 +154,32 @@ uint64_t epoch_oldest(struct epoch *epoch)
 	return oldest;
 }
 
+/* SEQ_CST: E2; RELEASE for those who enter: what the closer did is visible, if it was the closer who opened. */
+static bool open_turn(struct epoch *epoch, uint32_t turn)
+{
+	bool opened = atomic_compare_exchange_strong_explicit(
+		&epoch->closed, &turn, 0, memory_order_seq_cst, memory_order_relaxed);
+
+	if (opened && !TEST_FAULT("gate_no_wake"))
+		sys_wake(&epoch->closed, UINT_MAX);
+	return opened;
+}
+
 void gate_wait(struct epoch *epoch)
 {
-	while (atomic_load_explicit(&epoch->closed, memory_order_acquire) != 0)
-		sys_park(&epoch->closed, 1, 0);
+	uint32_t turn = atomic_load_explicit(&epoch->closed, memory_order_acquire);
+	uint64_t waited, since;
+
+	if (turn == 0)
+		return;
+	since = sys_now_ns();
+	do {
+		waited = sys_now_ns() - since;
+		if (waited < GATE_PATIENCE_NS)
+			sys_park(&epoch->closed, turn, GATE_PATIENCE_NS - waited);
+		else if (open_turn(epoch, turn))
+			return;
+	} while (atomic_load_explicit(&epoch->closed, memory_order_acquire) == turn);
 }
 
 void gate_enter(struct epoch_slot *slot)
@@ -194,7 +216,9 @@ bool gate_close(struct epoch *epoch, uint64_t timeout_ns)
 	uint64_t deadline_ns = sys_now_ns() + timeout_ns;
 	uint32_t count;
 
-	atomic_store_explicit(&epoch->closed, 1, memory_order_seq_cst);
+	if (++epoch->closings == 0)
+		epoch->closings = 1;
+	atomic_store_explicit(&epoch->closed, epoch->closings, memory_order_seq_cst);
 	count = atomic_load_explicit(&epoch->slot_count, memory_order_seq_cst);
 	for (uint32_t i = 0; i < count; i++) {
 		struct epoch_slot *slot = epoch_slot_at(epoch, i);
@@ -207,9 +231,7 @@ bool gate_close(struct epoch *epoch, uint64_t timeout_ns)
 	return true;
 }
 
-void gate_open(struct epoch *epoch)
+bool gate_open(struct epoch *epoch)
 {
-	atomic_store_explicit(&epoch->closed, 0, memory_order_seq_cst);
-	if (!TEST_FAULT("gate_no_wake"))
-		sys_wake(&epoch->closed, UINT_MAX);
+	return open_turn(epoch, epoch->closings) || TEST_FAULT("gate_opened_unseen");
 }

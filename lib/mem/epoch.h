@@ -12,7 +12,8 @@
  *       either the reclaimer sees the pin, or the thread sees the unlinking.
  *   E2  While the gate is closed nobody is inside it: entering is exchange (GATE set), then a load of
  *       `closed`; closing is a store of `closed`, then a scan of the slots. Both seq_cst (Dekker).
- *   E3  A gate section never blocks. One that lasts (a stopped thread) makes the closer give up.
+ *   E3  A gate section never blocks. One that lasts (a stopped thread) makes the closer give up. A gate that
+ *       stays closed (a stopped closer) is opened by those who wait; the closer finds out when it opens it.
  *
  * Pins do not nest: the public functions pin, everything below says "the caller is pinned".
  */
@@ -31,6 +32,9 @@
 #define EPOCH_SLOT_BLOCK                                                                           \
 	64u            /* slots are allocated in blocks of this many and never freed before close */
 #define CHUNK_KINDS 3u /* enum chunk_kind in extent.h */
+
+#define GATE_PATIENCE_NS                                                                           \
+	((uint64_t)1000 * 1000 * 1000) /* for a gate that stays closed; then whoever waits opens it */
 
 #define EPOCH_PINNED 1u
 #define EPOCH_GATE 2u
@@ -60,8 +64,10 @@ struct epoch_slot {
 };
 
 struct epoch {
-	_Alignas(64) _Atomic(uint64_t) now;    /* current epoch, from 1; advanced by reclaimers */
-	_Alignas(64) _Atomic(uint32_t) closed; /* 1: the gate is closed; a futex word */
+	_Alignas(64) _Atomic(uint64_t) now; /* current epoch, from 1; advanced by reclaimers */
+	_Alignas(64) _Atomic(uint32_t)
+		closed; /* number of the closing that closed the gate; 0: it is open; a futex word */
+	uint32_t closings;            /* closer only: the number of the last one */
 	_Atomic(uint32_t) slot_count; /* slots ever handed out: [0, slot_count) are scanned */
 	_Atomic(struct epoch_slot *) blocks[EPOCH_SLOTS_MAX / EPOCH_SLOT_BLOCK];
 	struct sys_tls *tls;
@@ -139,11 +145,12 @@ static inline void gate_leave(struct epoch_slot *slot)
 
 /** Pin and enter, waiting while the gate is closed. The thread was not pinned. */
 void gate_enter(struct epoch_slot *slot);
-/** Wait until the gate is open; pinned or not (a closer never waits for pins), not inside it. */
+/** Wait until the gate is open, GATE_PATIENCE_NS at most; pinned or not (a closer never waits for pins), not inside it. */
 void gate_wait(struct epoch *epoch);
 /** Close it and drain. false: somebody stayed inside for @timeout_ns; it is open again. One closer at a time. */
 bool gate_close(struct epoch *epoch, uint64_t timeout_ns);
-void gate_open(struct epoch *epoch);
+/** false: somebody else has opened it meanwhile (E3), and what was seen since gate_close() is no picture of one instant. */
+bool gate_open(struct epoch *epoch);
 
 /** Advance the epoch and return the one that ended: what was unlinked before this call carries it. */
 uint64_t epoch_advance(struct epoch *epoch);

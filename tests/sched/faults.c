@@ -15,6 +15,7 @@ const struct fault faults[] = {
 	{ "cow_no_copy", { "gate/cut/commit" }, "a segment is changed without a copy of it", 0 },
 	{ "gate_unlooked", { "gate/cut/commit" }, "a writer enters a closed gate", 0 },
 	{ "gate_no_wake", { "gate/cut/commit" }, "the gate opens and wakes nobody", 0 },
+	{ "gate_opened_unseen", { "gate/cut/commit" }, "a cut counts although others opened the gate", 0 },
 	{ "pin_no_fence", { "epoch advance/reclaim" }, "the pin is a plain store: store buffers show it", 0 },
 	{ "ids_no_tag", { "ids handed back" }, "ABA on the stack of free page ids", 150000 },
 	{ "snapshot_clock_early", { "snapshot/pruning (C8)" }, "S is loaded before the slot says so", 0 },

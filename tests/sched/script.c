@@ -325,14 +325,23 @@ static void play(struct player *player, const struct script_step *step)
 	}
 }
 
+static enum script_word playing[SIM_FIBERS_MAX + 1]; /* the last one is the set-up's */
+
+enum script_word script_word(unsigned fiber)
+{
+	return playing[fiber];
+}
+
 void script_play(const struct script *script, unsigned fiber, struct history *history,
                  const bool keys[HISTORY_KEYS])
 {
 	struct player player = {.fiber = fiber, .history = history, .keys = keys};
 
 	memcpy(player.last, history->first, sizeof player.last);
-	for (player.at = 0; player.at < script->count; player.at++)
+	for (player.at = 0; player.at < script->count; player.at++) {
+		playing[fiber] = script->step[player.at].word;
 		play(&player, &script->step[player.at]);
+	}
 	script_txn_end(&player);
 	drop(&player);
 }

@@ -87,6 +87,8 @@ void script_parse(struct script *script, const char *text, bool keys[HISTORY_KEY
 /** script_play - as fiber @fiber; what it did goes to @history */
 void script_play(const struct script *script, unsigned fiber, struct history *history,
                  const bool keys[HISTORY_KEYS]);
+/** script_word - what fiber @fiber is at, or was at last */
+enum script_word script_word(unsigned fiber);
 /** script_print - as text again */
 void script_print(const struct script *script);
 

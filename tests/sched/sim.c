@@ -35,6 +35,21 @@ static uint8_t main_tls[4096];
 
 /* The linker's names for the section of the library's thread-local variables. */
 extern uint8_t __start_sim_tls[], __stop_sim_tls[];
+/* And for that of the texts of SIM_HERE. */
+extern const char *const __start_sim_places[], *const __stop_sim_places[];
+
+static void (*on_held)(unsigned stopped, uint32_t asleep);
+
+void sim_on_held(void (*held)(unsigned stopped, uint32_t asleep))
+{
+	on_held = held;
+}
+
+const char *const *sim_places(unsigned *count)
+{
+	*count = (unsigned)(__stop_sim_places - __start_sim_places);
+	return __start_sim_places;
+}
 
 size_t sim_tls_size(void)
 {
@@ -189,6 +204,25 @@ static void drain_some(void)
 		apply(&sim.fiber[fiber]);
 }
 
+static void wake_by_time(void);
+
+/* A stop plan: has the running fiber come to where it stops? */
+static void stop_if_there(const char *where)
+{
+	struct sim_fiber *self = &sim.fiber[sim.self];
+
+	if (self->state != SIM_READY || sim.plan.choice_count == 0 ||
+	    sim.plan.choice[0].fiber != sim.self || ++self->points != sim.plan.choice[0].step)
+		return;
+	sim.result->stopped = true;
+	sim.result->stopped_at = where;
+	sim.first = false;
+	sim.stopped = 1u << sim.self;
+	sim.runnable &= ~sim.stopped;
+	if (sim.runnable == 0)
+		wake_by_time();
+}
+
 void sim_step(enum sim_reason reason, const volatile void *address, enum sim_access access,
               const char *where)
 {
@@ -204,6 +238,8 @@ void sim_step(enum sim_reason reason, const volatile void *address, enum sim_acc
 	}
 	if (sim.plan.tso)
 		drain_some();
+	if (sim.plan.strategy == SIM_STOP)
+		stop_if_there(where);
 	switch_to(strategy_pick(reason, address, access));
 }
 
@@ -233,6 +269,24 @@ void sim_relax(void)
 	sim_yield();
 }
 
+/* Nobody but the stopped fiber can go on. */
+static void go_on(void)
+{
+	uint32_t asleep = 0;
+	bool running = sim.running;
+
+	for (unsigned i = 0; i < sim.fibers; i++)
+		if (sim.fiber[i].state == SIM_PARKED)
+			asleep |= 1u << i;
+	sim.running = false;
+	if (on_held != NULL)
+		on_held((unsigned)__builtin_ctz(sim.stopped), asleep & ~sim.stopped);
+	sim.running = running;
+	sim.runnable |= sim.stopped;
+	sim.stopped = 0;
+	sim.plan.choice_count = 0;
+}
+
 /* No fiber can go on: the one whose time is up first does, if there is one. */
 static void wake_by_time(void)
 {
@@ -245,9 +299,16 @@ static void wake_by_time(void)
 		    (first == NULL || fiber->deadline_ns < first->deadline_ns))
 			first = fiber;
 	}
+	if (first == NULL && sim.stopped != 0) {
+		go_on();
+		return;
+	}
 	if (first == NULL)
 		sim_fail(
 			"deadlock: every fiber that has not ended sleeps, and nobody will wake it");
+	if (sim.stopped == 0 && *(const volatile uint32_t *)first->word != first->seen)
+		sim_fail("fiber %u sleeps, and what it waits for has come: nobody woke it",
+		         (unsigned)(first - sim.fiber));
 	if (first->deadline_ns > sim.now_ns)
 		sim.now_ns = first->deadline_ns;
 	first->timed_out = true;
@@ -365,12 +426,14 @@ static void begin(const struct sim_plan *plan, unsigned fibers, void (*body)(uns
 	sim.step = sim.stamp = 0;
 	sim.now_ns = 1000000;
 	sim.fair = false;
+	sim.stopped = 0;
 	rng_init(&sim.rng, plan->seed);
 	for (unsigned i = 0; i < fibers; i++) {
 		struct sim_fiber *fiber = &sim.fiber[i];
 
 		fiber->state = SIM_READY;
 		fiber->spun = fiber->timed_out = false;
+		fiber->points = 0;
 		fiber->buffered = 0;
 		fiber_make(&fiber->fiber, stacks + i * STACK_SIZE, STACK_SIZE, fiber_main);
 	}
@@ -380,7 +443,7 @@ static void begin(const struct sim_plan *plan, unsigned fibers, void (*body)(uns
 void sim_run(const struct sim_plan *plan, unsigned fibers, void (*body)(unsigned fiber),
              void (*after)(void), struct sim_result *result)
 {
-	result->failed = false;
+	result->failed = result->stopped = false;
 	sim.result = result;
 	begin(plan, fibers, body);
 	memcpy(main_tls, __start_sim_tls, sim_tls_size());

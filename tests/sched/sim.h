@@ -33,6 +33,7 @@
 enum sim_strategy {
 	SIM_WALK, /* at each point, by chance, any fiber */
 	SIM_PCT, /* random priorities, which change at `depth` points (Burckhardt et al., ASPLOS 2010) */
+	SIM_STOP, /* walk; one fiber stops at its point choice[0].step until no other can go on */
 	SIM_BOUNDED, /* the same fiber goes on, but for the choices listed */
 };
 
@@ -67,6 +68,8 @@ struct sim_result {
 	char why[512];
 	uint32_t steps;
 	unsigned note_count;
+	bool stopped; /* stop plans: it had as many points */
+	const char *stopped_at;
 	const struct sim_note *note; /* bounded plans: by step, good until the next run */
 };
 
@@ -86,6 +89,13 @@ void sim_as(unsigned fiber, void (*act)(unsigned fiber));
 /** sim_run - one schedule: @body(0) .. @body(@fibers - 1), then @after, alone */
 void sim_run(const struct sim_plan *plan, unsigned fibers, void (*body)(unsigned fiber),
              void (*after)(void), struct sim_result *result);
+/**
+ * sim_on_held - stop plans: called when every other fiber has ended (@asleep 0) or sleeps, with nobody but the
+ *               stopped one to wake it (@asleep: those, as bits); then the stopped one goes on. May sim_fail().
+ */
+void sim_on_held(void (*held)(unsigned stopped, uint32_t asleep));
+/** sim_places - every atomic operation that was compiled into the library, as FILE:LINE; some more than once */
+const char *const *sim_places(unsigned *count);
 /** sim_forget - what bounded plans have learned about shared addresses */
 void sim_forget(void);
 

@@ -29,8 +29,10 @@ struct sim_fiber {
 	struct fiber fiber;
 	enum sim_state state;
 	const volatile void *word; /* parked on */
+	uint32_t seen;             /* in it, when it fell asleep */
 	uint64_t deadline_ns;      /* 0: none */
 	bool timed_out;
+	uint32_t points;  /* it was at */
 	bool spun;        /* since its last point: one yield is enough */
 	int64_t priority; /* PCT */
 	struct sim_pending buffer[SIM_BUFFER_MAX];
@@ -56,6 +58,9 @@ struct sim {
 	unsigned changes, changed;
 	int64_t lowest;
 	bool stubborn; /* yielding gives nothing away: waiters come to the end of their patience */
+	/* stop */
+	uint32_t stopped; /* bit of the one that is */
+	bool first;       /* it runs alone up to there */
 	/* bounded */
 	unsigned chosen;
 	struct fiber main;

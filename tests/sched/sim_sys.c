@@ -46,8 +46,14 @@ bool sys_park(_Atomic(uint32_t) *word, uint32_t seen, uint64_t timeout_ns)
 		return true;
 	if (sim.plan.strategy != SIM_BOUNDED && sim_chance(SPURIOUS) == 0)
 		return true;
+	/* Its time is up while others, who may be slow, have not come to waking it. */
+	if (timeout_ns > 0 && sim.plan.strategy != SIM_BOUNDED && sim_chance(SPURIOUS) == 0) {
+		sim.now_ns += timeout_ns;
+		return false;
+	}
 	self->state = SIM_PARKED;
 	self->word = word;
+	self->seen = seen;
 	self->deadline_ns = timeout_ns > 0 ? sim.now_ns + timeout_ns : 0;
 	self->timed_out = false;
 	sim_block();

@@ -92,7 +92,7 @@ const struct sim_note *strategy_notes(unsigned *count)
 
 /* ---- plans ---- */
 
-static const char *const names[] = {"walk", "pct", "bounded"};
+static const char *const names[] = {"walk", "pct", "stop", "bounded"};
 
 void sim_plan_print(const struct sim_plan *plan, char text[SIM_TEXT_MAX])
 {
@@ -133,7 +133,8 @@ bool sim_plan_parse(struct sim_plan *plan, const char *text)
 			plan->length = (uint32_t)strtoul(text + 1, &end, 10);
 			text = end;
 		}
-		return *text == '\0';
+		if (plan->strategy != SIM_STOP)
+			return *text == '\0';
 	}
 	while (*text == ':' && plan->choice_count < SIM_CHOICES_MAX) {
 		struct sim_choice *choice = &plan->choice[plan->choice_count++];
@@ -158,6 +159,7 @@ void strategy_begin(void)
 	sim.changed = 0;
 	sim.lowest = 0;
 	sim.chosen = 0;
+	sim.first = sim.plan.strategy == SIM_STOP && sim.plan.seed % 2 == 0;
 	note_count = 0;
 	if (sim.plan.strategy != SIM_PCT)
 		return;
@@ -193,6 +195,8 @@ static uint32_t others(void)
 
 static unsigned pick_walk(enum sim_reason reason)
 {
+	if (sim.first && (sim.runnable >> sim.plan.choice[0].fiber & 1) != 0)
+		return sim.plan.choice[0].fiber;
 	if (reason == SIM_AT_BLOCK)
 		return any_of(sim.runnable);
 	if (reason == SIM_AT_YIELD && (!sim.stubborn || sim.fair))
@@ -254,6 +258,7 @@ unsigned strategy_pick(enum sim_reason reason, const volatile void *address, enu
 		return pick_walk(reason);
 	switch (sim.plan.strategy) {
 	case SIM_WALK:
+	case SIM_STOP:
 		return pick_walk(reason);
 	case SIM_PCT:
 		return pick_pct(reason);

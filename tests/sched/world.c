@@ -547,9 +547,9 @@ void world_cut(void)
 		return;
 	world->cut_count++;
 	note_cut(cut);
-	gate_open(&store->epoch);
+	cut->taken = gate_open(
+		&store->epoch); /* else others did: no picture, but all is collected before the next */
 	cow_collect(&store->mapping.table, 0, 0, cut->mapping, &dirty);
 	cow_collect(&store->extents.table, 0, 0, cut->extents, &dirty);
 	cow_collect(&store->vlog_live, 0, 0, values, &dirty);
-	cut->taken = true;
 }

@@ -38,7 +38,13 @@ void sim_relax(void);
 
 #define SIM_TEXT_(line) #line
 #define SIM_TEXT(line) SIM_TEXT_(line)
-#define SIM_HERE __FILE__ ":" SIM_TEXT(__LINE__)
+/* The place as a text, and all of them in a section: sim_places(). */
+#define SIM_HERE                                                                                   \
+	__extension__({                                                                            \
+		static const char *const sim_place __attribute__((section("sim_places"), used)) =  \
+			__FILE__ ":" SIM_TEXT(__LINE__);                                           \
+		sim_place;                                                                         \
+	})
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit
