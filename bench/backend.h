@@ -60,6 +60,9 @@ struct backend {
 	int (*put)(struct backend_thread *thread, size_t count, const struct backend_pair pairs[]);
 	int (*get)(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit,
 	           void *ctx);
+	/* Visits the entries of @count keys, BWT_NOT_FOUND if any is not there. NULL: the store has gets of one key only. */
+	int (*get_many)(struct backend_thread *thread, size_t count, const struct bwt_slice keys[],
+	                backend_visit_fn *visit, void *ctx);
 	int (*delete)(struct backend_thread *thread, struct bwt_slice key);
 	/* Visits up to @count entries in order, from the first key that is at or above @from. */
 	int (*scan)(struct backend_thread *thread, struct bwt_slice from, uint64_t count,

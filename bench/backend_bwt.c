@@ -21,6 +21,9 @@ struct backend_store {
 struct backend_thread {
 	struct backend_store *store;
 	struct bwt_buf value;
+	struct bwt_buf *values; /* of a get of many keys: value_count of them, and as many results */
+	int *results;
+	size_t value_count;
 };
 
 static int fail(const char *call, int rc)
@@ -86,6 +89,10 @@ static int bwt_backend_thread_open(struct backend_store *store, struct backend_t
 static void bwt_backend_thread_close(struct backend_thread *thread)
 {
 	bwt_buf_free(&thread->value);
+	for (size_t i = 0; i < thread->value_count; i++)
+		bwt_buf_free(&thread->values[i]);
+	free(thread->values);
+	free(thread->results);
 	free(thread);
 }
 
@@ -138,6 +145,49 @@ static int bwt_backend_get(struct backend_thread *thread, struct bwt_slice key,
 		return fail("bwt_get", rc);
 	visit(ctx, key, (struct bwt_slice){thread->value.data, thread->value.size});
 	return 0;
+}
+
+static int reserve_values(struct backend_thread *thread, size_t count)
+{
+	struct bwt_buf *values;
+	int *results;
+
+	if (count <= thread->value_count)
+		return 0;
+	values = realloc(thread->values, count * sizeof *values);
+	if (values == NULL)
+		return -ENOMEM;
+	thread->values = values;
+	results = realloc(thread->results, count * sizeof *results);
+	if (results == NULL)
+		return -ENOMEM;
+	thread->results = results;
+	for (; thread->value_count < count; thread->value_count++)
+		values[thread->value_count] = (struct bwt_buf){0};
+	return 0;
+}
+
+static int bwt_backend_get_many(struct backend_thread *thread, size_t count,
+                                const struct bwt_slice keys[], backend_visit_fn *visit, void *ctx)
+{
+	int rc = reserve_values(thread, count), outcome = 0;
+
+	if (rc < 0)
+		return rc;
+	rc = bwt_get_many(thread->store->tree, NULL, count, keys, thread->values, thread->results);
+	if (rc < 0)
+		return fail("bwt_get_many", rc);
+	for (size_t i = 0; i < count; i++) {
+		const struct bwt_buf *value = &thread->values[i];
+
+		if (thread->results[i] == BWT_OK)
+			visit(ctx, keys[i], (struct bwt_slice){value->data, value->size});
+		else if (thread->results[i] == BWT_NOT_FOUND)
+			outcome = BWT_NOT_FOUND;
+		else
+			return fail("bwt_get_many", thread->results[i]);
+	}
+	return outcome;
 }
 
 /* In a read-only transaction of its own. */
@@ -251,6 +301,7 @@ const struct backend backend_bwt = {
 	.thread_close = bwt_backend_thread_close,
 	.put = bwt_backend_put,
 	.get = bwt_backend_get,
+	.get_many = bwt_backend_get_many,
 	.delete = bwt_backend_delete,
 	.scan = bwt_backend_scan,
 	.sync = bwt_backend_sync,

@@ -32,6 +32,7 @@ enum option_code {
 	OPTION_KEEP,
 	OPTION_REPEAT,
 	OPTION_BATCH,
+	OPTION_READ_BATCH,
 	OPTION_SCAN_LENGTH,
 	OPTION_TIME_EVERY,
 	OPTION_DISTRIBUTION,
@@ -56,6 +57,7 @@ static const struct option long_options[] = {
 	{"keep", no_argument, NULL, OPTION_KEEP},
 	{"repeat", required_argument, NULL, OPTION_REPEAT},
 	{"batch", required_argument, NULL, OPTION_BATCH},
+	{"read-batch", required_argument, NULL, OPTION_READ_BATCH},
 	{"scan-length", required_argument, NULL, OPTION_SCAN_LENGTH},
 	{"time-every", required_argument, NULL, OPTION_TIME_EVERY},
 	{"distribution", required_argument, NULL, OPTION_DISTRIBUTION},
@@ -82,6 +84,7 @@ static const char help_text[] =
 	"      --sync=none|sync     puts do not wait for the disk, or do (none)\n"
 	"      --distribution=uniform|zipfian|latest   instead of the workload's own\n"
 	"      --batch=N            pairs in the transaction of one put (1)\n"
+	"      --read-batch=N       keys of one call of read-many (64)\n"
 	"      --scan-length=N      entries of one scan (100)\n"
 	"      --space-target=PCT   libbwt: percent of arena bytes over live bytes (250)\n"
 	"      --workers=N|off      libbwt: background threads (1)\n"
@@ -233,6 +236,9 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 		return parse_unsigned("--repeat", text, 1, 1000, &options->repeat);
 	case OPTION_BATCH:
 		return parse_unsigned("--batch", text, 1, OPTIONS_BATCH_MAX, &options->batch);
+	case OPTION_READ_BATCH:
+		return parse_unsigned("--read-batch", text, 1, OPTIONS_BATCH_MAX,
+		                      &options->read_batch);
 	case OPTION_SCAN_LENGTH:
 		return parse_unsigned("--scan-length", text, 1, UINT32_MAX, &options->scan_length);
 	case OPTION_TIME_EVERY:
@@ -266,6 +272,7 @@ static void set_defaults(struct bench_options *options)
 		.threads = 1,
 		.repeat = 1,
 		.batch = 1,
+		.read_batch = 64,
 		.scan_length = 100,
 	};
 }

@@ -29,6 +29,7 @@ struct bench_options {
 	unsigned threads;
 	unsigned repeat;
 	unsigned batch;        /* pairs of one put */
+	unsigned read_batch;   /* keys of one call, workload "read-many" */
 	unsigned scan_length;  /* entries of one scan, workload "scan" */
 	unsigned time_every;   /* every how many operations one is timed; 0: the mode's default */
 	unsigned space_target; /* libbwt: options.space_target; 0: its default */

@@ -133,6 +133,7 @@ static void print_settings(struct report *report, const struct run *run,
 	number(report, "key_size", "%u", run->keys->key_size);
 	number(report, "value_size", "%u", run->keys->value_size);
 	number(report, "batch", "%u", run->options->batch);
+	number(report, "read_batch", "%u", run->options->read_batch);
 	number(report, "scan_length", "%u", run->options->scan_length);
 	text(report, "distribution", shape_name(run->shape));
 	text(report, "order", context->ordered ? "key" : "random");

@@ -59,7 +59,9 @@ struct worker {
 	uint64_t *records;          /* batch of them: what worker_put() is to put */
 	struct backend_pair *pairs; /* batch of them, into bytes */
 	unsigned char *bytes;       /* batch times key and value, then one more key */
-	struct histogram latency;   /* nanoseconds of the timed operations */
+	struct bwt_slice *keys; /* read_batch of them: what worker_get_many() asks for, into key_bytes */
+	unsigned char *key_bytes;
+	struct histogram latency; /* nanoseconds of the timed operations */
 };
 
 struct run_result {
@@ -117,6 +119,9 @@ int worker_put(struct worker *worker, size_t count);
 
 /** worker_get - read @record and check its value; a record that R2 promises must be there */
 int worker_get(struct worker *worker, uint64_t record);
+
+/** worker_get_many - worker_get() of options.read_batch records in one call, if the store has one; returns their number */
+int worker_get_many(struct worker *worker);
 
 /** worker_delete - delete @record */
 int worker_delete(struct worker *worker, uint64_t record);

@@ -30,7 +30,10 @@ struct worker *worker_new(struct run *run, unsigned id)
 	worker->records = calloc(batch, sizeof *worker->records);
 	worker->pairs = calloc(batch, sizeof *worker->pairs);
 	worker->bytes = malloc(batch * pair_size + run->keys->key_size);
-	if (worker->records == NULL || worker->pairs == NULL || worker->bytes == NULL) {
+	worker->keys = calloc(run->options->read_batch, sizeof *worker->keys);
+	worker->key_bytes = calloc(run->options->read_batch, run->keys->key_size);
+	if (worker->records == NULL || worker->pairs == NULL || worker->bytes == NULL ||
+	    worker->keys == NULL || worker->key_bytes == NULL) {
 		worker_free(worker);
 		return NULL;
 	}
@@ -49,6 +52,8 @@ void worker_free(struct worker *worker)
 	free(worker->records);
 	free(worker->pairs);
 	free(worker->bytes);
+	free(worker->keys);
+	free(worker->key_bytes);
 	free(worker);
 }
 
@@ -126,6 +131,30 @@ int worker_get(struct worker *worker, uint64_t record)
 	}
 	worker->misses++;
 	return 0;
+}
+
+/* All records are there (R2). */
+int worker_get_many(struct worker *worker)
+{
+	const struct backend *backend = worker->run->options->backend;
+	const struct keys *keys = worker->run->keys;
+	const unsigned count = worker->run->options->read_batch;
+	int rc;
+
+	for (unsigned i = 0; i < count; i++) {
+		unsigned char *key = worker->key_bytes + (size_t)i * keys->key_size;
+
+		keys_key(keys, worker_pick(worker), key);
+		worker->keys[i] = (struct bwt_slice){key, keys->key_size};
+	}
+	rc = backend->get_many(worker->thread, count, worker->keys, check_entry, worker);
+	if (worker->wrong > 0)
+		return wrong_value(worker);
+	if (rc == BWT_NOT_FOUND) {
+		fprintf(stderr, "bwt-bench: %s: a record is gone\n", backend->name);
+		return -ENODATA;
+	}
+	return rc < 0 ? rc : (int)count;
 }
 
 int worker_delete(struct worker *worker, uint64_t record)

@@ -98,7 +98,7 @@ done
 for store in $stores; do
 	say "$store: $records records of 8 + 100 bytes"
 	measure "$store" --records="$records" --seconds=$seconds --workload="load,$(repeated $rounds \
-		read:1 read:2 scan:1 scan:2 scan-full put:1 put:2)"
+		read:1 read:2 read-many:1 read-many:2 scan:1 scan:2 scan-full put:1 put:2)"
 	say "$store: $records records in key order"
 	measure "$store" --records="$records" --workload=load-seq
 	say "$store: YCSB, 1M records of 24 + 100 bytes"

@@ -140,6 +140,8 @@ END {
 	row("load, key order", "load-seq:1", "ops_per_s", 0)
 	row("point reads, 1 thread", "read:1", "ops_per_s", 0)
 	row("point reads, 2 threads", "read:2", "ops_per_s", 0)
+	row("reads, 64 keys a call, 1 thread", "read-many:1", "ops_per_s", 0)
+	row("reads, 64 keys a call, 2 threads", "read-many:2", "ops_per_s", 0)
 	row("random puts, 1 thread", "put:1", "ops_per_s", 0)
 	row("random puts, 2 threads", "put:2", "ops_per_s", 0)
 	row("scans of 100, entries, 1 thread", "scan:1", "entries_per_s", 0)

@@ -26,6 +26,12 @@ static const struct workload workloads[] = {
          .shape = RANDOM_UNIFORM,
          .mix = {.read = 100},
          .step = workload_mix_step},
+	{.name = "read-many",
+         .about = "get --read-batch existing records a call, one by one where a store has no such "
+                  "call",
+         .flags = WORKLOAD_READS,
+         .shape = RANDOM_UNIFORM,
+         .step = workload_many_step},
 	{.name = "put",
          .about = "overwrite existing records",
          .flags = WORKLOAD_READS | WORKLOAD_WRITES,

@@ -51,6 +51,21 @@ static bool drawn(unsigned *lot, unsigned share)
 	return false;
 }
 
+int workload_many_step(struct worker *worker)
+{
+	const unsigned count = worker->run->options->read_batch;
+
+	if (worker->run->options->backend->get_many != NULL)
+		return worker_get_many(worker);
+	for (unsigned i = 0; i < count; i++) {
+		int rc = worker_get(worker, worker_pick(worker));
+
+		if (rc < 0)
+			return rc;
+	}
+	return (int)count;
+}
+
 uint64_t workload_steady_op_count(const struct run *run)
 {
 	return run->options->records * 10;

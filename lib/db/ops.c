@@ -124,17 +124,22 @@ static int get_all(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot
                    uint64_t snapshot, size_t count, const struct bwt_slice keys[],
                    struct bwt_buf values[], int results[])
 {
-	for (size_t i = 0; i < count; i++) {
-		int rc = db_check_key(keys[i]);
+	struct reader reader = {.store = &tree->db->store, .snapshot = snapshot};
+	int rc = BWT_OK;
 
-		if (rc == BWT_OK)
-			rc = get_at(tree, txn, slot, snapshot, keys[i],
-			            values == NULL ? NULL : &values[i]);
-		if (rc == BWT_NOT_FOUND && values != NULL)
+	for (size_t i = 0; i < count; i++)
+		results[i] = db_check_key(keys[i]);
+	if (txn == NULL || !txn->writes)
+		rc = read_many(&reader, &tree->named->tree, slot, count, keys, values, results);
+	else
+		for (size_t i = 0; i < count; i++)
+			if (results[i] == BWT_OK)
+				results[i] = get_at(tree, txn, slot, snapshot, keys[i],
+				                    values == NULL ? NULL : &values[i]);
+	for (size_t i = 0; values != NULL && i < count; i++)
+		if (results[i] == BWT_NOT_FOUND)
 			values[i].size = 0;
-		results[i] = rc;
-	}
-	return store_health(&tree->db->store, false);
+	return rc == BWT_OK ? store_health(&tree->db->store, false) : rc;
 }
 
 int bwt_get_many(struct bwt_tree *tree, struct bwt_txn *txn, size_t count,

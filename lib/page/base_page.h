@@ -90,6 +90,9 @@ void base_bounds(const struct base_page *page, struct page_bounds *bounds);
 
 /** Index of the newest version of @key, or -1. Uses the fingerprints: one line, then the entry. */
 int leaf_find(const struct base_page *page, struct bwt_slice key, uint32_t hash);
+/** Begin to fetch, of the entry that leaf_find() will look at first, what says where it lies; then the entry itself. */
+void leaf_fetch_slot(const struct base_page *page, uint32_t hash);
+void leaf_fetch_entry(const struct base_page *page, uint32_t hash);
 /** Index of the first entry >= @key (count if none). */
 unsigned leaf_lower_bound(const struct base_page *page, struct bwt_slice key);
 void leaf_entry(const struct base_page *page, unsigned index, struct page_entry *entry);

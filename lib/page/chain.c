@@ -10,6 +10,7 @@
 
 #define ENTRY_NOT_SEARCHED (-2)
 #define ENTRY_NONE (-1)
+#define DELTA_FETCH 256u /* bytes: header, index, key and a short value */
 
 static const struct block_head *block_at(const uint8_t *arena, arena_off off)
 {
@@ -92,6 +93,22 @@ void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_of
 	walk->base = base_at(arena, walk->top->base);
 	walk->matches = search_ops()->match_bytes(leaf_delta_fingerprints(walk->top), block->chain,
 	                                          (uint8_t)hash);
+}
+
+void version_walk_fetch(const struct version_walk *walk)
+{
+	if (walk->matches != 0)
+		lines_fetch(chain_delta(walk->arena, walk->top,
+		                        (unsigned)__builtin_ctzll(walk->matches)),
+		            DELTA_FETCH);
+	else
+		leaf_fetch_slot(walk->base, walk->hash);
+}
+
+void version_walk_fetch_entry(const struct version_walk *walk)
+{
+	if (walk->matches == 0)
+		leaf_fetch_entry(walk->base, walk->hash);
 }
 
 /* The next entry of the base page for the walk's key. */

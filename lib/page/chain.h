@@ -29,6 +29,12 @@ struct version_walk { /* all versions of one key, newest first */
 /** Begin at @head, the newest record of a leaf's chain. */
 void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_off head,
                        struct bwt_slice key, uint32_t hash);
+/**
+ * version_walk_fetch, version_walk_fetch_entry - begin to fetch what the first version_walk_next() will read
+ * Why:   who walks many pages calls the one for all of them, then the other, and then waits for little
+ */
+void version_walk_fetch(const struct version_walk *walk);
+void version_walk_fetch_entry(const struct version_walk *walk);
 /** The next older version; false when there is none. */
 bool version_walk_next(struct version_walk *walk, struct page_entry *entry);
 

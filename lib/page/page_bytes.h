@@ -115,14 +115,14 @@ static inline uint32_t head_of(const uint8_t *bytes, size_t size)
 }
 
 /*
- * Ask for the lines that a search of @page will read before the header says where they are: header,
- * prefix and the arrays follow each other, so one miss is waited for and not three in a row.
+ * Ask for the lines of [@from, @from + @size) before what lies in the first of them says that they are needed, so that
+ * one miss is waited for and not several in a row.
  */
-static inline void base_prefetch(const struct base_page *page, size_t size)
+static inline void lines_fetch(const void *from, size_t size)
 {
-	const char *line = (const char *)page;
+	const char *line = from;
 
-	for (size_t at = CACHE_LINE_SIZE; at < size; at += CACHE_LINE_SIZE)
+	for (size_t at = 0; at < size; at += CACHE_LINE_SIZE)
 		__builtin_prefetch(line + at);
 }
 

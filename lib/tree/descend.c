@@ -16,11 +16,18 @@
 
 #define PREFETCH_LINES 4u
 #define DESCEND_STEPS_MAX 1000000u /* pages of one descent: beyond it the links form a cycle */
+#define DESCEND_ON 1               /* no result of a descent: it is not there yet */
 
 static int wrong_block(const struct tree *tree, page_id page, arena_off off, const char *what)
 {
 	return error_set(BWT_CORRUPT, "arena: offset %llu, page %llu of tree %u: %s",
 	                 (unsigned long long)off, (unsigned long long)page, tree->id, what);
+}
+
+static int wrong_links(const struct tree *tree, const struct place *place)
+{
+	return wrong_block(tree, place->page, place_head(place),
+	                   "the levels or links of the tree are wrong");
 }
 
 /*
@@ -179,48 +186,52 @@ static int meet_frozen(const struct tree *tree, const struct aim *aim, unsigned 
 	return go_round(tree, steps, place);
 }
 
+/* From @page one page further: BWT_OK: @place is what is aimed at. DESCEND_ON: *page is to be looked at next. */
+static inline int descend_step(const struct tree *tree, const struct aim *aim, unsigned *steps,
+                               page_id *page, struct place *place, struct missing_child *missing)
+{
+	int rc = page_look(tree, *page, place);
+
+	if (rc == BWT_OK && ends_before(place->base, aim->key, aim->before)) {
+		*page = place->base->right;
+		if (missing != NULL)
+			*missing = unfinished(place, *page, false);
+		return DESCEND_ON;
+	}
+	if (rc == BWT_OK && mapping_frozen(place->word)) {
+		rc = meet_frozen(tree, aim, steps, place, missing);
+		if (rc == BWT_OK && place->page != *page) {
+			*page = place->page;
+			return DESCEND_ON;
+		}
+	}
+	if (rc == BWT_BUSY) {
+		*page = tree->root;
+		return DESCEND_ON;
+	}
+	if (rc < 0 || place->base->level == aim->level)
+		return rc;
+	if (place->base->level < aim->level)
+		return *page == tree->root ? BWT_NOT_FOUND : wrong_links(tree, place);
+	*page = index_search(tree->env->arena->base, place_head(place), aim->key, aim->before, NULL);
+	return DESCEND_ON;
+}
+
 /* @steps: what is left of DESCEND_STEPS_MAX. */
 static int descend(const struct tree *tree, const struct aim *aim, unsigned *steps,
                    struct place *place, struct missing_child *missing)
 {
-	const uint8_t *arena = tree->env->arena->base;
 	page_id page = tree->root;
 
 	if (missing != NULL)
 		missing->found = false;
 	for (; *steps > 0; --*steps) {
-		int rc = page_look(tree, page, place);
+		int rc = descend_step(tree, aim, steps, &page, place, missing);
 
-		if (rc == BWT_OK && ends_before(place->base, aim->key, aim->before)) {
-			page = place->base->right;
-			if (missing != NULL)
-				*missing = unfinished(place, page, false);
-			continue;
-		}
-		if (rc == BWT_OK && mapping_frozen(place->word)) {
-			rc = meet_frozen(tree, aim, steps, place, missing);
-			if (rc == BWT_OK && place->page != page) {
-				page = place->page;
-				continue;
-			}
-		}
-		if (rc == BWT_BUSY) {
-			page = tree->root;
-			continue;
-		}
-		if (rc < 0)
+		if (rc != DESCEND_ON)
 			return rc;
-		if (place->base->level == aim->level)
-			return BWT_OK;
-		if (place->base->level < aim->level) {
-			if (page == tree->root)
-				return BWT_NOT_FOUND;
-			break;
-		}
-		page = index_search(arena, place_head(place), aim->key, aim->before, NULL);
 	}
-	return wrong_block(tree, page, place_head(place),
-	                   "the levels or links of the tree are wrong");
+	return wrong_links(tree, place);
 }
 
 int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level,
@@ -230,6 +241,64 @@ int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, uns
 	unsigned steps = DESCEND_STEPS_MAX;
 
 	return descend(tree, &aim, &steps, place, missing);
+}
+
+/*
+ * Level by level for all: while one key's page is on its way from memory, the others' are asked for. A page that a
+ * descent comes to is touched in three rounds, each of which finds in the cache what the one before has asked for.
+ */
+static void fetch_pages(const struct tree *tree, struct descent *descents, unsigned count)
+{
+	const struct mapping *mapping = tree->env->mapping;
+	const struct arena *arena = tree->env->arena;
+
+	for (unsigned i = 0; i < count; i++)
+		if (descents[i].rc == DESCEND_ON)
+			page_prefetch(tree, descents[i].page);
+	for (unsigned i = 0; i < count; i++) {
+		page_id page = descents[i].page;
+		uint64_t word;
+
+		if (descents[i].rc != DESCEND_ON || page >= mapping->table.capacity)
+			continue;
+		word = mapping_load(mapping, page);
+		if (mapping_is_page(word) && !mapping_has(word, MAPPING_UNSEEN) &&
+		    mapping_chain(word) != 0 && mapping_head(word) < arena_size(arena))
+			prefetch_record((const uint8_t *)chain_base(arena->base, mapping_head(word)));
+	}
+}
+
+void tree_descend_many(const struct tree *tree, struct descent *descents, unsigned count)
+{
+	const struct mapping *mapping = tree->env->mapping;
+	unsigned left = count;
+
+	for (unsigned i = 0; i < count; i++) {
+		descents[i].page = tree->root;
+		descents[i].place = (struct place){0};
+		descents[i].rc = DESCEND_ON;
+	}
+	for (unsigned round = 0; left > 0; round++) {
+		fetch_pages(tree, descents, count);
+		left = 0;
+		for (unsigned i = 0; i < count; i++) {
+			struct descent *one = &descents[i];
+			struct aim aim = {one->key, false, 0, false};
+			unsigned steps = DESCEND_STEPS_MAX;
+
+			if (one->rc != DESCEND_ON)
+				continue;
+			one->rc = descend_step(tree, &aim, &steps, &one->page, &one->place, NULL);
+			if (one->rc != DESCEND_ON)
+				continue;
+			if (round >= DESCEND_STEPS_MAX)
+				one->rc = wrong_links(tree, &one->place);
+			else
+				left++;
+			if (one->page < mapping->table.capacity)
+				__builtin_prefetch(&mapping->table.words[one->page]);
+		}
+	}
 }
 
 int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level,
@@ -270,8 +339,7 @@ int tree_descend_last(const struct tree *tree, struct place *place)
 			return BWT_OK;
 		page = index_last(arena, place_head(place));
 	}
-	return wrong_block(tree, page, place_head(place),
-	                   "the levels or links of the tree are wrong");
+	return wrong_links(tree, place);
 }
 
 bool place_reload(const struct tree *tree, struct place *place, struct bwt_slice key)

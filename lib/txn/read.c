@@ -88,7 +88,16 @@ int reader_choose(void *ctx, struct page_entry *versions, unsigned count)
 	return -1;
 }
 
-/* The visible version of @key; pinned. BWT_NOT_FOUND: none, or a tombstone. */
+/* The version that @reader sees among those of @walk; BWT_NOT_FOUND: none, or a tombstone. */
+static int walk_visible(struct reader *reader, struct version_walk *walk, struct page_entry *entry)
+{
+	while (version_walk_next(walk, entry))
+		if (entry_visible(reader, entry))
+			return (entry->flags & VERSION_TOMBSTONE) != 0 ? BWT_NOT_FOUND : BWT_OK;
+	return BWT_NOT_FOUND;
+}
+
+/* The visible version of @key; pinned. */
 static int find_visible(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
                         struct bwt_slice key, struct page_entry *entry)
 {
@@ -100,10 +109,7 @@ static int find_visible(struct reader *reader, struct tree *tree, struct epoch_s
 		return rc;
 	heat_note(tree, slot, &place);
 	version_walk_init(&walk, tree->env->arena->base, place_head(&place), key, key_hash(key));
-	while (version_walk_next(&walk, entry))
-		if (entry_visible(reader, entry))
-			return (entry->flags & VERSION_TOMBSTONE) != 0 ? BWT_NOT_FOUND : BWT_OK;
-	return BWT_NOT_FOUND;
+	return walk_visible(reader, &walk, entry);
 }
 
 static int copy_inline(const struct page_entry *entry, struct bwt_buf *value)
@@ -167,4 +173,104 @@ int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, 
 	struct reader reader = {.store = store, .snapshot = snapshot};
 
 	return read_version(&reader, tree, slot, key, value);
+}
+
+/* ---- many keys ---- */
+
+#define GROUP_MAX 32u /* look-ups whose cache misses overlap */
+
+struct group { /* look-ups done together; number i is of keys[at[i]] */
+	unsigned count;
+	size_t at[GROUP_MAX];
+	struct descent descents[GROUP_MAX];
+	struct version_walk walks[GROUP_MAX];
+	struct value_ref large[GROUP_MAX]; /* segment 0: the value is copied, or there is none */
+};
+
+/* Each look-up's walk, with its first version on the way from memory; pinned. */
+static void group_descend(struct tree *tree, struct epoch_slot *slot, struct group *group)
+{
+	tree_descend_many(tree, group->descents, group->count);
+	for (unsigned i = 0; i < group->count; i++) {
+		const struct descent *one = &group->descents[i];
+
+		if (one->rc < 0)
+			continue;
+		heat_note(tree, slot, &one->place);
+		version_walk_init(&group->walks[i], tree->env->arena->base, place_head(&one->place),
+		                  one->key, key_hash(one->key));
+		version_walk_fetch(&group->walks[i]);
+	}
+	for (unsigned i = 0; i < group->count; i++)
+		if (group->descents[i].rc == BWT_OK)
+			version_walk_fetch_entry(&group->walks[i]);
+}
+
+/* Values into their buffers, those in the value log into group->large; pinned. Returns the first file of these, 0: none. */
+static uint64_t group_collect(struct reader *reader, struct group *group, struct bwt_buf values[],
+                              int results[])
+{
+	uint64_t hold = 0;
+
+	for (unsigned i = 0; i < group->count; i++) {
+		struct value_ref *large = &group->large[i];
+		struct page_entry entry;
+		int rc = group->descents[i].rc;
+
+		large->segment = 0;
+		if (rc == BWT_OK)
+			rc = walk_visible(reader, &group->walks[i], &entry);
+		if (rc == BWT_OK && values != NULL && (entry.flags & VERSION_VLOG) != 0) {
+			memcpy(large, entry.value, sizeof *large);
+			if (hold == 0 || large->segment < hold)
+				hold = large->segment;
+		} else if (rc == BWT_OK && values != NULL) {
+			rc = copy_inline(&entry, &values[group->at[i]]);
+		}
+		results[group->at[i]] = rc;
+	}
+	return hold;
+}
+
+static void group_read(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
+                       struct group *group, struct bwt_buf values[], int results[])
+{
+	uint64_t hold;
+
+	epoch_pin(slot);
+	group_descend(tree, slot, group);
+	hold = group_collect(reader, group, values, results);
+	if (hold != 0)
+		atomic_store_explicit(&slot->value_hold, hold, memory_order_seq_cst);
+	epoch_unpin(slot);
+	if (hold == 0)
+		return;
+	TEST_YIELD("read_many_large");
+	for (unsigned i = 0; i < group->count; i++)
+		if (group->large[i].segment != 0)
+			results[group->at[i]] =
+				copy_large(reader->store, &group->large[i], &values[group->at[i]]);
+	atomic_store_explicit(&slot->value_hold, 0, memory_order_release);
+}
+
+int read_many(struct reader *reader, struct tree *tree, struct epoch_slot *slot, size_t count,
+              const struct bwt_slice keys[], struct bwt_buf values[], int results[])
+{
+	struct group group;
+	size_t next = 0;
+	int rc = store_health(reader->store, false);
+
+	while (rc == BWT_OK && next < count) {
+		for (group.count = 0; next < count && group.count < GROUP_MAX; next++) {
+			if (results[next] < 0)
+				continue;
+			group.at[group.count] = next;
+			group.descents[group.count++].key = keys[next];
+		}
+		group_read(reader, tree, slot, &group, values, results);
+		rc = store_health(reader->store, false);
+	}
+	if (reader->newest > slot->seen_lsn)
+		slot->seen_lsn = reader->newest;
+	return rc;
 }

@@ -32,6 +32,15 @@ int read_value(struct store *store, struct tree *tree, struct epoch_slot *slot, 
 int read_version(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
                  struct bwt_slice key, struct bwt_buf *value);
 
+/**
+ * read_many - read_version() for many keys, whose cache misses overlap
+ * @values:  NULL: presence only
+ * @results: in: a key with a negative one is left out; out: the others' results
+ * Returns:  BWT_OK: each was looked up; BWT_IO: nothing read is worth anything
+ */
+int read_many(struct reader *reader, struct tree *tree, struct epoch_slot *slot, size_t count,
+              const struct bwt_slice keys[], struct bwt_buf values[], int results[]);
+
 /** Room for @size bytes in a caller's buffer. */
 int buf_reserve(struct bwt_buf *buf, size_t size);
 

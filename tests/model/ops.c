@@ -7,7 +7,7 @@
 
 #include "tests/model/world.h"
 
-#define MANY_MAX 24u
+#define MANY_MAX 80u
 
 static struct oracle_value random_value(struct world *world)
 {

@@ -93,6 +93,8 @@ static void increments_by_many_threads_are_all_counted(void)
 #define RANGE_THREADS 4u
 #define RANGE_KEYS 600u
 
+#define RANGE_MANY 40u /* more than are looked up at a time */
+
 struct range {
 	uint64_t versions[RANGE_KEYS]; /* 0: the key is absent */
 	uint64_t present;
@@ -111,13 +113,12 @@ static struct bwt_slice pattern(uint8_t *to, uint64_t number, uint64_t version)
 	return (struct bwt_slice){to, size};
 }
 
-static void check_range_key(struct member *member, const struct range *range, uint64_t index,
-                            struct bwt_buf *buf, uint8_t *room)
+/* Is @rc with @buf what a get of the member's key @index must answer? */
+static void judge_range_key(struct member *member, const struct range *range, uint64_t index,
+                            int rc, const struct bwt_buf *buf, uint8_t *room)
 {
 	uint64_t number = member->number * (uint64_t)RANGE_KEYS + index;
-	uint8_t bytes[8];
 	struct bwt_slice expected;
-	int rc = bwt_get(member->crew->tree, NULL, number_key(bytes, number), buf);
 
 	if (range->versions[index] == 0) {
 		if (rc != BWT_NOT_FOUND)
@@ -131,12 +132,41 @@ static void check_range_key(struct member *member, const struct range *range, ui
 		          range->versions[index]);
 }
 
+static void check_range_key(struct member *member, const struct range *range, uint64_t index,
+                            struct bwt_buf *buf, uint8_t *room)
+{
+	uint8_t bytes[8];
+	struct bwt_slice key = number_key(bytes, member->number * (uint64_t)RANGE_KEYS + index);
+
+	judge_range_key(member, range, index, bwt_get(member->crew->tree, NULL, key, buf), buf, room);
+}
+
+/* The same for some keys in one call. */
+static void check_range_keys(struct member *member, const struct range *range,
+                             struct bwt_buf bufs[RANGE_MANY], uint8_t *room)
+{
+	struct bwt_slice keys[RANGE_MANY];
+	uint64_t indexes[RANGE_MANY];
+	uint8_t bytes[RANGE_MANY][8];
+	int results[RANGE_MANY];
+
+	for (unsigned i = 0; i < RANGE_MANY; i++) {
+		indexes[i] = rng_below(&member->rng, RANGE_KEYS);
+		keys[i] = number_key(bytes[i], member->number * (uint64_t)RANGE_KEYS + indexes[i]);
+	}
+	crew_need("bwt_get_many",
+	          bwt_get_many(member->crew->tree, NULL, RANGE_MANY, keys, bufs, results));
+	for (unsigned i = 0; i < RANGE_MANY; i++)
+		judge_range_key(member, range, indexes[i], results[i], &bufs[i], room);
+}
+
 /* Nobody else touches these keys: every answer is known. */
 static void work_range(struct member *member)
 {
 	struct range *range = member->own;
 	struct bwt_tree *tree = member->crew->tree;
 	struct bwt_buf buf = {NULL, 0, 0};
+	struct bwt_buf bufs[RANGE_MANY] = {{NULL, 0, 0}};
 	uint8_t *room = malloc(16384);
 	uint8_t bytes[8];
 
@@ -149,6 +179,8 @@ static void work_range(struct member *member)
 		member->done++;
 		if (rng_chance(&member->rng, 40)) {
 			check_range_key(member, range, index, &buf, room);
+		} else if (rng_chance(&member->rng, 4)) {
+			check_range_keys(member, range, bufs, room);
 		} else if (there && rng_chance(&member->rng, 40)) {
 			crew_need("bwt_delete", bwt_delete(tree, NULL, key));
 			range->versions[index] = 0;
@@ -164,6 +196,8 @@ static void work_range(struct member *member)
 	}
 	for (uint64_t index = 0; index < RANGE_KEYS; index++)
 		check_range_key(member, range, index, &buf, room);
+	for (unsigned i = 0; i < RANGE_MANY; i++)
+		bwt_buf_free(&bufs[i]);
 	bwt_buf_free(&buf);
 	free(room);
 }

@@ -108,6 +108,82 @@ static void the_last_leaf_is_found_in_every_state_of_a_split(void)
 	}
 }
 
+/* ---- many at once ---- */
+
+#define MANY 100u
+
+/* Of @from and the numbers behind it, in no order: do all lead where each leads alone? */
+static bool many_are_as_alone(unsigned from)
+{
+	struct key_text texts[MANY];
+	struct descent descents[MANY];
+	unsigned same = 0;
+
+	for (unsigned i = 0; i < MANY; i++)
+		descents[i].key = key_of(from + i * 37 % MANY, &texts[i]);
+	epoch_pin(fixture.slot);
+	tree_descend_many(&fixture.tree, descents, MANY);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct place alone;
+		int rc = tree_descend(&fixture.tree, descents[i].key, false, 0, &alone, NULL);
+
+		same += rc == descents[i].rc && (rc < 0 || (alone.page == descents[i].place.page &&
+		                                            alone.word == descents[i].place.word &&
+		                                            alone.base == descents[i].place.base));
+	}
+	epoch_unpin(fixture.slot);
+	return same == MANY;
+}
+
+static void many_descents_lead_where_each_leads_alone(void)
+{
+	CU_ASSERT_TRUE(many_are_as_alone(0));
+	fixture_fill(&fixture, 0, 50);
+	CU_ASSERT_TRUE(many_are_as_alone(0));
+	fixture_fill(&fixture, 50, 1000);
+	CU_ASSERT_TRUE(fixture_levels(&fixture) >= 3);
+	for (unsigned from = 0; from <= 900; from += MANY)
+		CU_ASSERT_TRUE(many_are_as_alone(from));
+	epoch_pin(fixture.slot);
+	tree_descend_many(&fixture.tree, NULL, 0);
+	epoch_unpin(fixture.slot);
+}
+
+static void many_descents_find_what_is_behind_right_links_only(void)
+{
+	fixture_fill(&fixture, 0, 150);
+	testpoint_set("split_not_posted", 0, NULL, NULL);
+	for (unsigned i = 150; i < 300; i += 5) {
+		fixture_fill(&fixture, i, i + 5);
+		CU_ASSERT_TRUE(many_are_as_alone(200));
+	}
+}
+
+static void a_damaged_page_fails_the_descents_to_it_and_no_others(void)
+{
+	struct key_text texts[2];
+	struct descent descents[2];
+	struct place place;
+
+	fixture_fill(&fixture, 0, 300);
+	CU_ASSERT_EQUAL_FATAL(descend_to(250, &place), BWT_OK);
+	for (unsigned way = 0; way < 3; way++) {
+		static const uint64_t nowhere = ((uint64_t)1 << 52) - 16;
+
+		mapping_set(&fixture.mapping, place.page,
+		            way == 0 ? 0
+		                     : mapping_word(way == 1 ? arena_size(&fixture.arena) : nowhere,
+		                                    way));
+		descents[0].key = key_of(250, &texts[0]);
+		descents[1].key = key_of(0, &texts[1]);
+		epoch_pin(fixture.slot);
+		tree_descend_many(&fixture.tree, descents, 2);
+		epoch_unpin(fixture.slot);
+		CU_ASSERT_EQUAL(descents[0].rc, BWT_CORRUPT);
+		CU_ASSERT_EQUAL(descents[1].rc, BWT_OK);
+	}
+}
+
 /* ---- place_reload ---- */
 
 static void a_place_is_good_until_its_page_does_not_cover_the_key(void)
@@ -285,6 +361,9 @@ int main(void)
 		TEST(every_key_leads_to_the_page_that_covers_it_at_every_level),
 		TEST(before_leads_to_the_page_of_the_keys_just_below),
 		TEST(the_last_leaf_is_found_in_every_state_of_a_split),
+		TEST(many_descents_lead_where_each_leads_alone),
+		TEST(many_descents_find_what_is_behind_right_links_only),
+		TEST(a_damaged_page_fails_the_descents_to_it_and_no_others),
 		TEST(a_place_is_good_until_its_page_does_not_cover_the_key),
 		TEST(a_place_that_was_the_root_leaf_is_not_good_once_it_is_an_inner_page),
 		TEST(a_page_that_is_not_there_is_corrupt_and_named),

@@ -209,6 +209,123 @@ static void a_reader_leaves_no_pin_and_no_hold(void)
 	free(got.data);
 }
 
+/* ---- many keys ---- */
+
+#define MANY 75u
+
+/* What the key with this number has: nothing, inline bytes, or so many that they lie in the value log. */
+static size_t many_value(unsigned number, char value[512])
+{
+	size_t size = number % 4 == 3 ? 400 : number % 4 * 20;
+
+	memset(value, 'a' + (int)(number % 26), size);
+	value[size] = '\0';
+	return size;
+}
+
+static void many_keys_read_at_once_have_the_values_that_each_has_alone(void)
+{
+	char names[MANY][16], value[512];
+	struct bwt_slice keys[MANY];
+	struct bwt_buf values[MANY] = {{0}};
+	int results[MANY] = {0};
+	struct reader reader = {.store = &fixture.store};
+	unsigned right = 0;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(names[i], sizeof names[i], "%u", i);
+		keys[i] = text_slice(names[i]);
+		if (i % 5 != 4) {
+			(void)many_value(i, value);
+			fixture_put(&fixture, names[i], value);
+		}
+	}
+	results[7] = BWT_TOO_BIG;
+	fixture.slot->seen_lsn = 0;
+	CU_ASSERT_EQUAL(read_many(&reader, fixture.tree, fixture.slot, MANY, keys, values, results),
+	                BWT_OK);
+	for (unsigned i = 0; i < MANY; i++) {
+		size_t size = many_value(i, value);
+
+		if (i == 7)
+			right += results[i] == BWT_TOO_BIG && values[i].data == NULL;
+		else if (i % 5 == 4)
+			right += results[i] == BWT_NOT_FOUND && values[i].data == NULL;
+		else
+			right += results[i] == BWT_OK && values[i].size == size &&
+			         memcmp(values[i].data, value, size) == 0;
+		free(values[i].data);
+	}
+	CU_ASSERT_EQUAL(right, MANY);
+	CU_ASSERT_TRUE(fixture.slot->seen_lsn == reader.newest && reader.newest > 0);
+	CU_ASSERT_FALSE(epoch_pinned(fixture.slot));
+	CU_ASSERT_EQUAL(atomic_load(&fixture.slot->value_hold), 0);
+}
+
+static void many_keys_are_read_as_of_the_snapshot_and_a_fault_is_told(void)
+{
+	struct bwt_slice keys[2] = {text_slice("a"), text_slice("b")};
+	struct bwt_buf values[2] = {{0}};
+	int results[2] = {0};
+	struct reader reader = {.store = &fixture.store};
+
+	fixture_put(&fixture, "a", "1");
+	reader.snapshot = fixture_snapshot(&fixture);
+	fixture_put(&fixture, "a", "2");
+	fixture_put(&fixture, "b", "2");
+	CU_ASSERT_EQUAL(read_many(&reader, fixture.tree, fixture.slot, 2, keys, values, results),
+	                BWT_OK);
+	CU_ASSERT_TRUE(results[0] == BWT_OK && *(char *)values[0].data == '1');
+	CU_ASSERT_EQUAL(results[1], BWT_NOT_FOUND);
+	CU_ASSERT_TRUE(reader.passed);
+	results[1] = BWT_OK;
+	CU_ASSERT_EQUAL(read_many(&reader, fixture.tree, fixture.slot, 2, keys, NULL, results),
+	                BWT_OK);
+	CU_ASSERT_TRUE(results[0] == BWT_OK && results[1] == BWT_NOT_FOUND);
+	atomic_store(&fixture.store.faulted, 1);
+	CU_ASSERT_EQUAL(read_many(&reader, fixture.tree, fixture.slot, 2, keys, values, results),
+	                BWT_IO);
+	atomic_store(&fixture.store.faulted, 0);
+	free(values[0].data);
+}
+
+static bool look_at_hold(void *ctx, const char *name, uint64_t hit)
+{
+	(void)name;
+	(void)hit;
+	*(uint64_t *)ctx = atomic_load(&fixture.slot->value_hold);
+	return false;
+}
+
+static void the_first_of_the_files_of_large_values_is_held_until_all_are_read(void)
+{
+	struct bwt_slice keys[3] = {text_slice("middle"), text_slice("old"), text_slice("new")};
+	struct bwt_buf values[3] = {{0}};
+	struct reader reader = {.store = &fixture.store};
+	int results[3] = {0};
+	char *large = malloc(60001); /* one fills a file of this store */
+	uint64_t held = 0;
+
+	memset(large, 'l', 60000);
+	large[60000] = '\0';
+	fixture_put(&fixture, "old", large);
+	CU_ASSERT_EQUAL(vlog_append_floor(fixture.store.vlog), 1);
+	fixture_put(&fixture, "middle", large);
+	fixture_put(&fixture, "new", large);
+	CU_ASSERT_TRUE(vlog_append_floor(fixture.store.vlog) >= 3);
+	testpoint_set("read_many_large", 0, look_at_hold, &held);
+	CU_ASSERT_EQUAL(read_many(&reader, fixture.tree, fixture.slot, 3, keys, values, results),
+	                BWT_OK);
+	CU_ASSERT_EQUAL(held, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(results[i], BWT_OK);
+		CU_ASSERT_EQUAL(values[i].size, 60000);
+		free(values[i].data);
+	}
+	CU_ASSERT_EQUAL(atomic_load(&fixture.slot->value_hold), 0);
+	free(large);
+}
+
 /* ---- damage ---- */
 
 static void a_damaged_large_value_is_corrupt_for_its_key_alone(void)
@@ -270,6 +387,9 @@ int main(void)
 		TEST(a_version_committed_under_the_pushing_hand_is_seen_or_pushed_never_missed),
 		TEST(what_was_read_is_remembered_for_the_thread),
 		TEST(a_reader_leaves_no_pin_and_no_hold),
+		TEST(many_keys_read_at_once_have_the_values_that_each_has_alone),
+		TEST(many_keys_are_read_as_of_the_snapshot_and_a_fault_is_told),
+		TEST(the_first_of_the_files_of_large_values_is_held_until_all_are_read),
 		TEST(a_damaged_large_value_is_corrupt_for_its_key_alone),
 		TEST(a_store_whose_mapping_faulted_answers_bwt_io),
 		TEST(a_page_that_is_gone_is_corrupt),
