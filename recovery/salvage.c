@@ -342,7 +342,7 @@ static void heap_pop(struct salvaging *salvaging)
 static bool rivals(const struct picture *other, const struct picture *picture, struct bwt_slice at)
 {
 	return other != picture && other->base->head.lsn == picture->base->head.lsn &&
-	       other->base->head.crc != picture->base->head.crc && below(at, base_high(other->base));
+	       below(at, base_high(other->base));
 }
 
 /* The newest picture that covers @at, NULL: none; *next: up to where that is so. */
@@ -377,7 +377,9 @@ static bool ambiguous(const struct salvaging *salvaging, const struct picture *p
                       struct bwt_slice low)
 {
 	for (size_t i = 0; i < salvaging->heap_count; i++)
-		if (rivals(salvaging->heap[i], picture, low) && !later(picture, salvaging->heap[i]))
+		if (rivals(salvaging->heap[i], picture, low) &&
+		    salvaging->heap[i]->base->head.crc != picture->base->head.crc &&
+		    !later(picture, salvaging->heap[i]))
 			return true;
 	return false;
 }
