@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/stats.h"
 #include "base/testpoint.h"
 #include "tests/support/actor.h"
 #include "tests/support/rng.h"
@@ -190,6 +191,35 @@ static void a_single_write_obeys_the_same_rules(void)
 	CU_ASSERT_EQUAL(commit(&play), BWT_OK);
 	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, NULL));
 	CU_ASSERT_EQUAL(tree_keys(fixture.tree), 0);
+}
+
+/* As if what it wrote so far were that much. */
+static void a_write_beyond_the_limits_is_refused_and_the_transaction_is_as_it_was(void)
+{
+	struct commit_op op = {.kind = COMMIT_PUT, .key = text_slice("c"), .value = text_slice("1")};
+	struct play play;
+	struct write_set *writes = &play.txn.writes;
+
+	fixture_put(&fixture, "b", "old");
+	play_begin(&play, TXN_SNAPSHOT);
+	play_put(&play, "a", "1");
+	play_put(&play, "b", "1");
+	writes->bytes += WRITE_SET_BYTES_MAX - 5;
+	CU_ASSERT_EQUAL(txn_write(&play.txn, fixture.tree, fixture.slot, &op), BWT_TOO_BIG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "17179869184 bytes"));
+	writes->bytes -= WRITE_SET_BYTES_MAX - 5;
+	writes->count += WRITE_SET_COUNT_MAX - 2;
+	CU_ASSERT_EQUAL(txn_write(&play.txn, fixture.tree, fixture.slot, &op), BWT_TOO_BIG);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "1073741824 keys"));
+	writes->count -= WRITE_SET_COUNT_MAX - 2;
+	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, NULL) &&
+	               fixture_get(&fixture, "b", READ_NEWEST, "old"));
+	CU_ASSERT_EQUAL(tree_keys(fixture.tree), 1);
+	CU_ASSERT_EQUAL(commit(&play), BWT_OK);
+	CU_ASSERT_TRUE(fixture_get(&fixture, "a", READ_NEWEST, "1") &&
+	               fixture_get(&fixture, "b", READ_NEWEST, "1") &&
+	               fixture_get(&fixture, "c", READ_NEWEST, NULL));
+	STILL();
 }
 
 /* ---- what was read ---- */
@@ -537,6 +567,37 @@ static bool a_reader_follows_the_wrong_transaction(void)
 	return !seen.there;
 }
 
+/* A younger transaction's version lies in what the older one read: it is aborted, for two could push each other for ever. */
+static bool a_younger_one_is_only_pushed(void)
+{
+	struct stats *stats = &fixture.store.stats;
+	struct play older, younger;
+	struct actor actor;
+	uint64_t wounds, pushes;
+
+	play_begin(&older, TXN_SERIALIZABLE);
+	play_begin(&younger, TXN_SERIALIZABLE);
+	play_read(&older, "x");
+	play_put(&older, "y", "older");
+	play_put(&older, "z", "older");
+	play_read(&younger, "y");
+	play_put(&younger, "w", "younger");
+	play_put(&younger, "x", "younger");
+	actor_start(&actor, "txn_reserve", play_commit, &younger);
+	CU_ASSERT_TRUE(actor_await(&actor));
+	wounds = stats_sum(stats, STAT_WOUNDS);
+	pushes = stats_sum(stats, STAT_PUSHES);
+	CU_ASSERT_EQUAL(commit(&older), BWT_OK);
+	wounds = stats_sum(stats, STAT_WOUNDS) - wounds;
+	pushes = stats_sum(stats, STAT_PUSHES) - pushes;
+	CU_ASSERT_EQUAL(wounds + pushes, 1);
+	actor_finish(&actor);
+	CU_ASSERT_EQUAL(younger.rc, BWT_CONFLICT); /* either way: what it read has changed */
+	CU_ASSERT_TRUE(fixture_get(&fixture, "x", READ_NEWEST, NULL) &&
+	               fixture_get(&fixture, "y", READ_NEWEST, "older"));
+	return wounds == 0;
+}
+
 static void broken_rules_show(void)
 {
 	static const struct {
@@ -548,6 +609,7 @@ static void broken_rules_show(void)
 		{a_phantom_is_missed, {"txn_no_phantom_check"}},
 		{an_update_is_lost, {"txn_no_conflict"}},
 		{a_version_is_not_stamped, {"txn_no_stamp"}},
+		{a_younger_one_is_only_pushed, {"txn_push_only"}},
 		{a_reader_follows_the_wrong_transaction,
 	         {"descriptor_no_generation", "descriptor_reuse_early"}},
 	};
@@ -670,6 +732,7 @@ int main(void)
 		TEST(several_writes_become_visible_at_one_lsn),
 		TEST(the_first_committer_wins),
 		TEST(a_single_write_obeys_the_same_rules),
+		TEST(a_write_beyond_the_limits_is_refused_and_the_transaction_is_as_it_was),
 		TEST(a_serializable_commit_is_refused_when_what_it_read_changed),
 		TEST(a_serializable_commit_stands_when_nothing_that_it_read_changed),
 		TEST(of_two_crossing_ones_one_commits),
