@@ -139,6 +139,7 @@ static int install_all(struct commit *commit)
 
 	for (struct write_entry *entry = write_set_next(writes, NULL);
 	     entry != NULL && rc == BWT_OK; entry = write_set_next(writes, entry)) {
+		TEST_YIELD("txn_between");
 		do
 			rc = install_attempt(commit, entry);
 		while (rc == TXN_AGAIN);
@@ -177,6 +178,7 @@ static int decide(struct commit *commit)
 	uint64_t want = (uint64_t)commit->payload.frame_len * TXN_PUSHES_MAX;
 	int rc = BWT_OK;
 
+	TEST_YIELD("txn_decide");
 	if (commit->credits < want) {
 		rc = commit->urgency == URGENCY_PUT
 		             ? wal_room_take(commit->store->wal, want - commit->credits)

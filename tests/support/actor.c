@@ -34,11 +34,17 @@ static void *run(void *ctx)
 
 void actor_start(struct actor *actor, const char *stop_at, void (*play)(void *arg), void *arg)
 {
+	actor_start_nth(actor, stop_at, 0, play, arg);
+}
+
+void actor_start_nth(struct actor *actor, const char *stop_at, unsigned nth,
+                     void (*play)(void *arg), void *arg)
+{
 	*actor = (struct actor){.stop_at = stop_at != NULL ? stop_at : "", .play = play, .arg = arg};
 	sem_init(&actor->arrived, 0, 0);
 	sem_init(&actor->go_on, 0, 0);
 	if (stop_at != NULL)
-		testpoint_set(stop_at, 0, stop_here, NULL);
+		testpoint_set(stop_at, nth, stop_here, NULL);
 	if (pthread_create(&actor->thread, NULL, run, actor) != 0) {
 		fprintf(stderr, "actor: no thread to be had\n");
 		exit(EXIT_FAILURE);

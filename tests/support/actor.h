@@ -32,6 +32,10 @@ struct actor {
  */
 void actor_start(struct actor *actor, const char *stop_at, void (*play)(void *arg), void *arg);
 
+/** actor_start_nth - the same, but it stops at hit @nth of @stop_at, whoever made those before; 0: its first */
+void actor_start_nth(struct actor *actor, const char *stop_at, unsigned nth,
+                     void (*play)(void *arg), void *arg);
+
 /** actor_await - wait until it has stopped (true), or ended without coming to its point (false) */
 bool actor_await(struct actor *actor);
 
