@@ -15,12 +15,28 @@
 #include "base/atomic.h"
 #include "sys/thread.h"
 
-#define BACKOFF_YIELD_ROUND 6u
-#define BACKOFF_ROUNDS_MAX 10u
+#define BACKOFF_SPINS_FIRST 8u /* turns of the first pause, at most; each round doubles it */
+#define BACKOFF_YIELD_ROUND 6u /* from here on a pause gives the processor away */
+#define BACKOFF_ROUNDS_MAX 10u /* pauses; more would be no patience but hope */
 
 struct backoff {
 	unsigned round;
 };
+
+/** backoff_spins_max - turns of a pause in @round < BACKOFF_YIELD_ROUND, at most */
+static inline unsigned backoff_spins_max(unsigned round)
+{
+	return BACKOFF_SPINS_FIRST << round;
+}
+
+/** backoff_spins - turns of this one: 1 .. backoff_spins_max(@round), by chance (xorshift64, G. Marsaglia 2003) */
+static inline unsigned backoff_spins(unsigned round, uint64_t *random)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+	return 1 + (unsigned)(*random & (backoff_spins_max(round) - 1));
+}
 
 /**
  * backoff_pause - wait a little longer than the last time
@@ -29,16 +45,10 @@ struct backoff {
  */
 static inline bool backoff_pause(struct backoff *backoff, uint64_t *random)
 {
-	unsigned spins;
-
-	*random ^= *random << 13;
-	*random ^= *random >> 7;
-	*random ^= *random << 17;
-	spins = 1 + (unsigned)(*random & ((8u << backoff->round) - 1));
 	if (backoff->round >= BACKOFF_YIELD_ROUND)
 		sys_yield();
 	else
-		for (unsigned i = 0; i < spins; i++)
+		for (unsigned spins = backoff_spins(backoff->round, random); spins > 0; spins--)
 			cpu_relax();
 	if (backoff->round >= BACKOFF_ROUNDS_MAX)
 		return false;

@@ -96,7 +96,8 @@ static bool measure(struct small *small)
 {
 	struct txn *txn = small->commit->txn;
 
-	if (txn->writes.count > SMALL_WRITES_MAX || txn->reads.count > SMALL_RANGES_MAX)
+	if (txn->writes.count > SMALL_WRITES_MAX || txn->reads.count > SMALL_RANGES_MAX ||
+	    TEST_FAULT("txn_large"))
 		return false;
 	small->record_size = sizeof(struct wal_txn);
 	for (struct write_entry *entry = write_set_next(&txn->writes, NULL); entry != NULL;

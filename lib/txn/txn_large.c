@@ -74,7 +74,8 @@ static int log_parts(struct large *large)
 
 	for (struct write_entry *entry = write_set_next(writes, NULL);
 	     entry != NULL && rc == BWT_OK; entry = write_set_next(writes, entry)) {
-		if (head.size + txn_op_size(entry) > PART_BYTES_MAX) {
+		if (head.size + txn_op_size(entry) > PART_BYTES_MAX ||
+		    (head.count > 0 && TEST_FAULT("txn_large"))) {
 			rc = log_part(large, &head, ops);
 			head = (struct wal_txn_part){.txn = large->number};
 		}

@@ -42,13 +42,15 @@ static void play_before(const char *text)
 
 void scenario_load(const struct scenario *scenario)
 {
-	struct world_config config = {.sync = scenario->sync, .limits = scenario->limits};
+	struct world_config config = {
+		.sync = scenario->sync, .large = scenario->large, .limits = scenario->limits};
 
 	loaded = scenario;
 	memset(keys, 0, sizeof keys);
 	for (fibers = 0; fibers < SIM_FIBERS_MAX && scenario->fiber[fibers] != NULL; fibers++)
 		script_parse(&scripts[fibers], scenario->fiber[fibers], keys);
 	config.fibers = fibers;
+	sim_point_force(scenario->large ? "txn_large" : NULL);
 	world_build(&config);
 	play_before(scenario->before);
 	world_freeze();

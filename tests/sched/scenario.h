@@ -14,6 +14,7 @@ struct scenario {
 	const char *fiber[SIM_FIBERS_MAX]; /* each fiber's script; NULL ends the list */
 	struct tree_limits limits;         /* zeroes: the usual ones */
 	bool sync;
+	bool large; /* transactions are committed in steps (txn/txn_large.c), each operation a part of the record */
 	bool one_commits; /* not all transactions may be refused (C4) */
 	unsigned bound;   /* preemptions of the bounded search; 0: none */
 };

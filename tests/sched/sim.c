@@ -216,7 +216,7 @@ static void stop_if_there(const char *where)
 		return;
 	sim.result->stopped = true;
 	sim.result->stopped_at = where;
-	sim.first = false;
+	sim.first_from = UINT32_MAX;
 	sim.stopped = 1u << sim.self;
 	sim.runnable &= ~sim.stopped;
 	if (sim.runnable == 0)

@@ -114,6 +114,8 @@ extern bool sim_trace;
 
 /** Faults: TEST_FAULT(@name) is true during runs; NULL: none. */
 void sim_fault_set(const char *name);
+/** sim_point_force - the TEST_FAULT @name is true too: no fault, a way that small scenarios would not go; NULL: none */
+void sim_point_force(const char *name);
 /** How often the point of the armed fault was reached. */
 uint64_t sim_fault_hits(void);
 

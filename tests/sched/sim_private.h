@@ -59,8 +59,8 @@ struct sim {
 	int64_t lowest;
 	bool stubborn; /* yielding gives nothing away: waiters come to the end of their patience */
 	/* stop */
-	uint32_t stopped; /* bit of the one that is */
-	bool first;       /* it runs alone up to there */
+	uint32_t stopped;    /* bit of the one that is */
+	uint32_t first_from; /* from this step up to there it goes first */
 	/* bounded */
 	unsigned chosen;
 	struct fiber main;

@@ -267,6 +267,7 @@ void sys_ring_abandon(struct sys_ring *ring)
 /* ---- test points, and what an assertion of the library does ---- */
 
 static const char *fault;
+static const char *forced;
 static uint64_t fault_hits;
 
 void sim_fault_set(const char *name)
@@ -280,8 +281,15 @@ uint64_t sim_fault_hits(void)
 	return fault_hits;
 }
 
+void sim_point_force(const char *name)
+{
+	forced = name;
+}
+
 bool testpoint_hit(const char *name)
 {
+	if (forced != NULL && sim.running && strcmp(name, forced) == 0)
+		return true;
 	if (fault == NULL || !sim.running || strcmp(name, fault) != 0)
 		return false;
 	fault_hits++;

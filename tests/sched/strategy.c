@@ -17,7 +17,8 @@
 
 #include "tests/sched/sim_private.h"
 
-#define SEEN_SLOTS 8192u /* addresses, a power of two */
+#define STOP_FIRST_FROM 400u /* steps, at most, before the fiber of a stop plan goes first */
+#define SEEN_SLOTS 8192u     /* addresses, a power of two */
 
 struct seen { /* an address, and who used it how */
 	uintptr_t address;
@@ -159,7 +160,10 @@ void strategy_begin(void)
 	sim.changed = 0;
 	sim.lowest = 0;
 	sim.chosen = 0;
-	sim.first = sim.plan.strategy == SIM_STOP && sim.plan.seed % 2 == 0;
+	sim.first_from = UINT32_MAX;
+	if (sim.plan.strategy == SIM_STOP)
+		sim.first_from =
+			sim.plan.seed % 2 == 0 ? 0 : sim_chance(1 + sim_chance(STOP_FIRST_FROM));
 	note_count = 0;
 	if (sim.plan.strategy != SIM_PCT)
 		return;
@@ -195,7 +199,7 @@ static uint32_t others(void)
 
 static unsigned pick_walk(enum sim_reason reason)
 {
-	if (sim.first && (sim.runnable >> sim.plan.choice[0].fiber & 1) != 0)
+	if (sim.step >= sim.first_from && (sim.runnable >> sim.plan.choice[0].fiber & 1) != 0)
 		return sim.plan.choice[0].fiber;
 	if (reason == SIM_AT_BLOCK)
 		return any_of(sim.runnable);

@@ -149,6 +149,7 @@ void world_build(const struct world_config *config)
 	sim_tls_clear();
 	world = region_take(sizeof *world, 4096);
 	store = &world->store;
+	world->large = config->large;
 	store->durability = config->sync ? BWT_SYNC : BWT_NONE;
 	open_memory(store);
 	open_log(store);
@@ -534,6 +535,26 @@ static void note_cut(struct world_cut *cut)
 	atomic_fetch_add_explicit(&store->interval, 1, memory_order_relaxed);
 }
 
+/* As note_txns() of recovery/checkpoint.c does it. */
+static void note_txns(struct world_cut *cut)
+{
+	struct descriptors *descriptors = &world->store.descriptors;
+	uint32_t slots = atomic_load_explicit(&descriptors->count, memory_order_acquire);
+
+	for (uint32_t i = 0;
+	     i < slots && cut->txn_count < WORLD_CUT_TXNS && !TEST_FAULT("checkpoint_no_txns"); i++) {
+		struct descriptor *descriptor = descriptor_at(descriptors, i);
+		uint64_t word;
+
+		if (atomic_load_explicit(&descriptor->in_use, memory_order_acquire) == 0)
+			continue;
+		word = atomic_load_explicit(&descriptor->word, memory_order_acquire);
+		cut->txn[cut->txn_count++] =
+			(struct cut_txn){descriptor_ref(descriptor),
+		                         word_state(word) == WORD_COMMITTED ? word_lsn(word) : 0};
+	}
+}
+
 void world_cut(void)
 {
 	struct store *store = &world->store;
@@ -547,6 +568,7 @@ void world_cut(void)
 		return;
 	world->cut_count++;
 	note_cut(cut);
+	note_txns(cut);
 	cut->taken = gate_open(
 		&store->epoch); /* else others did: no picture, but all is collected before the next */
 	cow_collect(&store->mapping.table, 0, 0, cut->mapping, &dirty);

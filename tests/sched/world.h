@@ -22,8 +22,11 @@
 struct world_config {
 	unsigned fibers;
 	bool sync;                 /* durability: commits wait for a flush */
+	bool large;                /* transactions: cuts may find them half-way */
 	struct tree_limits limits; /* zeroes: the usual tiny ones */
 };
+
+#define WORLD_CUT_TXNS 16u
 
 struct world_cut { /* the picture of a cut */
 	bool taken;
@@ -35,6 +38,10 @@ struct world_cut { /* the picture of a cut */
 	struct chunk_rest {
 		uint64_t next, end;
 	} chunk[SIM_FIBERS_MAX + 1][CHUNK_KINDS];
+	struct cut_txn { /* descriptors in use: the references to them, and what they mean (0: aborted) */
+		uint64_t ref, lsn;
+	} txn[WORLD_CUT_TXNS];
+	unsigned txn_count;
 	uint64_t mapping[COW_SEGMENT_WORDS];
 	uint64_t extents[COW_SEGMENT_WORDS];
 };
@@ -46,7 +53,8 @@ struct world {
 	struct epoch_slot *slot;     /* of the set-up and the checks */
 	uint32_t live;               /* allocations when it was frozen */
 	uint64_t events[STAT_COUNT]; /* the same */
-	uint64_t log_start;          /* log_tail when it was frozen */
+	bool large;
+	uint64_t log_start; /* log_tail when it was frozen */
 	struct work_queue queue;
 	uint8_t pushed[WORLD_HINTS_MAX], taken[WORLD_HINTS_MAX];
 	unsigned taken_count;
