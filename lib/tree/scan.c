@@ -14,6 +14,7 @@
 
 #include "page/page_bytes.h"
 #include "tree/consolidate.h"
+#include "tree/heat.h"
 
 static const struct bwt_slice all = {NULL, 0}; /* as a lower bound: the whole leaf */
 
@@ -246,6 +247,7 @@ static int copy_place(const struct tree *tree, struct epoch_slot *slot, const st
                       struct bwt_slice low, version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	page_prefetch(tree, place->base->right);
+	heat_note(tree, slot, place);
 	return is_plain(place->base, choose, ctx)
 	               ? copy_plain(tree, place, low, choose, ctx, copy)
 	               : copy_chosen(tree, slot, place, choose, ctx, copy);

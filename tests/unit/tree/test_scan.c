@@ -8,6 +8,7 @@
 #include "page/visibility.h"
 #include "tests/support/rng.h"
 #include "tests/unit/tree/tree_fixture.h"
+#include "tree/heat.h"
 
 static struct fixture fixture;
 static struct leaf_copy copy;
@@ -394,6 +395,25 @@ static void a_damaged_leaf_stops_the_walk(void)
 	epoch_unpin(fixture.slot);
 }
 
+/* ---- hints ---- */
+
+static void walks_tell_the_workers_of_a_chain_that_is_read_and_no_longer_written(void)
+{
+	struct work_queue *queue = aligned_alloc(64, sizeof *queue);
+	struct work hint;
+
+	work_queue_init(queue);
+	fixture.env.work = queue;
+	fixture_fill(&fixture, 0, 3);
+	for (unsigned i = 0; i < 2 * HEAT_SAMPLE; i++)
+		load(slice_of_text(""), false, LSN_MAX);
+	CU_ASSERT_TRUE_FATAL(work_pop(queue, &hint));
+	CU_ASSERT_EQUAL(hint.kind, WORK_CONSOLIDATE);
+	CU_ASSERT_EQUAL(hint.page, fixture.tree.root);
+	fixture.env.work = NULL;
+	free(queue);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -411,6 +431,7 @@ int main(void)
 		TEST(a_copy_from_a_key_holds_all_of_the_leaf_behind_it),
 		TEST(walks_agree_with_an_array),
 		TEST(a_damaged_leaf_stops_the_walk),
+		TEST(walks_tell_the_workers_of_a_chain_that_is_read_and_no_longer_written),
 		CU_TEST_INFO_NULL,
 	};
 
