@@ -49,7 +49,19 @@
  *   MG8  An image cut between any two steps holds state 0, 1, 2, 3 or 5, whose words say all (mapping.h: FROZEN is
  *        stored). Writers of the next life go on from there.
  *
- * Tests: tests/unit/tree/test_merge.c plays every state with readers, writers, helpers and images in it.
+ * Tests, in tests/unit/tree/test_merge.c, and scenarios of tests/sched:
+ *
+ * | state  | test                                                                  | scenario                          |
+ * | 0 -> 1 | a_writer_elsewhere_does_not_care                                      | merge of one page by two          |
+ * | 1      | readers_see_everything_in_every_state (1 to 4), every_step_may_be_    | merge/merge chains                |
+ * |        | made_twice (1 to 4), a_parent_that_is_to_split_ends_the_merge_first   | parent split/child merge          |
+ * | 2      | a_writer_into_the_page_ends_the_merge, an_inline_pending_version_     | writer at a removed page,         |
+ * |        | does_not_keep_a_page, a_scan_stands_on_the_page_while_it_goes         | merge while pending (C1)          |
+ * | 3      | the_left_neighbour_may_split_between_any_two_steps                    | split/merge of neighbours         |
+ * | 4      | an_id_waits_for_the_slowest_reader, two_helpers_end_the_same_merge    | reader at a removed page (G1)     |
+ * | 5, 6   | a_root_that_is_about_to_sink_is_read_written_and_stored               | root collapse, root collapse/split|
+ * | each   | an_image_of_every_state_is_a_tree_that_goes_on, nobody_waits_for_a_   | merge/cut; all of them with a     |
+ * |        | thread_stopped_in_a_merge, a_tree_is_dropped_in_every_state           | fiber stopped: sched_stopped.c    |
  */
 #ifndef BWT_TREE_MERGE_H
 #define BWT_TREE_MERGE_H

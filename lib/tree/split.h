@@ -13,6 +13,17 @@
  * anyway, its left half is at hand, and a delta type, a kind of chain and a rule less are needed.)
  * 2 -> 3 is one swap of the parent's word (BLOCK_INDEX_INSERT); who finds Q known already has been helped.
  * The root never moves: its halves go to two new ids, and its word is swapped to an inner page over them.
+ *
+ * Tests, in tests/unit/tree/test_split.c, and scenarios of tests/sched:
+ *
+ * | 1 -> 2 | threads_that_split_the_same_pages_lose_nothing                        | split/get, split while pending (C1) |
+ * | 2      | readers_see_everything_in_the_second_state, a_writer_that_comes_by_   | split/split, scan/split, cut/split  |
+ * |        | ends_the_second_state, nobody_waits_for_a_thread_stopped_between_     |                                     |
+ * |        | the_two_steps, a_store_without_space_for_the_post_stays_in_the_       |                                     |
+ * |        | second_state, a_tree_with_no_split_posted_at_all_still_has_every_key  |                                     |
+ * | 2 -> 3 | a_split_is_posted_by_who_made_it, posting_twice_is_posting_once,      | parent split                        |
+ * |        | a_parent_full_of_deltas_is_consolidated_first                         |                                     |
+ * | root   | a_root_that_splits_stays_the_root                                     | root split                          |
  */
 #ifndef BWT_TREE_SPLIT_H
 #define BWT_TREE_SPLIT_H
