@@ -17,7 +17,7 @@ static const struct backend *const backends[] = {
 	&backend_lmdb,
 #endif
 #ifdef BENCH_HAVE_ROCKSDB
-	&backend_rocksdb,
+	&backend_rocksdb,    &backend_rocksdb_txn,
 #endif
 #ifdef BENCH_HAVE_WIREDTIGER
 	&backend_wiredtiger,

@@ -63,6 +63,10 @@ struct backend {
 	/* Visits the entries of @count keys, BWT_NOT_FOUND if any is not there. NULL: the store has gets of one key only. */
 	int (*get_many)(struct backend_thread *thread, size_t count, const struct bwt_slice keys[],
 	                backend_visit_fn *visit, void *ctx);
+	/* One transaction under snapshot isolation that gets the key of each pair and then puts the pair, tried once:
+	 * BWT_CONFLICT, not said anywhere, when another one came first. NULL: the store has no such transactions. */
+	int (*update)(struct backend_thread *thread, size_t count,
+	              const struct backend_pair pairs[], backend_visit_fn *visit, void *ctx);
 	int (*delete)(struct backend_thread *thread, struct bwt_slice key);
 	/* Visits up to @count entries in order, from the first key that is at or above @from. */
 	int (*scan)(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
@@ -80,6 +84,7 @@ extern const struct backend backend_bwt;
 extern const struct backend backend_bwt_txn;
 extern const struct backend backend_lmdb;
 extern const struct backend backend_rocksdb;
+extern const struct backend backend_rocksdb_txn;
 extern const struct backend backend_wiredtiger;
 extern const struct backend backend_leveldb;
 extern const struct backend backend_bdb;

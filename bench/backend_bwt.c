@@ -190,6 +190,29 @@ static int bwt_backend_get_many(struct backend_thread *thread, size_t count,
 	return outcome;
 }
 
+static int bwt_backend_update(struct backend_thread *thread, size_t count,
+                              const struct backend_pair pairs[], backend_visit_fn *visit, void *ctx)
+{
+	struct bwt_tree *tree = thread->store->tree;
+	struct bwt_txn *txn;
+	int rc = bwt_begin(thread->store->db, 0, &txn);
+
+	if (rc < 0)
+		return fail("bwt_begin", rc);
+	for (size_t i = 0; i < count && rc == BWT_OK; i++) {
+		rc = bwt_get(tree, txn, pairs[i].key, &thread->value);
+		if (rc < 0)
+			break;
+		visit(ctx, pairs[i].key, (struct bwt_slice){thread->value.data, thread->value.size});
+		rc = bwt_put(tree, txn, pairs[i].key, pairs[i].value, 0);
+	}
+	if (rc == BWT_OK)
+		rc = bwt_commit(txn);
+	else
+		bwt_abort(txn);
+	return rc < 0 && rc != BWT_CONFLICT ? fail("update", rc) : rc;
+}
+
 /* In a read-only transaction of its own. */
 static int bwt_txn_get(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit,
                        void *ctx)
@@ -302,6 +325,7 @@ const struct backend backend_bwt = {
 	.put = bwt_backend_put,
 	.get = bwt_backend_get,
 	.get_many = bwt_backend_get_many,
+	.update = bwt_backend_update,
 	.delete = bwt_backend_delete,
 	.scan = bwt_backend_scan,
 	.sync = bwt_backend_sync,
@@ -318,6 +342,7 @@ const struct backend backend_bwt_txn = {
 	.thread_close = bwt_backend_thread_close,
 	.put = bwt_txn_put,
 	.get = bwt_txn_get,
+	.update = bwt_backend_update,
 	.delete = bwt_backend_delete,
 	.scan = bwt_backend_scan,
 	.sync = bwt_backend_sync,

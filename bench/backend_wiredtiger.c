@@ -162,6 +162,45 @@ static int wt_put(struct backend_thread *thread, size_t count, const struct back
 	return rc != 0 ? fail("insert", rc) : 0;
 }
 
+static int update_pairs(WT_CURSOR *cursor, size_t count, const struct backend_pair pairs[],
+                        backend_visit_fn *visit, void *ctx)
+{
+	for (size_t i = 0; i < count; i++) {
+		WT_ITEM key = item_of(pairs[i].key), value;
+		int rc;
+
+		cursor->set_key(cursor, &key);
+		rc = cursor->search(cursor);
+		if (rc == 0)
+			rc = cursor->get_value(cursor, &value);
+		if (rc == 0) {
+			visit(ctx, pairs[i].key, (struct bwt_slice){value.data, value.size});
+			rc = insert_pairs(cursor, 1, &pairs[i]);
+		}
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int wt_update(struct backend_thread *thread, size_t count, const struct backend_pair pairs[],
+                     backend_visit_fn *visit, void *ctx)
+{
+	WT_SESSION *session = thread->session;
+	int rc = session->begin_transaction(session, "isolation=snapshot");
+
+	if (rc != 0)
+		return fail("begin_transaction", rc);
+	rc = update_pairs(thread->cursor, count, pairs, visit, ctx);
+	if (rc == 0)
+		rc = session->commit_transaction(session, NULL);
+	else
+		(void)session->rollback_transaction(session, NULL);
+	if (rc == WT_ROLLBACK)
+		return BWT_CONFLICT;
+	return rc != 0 ? fail("update", rc) : 0;
+}
+
 static int wt_get(struct backend_thread *thread, struct bwt_slice key, backend_visit_fn *visit,
                   void *ctx)
 {
@@ -261,6 +300,7 @@ const struct backend backend_wiredtiger = {
 	.thread_close = wt_thread_close,
 	.put = wt_put,
 	.get = wt_get,
+	.update = wt_update,
 	.delete = wt_delete,
 	.scan = wt_scan,
 	.sync = wt_sync,

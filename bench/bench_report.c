@@ -118,6 +118,7 @@ static void print_result(struct report *report, const struct run_result *result)
 	number(report, "cpu_us_per_op", "%.3f", per(result->cpu_ns, result->ops) / 1e3);
 	number(report, "timed", "%" PRIu64, latency->total);
 	number(report, "misses", "%" PRIu64, result->misses);
+	number(report, "conflicts", "%" PRIu64, result->conflicts);
 	number(report, "put_bytes", "%" PRIu64, result->put_bytes);
 	number(report, "write_amp", "%.2f", per(result->written.process, result->put_bytes));
 	number(report, "device_write_amp", "%.2f", per(result->written.device, result->put_bytes));

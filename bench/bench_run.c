@@ -171,6 +171,7 @@ static void collect(struct run *run, struct worker *const workers[], struct run_
 		result->ops += worker->op_done;
 		result->entries += worker->entries;
 		result->misses += worker->misses;
+		result->conflicts += worker->conflicts;
 		result->put_bytes += worker->puts * pair_size;
 		histogram_merge(&result->latency, &worker->latency);
 		start_ns = worker->start_ns < start_ns ? worker->start_ns : start_ns;

@@ -48,10 +48,11 @@ struct worker {
 	struct random random;
 	unsigned id;
 	uint64_t op_limit;
-	uint64_t op_done; /* operations so far */
-	uint64_t entries; /* seen by scans */
-	uint64_t puts;    /* pairs put */
-	uint64_t misses;  /* gets of records that another thread was about to insert */
+	uint64_t op_done;   /* operations so far */
+	uint64_t entries;   /* seen by scans */
+	uint64_t puts;      /* pairs put */
+	uint64_t conflicts; /* transactions refused, and tried again */
+	uint64_t misses;    /* gets of records that another thread was about to insert */
 	uint64_t version;
 	uint64_t wrong; /* values that did not belong to their key */
 	uint64_t start_ns;
@@ -68,6 +69,7 @@ struct run_result {
 	uint64_t ops;
 	uint64_t entries;
 	uint64_t misses;
+	uint64_t conflicts;
 	uint64_t elapsed_ns; /* first start to last end */
 	uint64_t cpu_ns; /* processor time of all threads, the store's too, its later work included */
 	uint64_t put_bytes;  /* keys and values put */
@@ -116,6 +118,9 @@ void worker_free(struct worker *worker);
  * Returns: 0 or a negative code
  */
 int worker_put(struct worker *worker, size_t count);
+
+/** worker_update - get and put the records as worker_put() does, in one transaction that is tried until it commits */
+int worker_update(struct worker *worker, size_t count);
 
 /** worker_get - read @record and check its value; a record that R2 promises must be there */
 int worker_get(struct worker *worker, uint64_t record);

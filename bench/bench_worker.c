@@ -73,7 +73,8 @@ uint64_t worker_pick(struct worker *worker)
 	}
 }
 
-int worker_put(struct worker *worker, size_t count)
+/* The pairs of worker->records[0..@count), with values of a new version. */
+static void make_pairs(struct worker *worker, size_t count)
 {
 	const struct keys *keys = worker->run->keys;
 	const size_t pair_size = (size_t)keys->key_size + keys->value_size;
@@ -85,6 +86,11 @@ int worker_put(struct worker *worker, size_t count)
 		keys_value(keys, key, worker->version++, key + keys->key_size);
 	}
 	worker->puts += count;
+}
+
+int worker_put(struct worker *worker, size_t count)
+{
+	make_pairs(worker, count);
 	return worker->run->options->backend->put(worker->thread, count, worker->pairs);
 }
 
@@ -113,6 +119,23 @@ static void check_entry(void *ctx, struct bwt_slice key, struct bwt_slice value)
 	worker->entries++;
 	if (!keys_check(worker->run->keys, key, value))
 		worker->wrong++;
+}
+
+int worker_update(struct worker *worker, size_t count)
+{
+	const struct backend *backend = worker->run->options->backend;
+	int rc;
+
+	if (backend->update == NULL) {
+		fprintf(stderr, "bwt-bench: %s has no transactions that read and write\n",
+		        backend->name);
+		return -ENOTSUP;
+	}
+	make_pairs(worker, count);
+	while ((rc = backend->update(worker->thread, count, worker->pairs, check_entry, worker)) ==
+	       BWT_CONFLICT)
+		worker->conflicts++;
+	return rc == 0 && worker->wrong > 0 ? wrong_value(worker) : rc;
 }
 
 int worker_get(struct worker *worker, uint64_t record)

@@ -106,6 +106,22 @@ for store in $stores; do
 	measure "$store" --records=1M --key-size=24 --seconds=$ycsb_seconds \
 		--workload="$(repeated $ycsb_rounds $ycsb)"
 done
+for store in bwt-txn rocksdb-txn wiredtiger; do
+	case " $stores " in
+	*" ${store%-txn} "*) has "$store" || continue ;;
+	*) continue ;;
+	esac
+	say "$store: transactions"
+	[ $store = bwt-txn ] && measure "$store" --records="$records" --seconds=$seconds \
+		--workload="load,$(repeated $rounds read:1 put:1)"
+	measure "$store" --records=1M --batch=4 --seconds=$seconds --workload="load,$(repeated $rounds txn:2 txn:8)"
+done
+for store in bwt rocksdb; do
+	case " $stores " in *" $store "*)
+		say "$store: 10 puts a transaction"
+		measure "$store" --records="$records" --batch=10 --seconds=$seconds --workload="load,$(repeated $rounds put:2)"
+	esac
+done
 round=0
 while [ $round -lt 3 ]; do
 	round=$((round + 1))

@@ -63,7 +63,7 @@ function head(title, columns,    i) {
 
 # One row; @less: smaller is better. Only measured cells can win.
 function row(label, a_work, metric, less,    i, ours, theirs, best, winner, ratio) {
-	ours = get("bwt", a_work, metric)
+	ours = get(stores[1], a_work, metric)
 	best = -1
 	winner = "-"
 	printf "%-34s", label
@@ -83,6 +83,29 @@ function row(label, a_work, metric, less,    i, ours, theirs, best, winner, rati
 		printf "%8s %6s", short(theirs), ratio
 	}
 	printf "  %s\n", winner
+}
+
+# Transactions refused for each one that committed.
+function conflict_row(label, a_work,    i, ops, text) {
+	printf "%-34s", label
+	for (i = 1; i <= store_count; i++) {
+		ops = get(stores[i], a_work, "ops")
+		text = "-"
+		if (ops > 0)
+			text = sprintf("%.4f", get(stores[i], a_work, "conflicts") / ops)
+		printf i == 1 ? "%8s" : "%15s", text
+	}
+	printf "\n"
+}
+
+function txn_rows(    threads) {
+	split("bwt-txn rocksdb-txn wiredtiger", stores, " ")
+	head("4 gets and puts, zipfian 0.99", 3)
+	for (threads = 2; threads <= 8; threads += 6) {
+		row("commits/s, " threads " threads", "txn:" threads ":4", "ops_per_s", 0)
+		row("p99, microseconds", "txn:" threads ":4", "p99_us", 1)
+		conflict_row("conflicts for each commit", "txn:" threads ":4")
+	}
 }
 
 function floor_line(label, ours, theirs, wanted,    ratio) {
@@ -108,13 +131,15 @@ function memory_line(    limit) {
 {
 	line = " " $0
 	store = field("backend")
-	work = field("workload") ":" field("threads")
+	work = field("workload") ":" field("threads") (field("batch") > 1 ? ":" field("batch") : "")
 	keep("ops_per_s")
 	keep("entries_per_s")
 	keep("p50_us")
 	keep("p99_us")
 	keep("p999_us")
 	keep("max_us")
+	keep("conflicts")
+	keep("ops")
 	keep("cpu_us_per_op")
 	keep("write_amp")
 	keep("device_write_amp")
@@ -187,6 +212,9 @@ END {
 	row("on disk per live byte, random puts", "put:2", "space_amp", 1)
 	row("memory of its own, MiB, load", "load:1", "anon_mib", 1)
 
+	txn_rows()
+	split("bwt lmdb rocksdb wiredtiger leveldb bdb raw", stores, " ")
+
 	print "\nfloor (issue 2 asks this of 10M records; here are " records ")"
 	floor_line("point reads, 2 threads, against LMDB", get("bwt", "read:2", "ops_per_s"), \
 		get("lmdb", "read:2", "ops_per_s"), 1)
@@ -195,6 +223,12 @@ END {
 	floor_line("durable commits, 1 thread, against the raw write", get("bwt", "commit:1", "ops_per_s"), \
 		get("raw", "commit:1", "ops_per_s"), 0.9)
 	memory_line()
+	floor_line("transaction of one put, against the plain put", get("bwt-txn", "put:1", "ops_per_s"), \
+		get("bwt", "put:1", "ops_per_s"), 1 / 1.3)
+	floor_line("read-only begin, get, end, against the plain get", get("bwt-txn", "read:1", "ops_per_s"), \
+		get("bwt", "read:1", "ops_per_s"), 1 / 1.3)
+	floor_line("10 puts a transaction, 2 threads, against RocksDB", get("bwt", "put:2:10", "ops_per_s"), \
+		get("rocksdb", "put:2:10", "ops_per_s"), 1.5)
 
 	print "\nsettings"
 	for (i = 1; i <= 7; i++) {

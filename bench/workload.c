@@ -38,6 +38,12 @@ static const struct workload workloads[] = {
          .shape = RANDOM_UNIFORM,
          .mix = {.update = 100},
          .step = workload_mix_step},
+	{.name = "txn",
+         .about = "get and put --batch records in one transaction, again when it is refused; "
+                  "zipfian 0.99",
+         .flags = WORKLOAD_READS | WORKLOAD_WRITES,
+         .shape = RANDOM_ZIPFIAN,
+         .step = workload_txn_step},
 	{.name = "steady",
          .about = "overwrite existing records, ten times as often as there are records",
          .flags = WORKLOAD_READS | WORKLOAD_WRITES,

@@ -48,6 +48,7 @@ int workload_load_step(struct worker *worker); /* workload_load.c */
 uint64_t workload_load_op_count(const struct run *run);
 int workload_mix_step(struct worker *worker); /* workload_mix.c */
 int workload_many_step(struct worker *worker);
+int workload_txn_step(struct worker *worker);
 uint64_t workload_steady_op_count(const struct run *run);
 int workload_scan_full_step(struct worker *worker); /* workload_scan.c */
 uint64_t workload_scan_full_op_count(const struct run *run);

@@ -13,15 +13,22 @@ static int insert_one(struct worker *worker)
 	return worker_put(worker, 1);
 }
 
-/* An update is one transaction of batch pairs and counts as that many operations. */
-static int update_batch(struct worker *worker)
+/* batch records, drawn for worker_put() or worker_update() */
+static unsigned pick_batch(struct worker *worker)
 {
 	const unsigned count = worker->run->options->batch;
-	int rc;
 
 	for (unsigned i = 0; i < count; i++)
 		worker->records[i] = worker_pick(worker);
-	rc = worker_put(worker, count);
+	return count;
+}
+
+/* An update is one transaction of batch pairs and counts as that many operations. */
+static int update_batch(struct worker *worker)
+{
+	const unsigned count = pick_batch(worker);
+	int rc = worker_put(worker, count);
+
 	return rc < 0 ? rc : (int)count;
 }
 
@@ -49,6 +56,14 @@ static bool drawn(unsigned *lot, unsigned share)
 		return true;
 	*lot -= share;
 	return false;
+}
+
+/* A transaction that commits is one operation: goodput. */
+int workload_txn_step(struct worker *worker)
+{
+	int rc = worker_update(worker, pick_batch(worker));
+
+	return rc < 0 ? rc : 1;
 }
 
 int workload_many_step(struct worker *worker)
