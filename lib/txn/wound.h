@@ -19,8 +19,7 @@
 #define PATIENCE_LEAST_NS ((uint64_t)200 * 1000) /* for a transaction of one write */
 #define PATIENCE_WRITE_NS ((uint64_t)2 * 1000)   /* more for each of its writes */
 #define PATIENCE_MAX_NS ((uint64_t)2 * 1000 * 1000 * 1000)
-#define PATIENCE_ABORTS_MAX                                                                        \
-	8u /* doublings; a transaction that was aborted so often is not wounded by another one */
+#define PATIENCE_ABORTS_MAX 8u /* doublings for aborts, at most */
 
 struct wound {                     /* zeroed: nobody is in the way */
 	struct backoff backoff;    /* against single writes */
@@ -33,7 +32,7 @@ struct wound {                     /* zeroed: nobody is in the way */
 enum wound_result {
 	WOUND_GONE, /* aborted now, or decided: look again */
 	WOUND_WAIT, /* a transaction: leave the pin and call wound_wait() */
-	WOUND_YIELD, /* a transaction that has been aborted too often: give way (BWT_CONFLICT) if you can */
+	WOUND_YIELD, /* a transaction that is granted the most and has had it: give way (BWT_CONFLICT) if you can */
 };
 
 /**
