@@ -4,16 +4,17 @@
  *
  *   log -> leaves -> catalogue -> the main tree, then the named ones: key range by key range
  *
- * Each key range is taken from the base page with the largest clock that covers it, with its deltas;
- * over that goes the newest change of each key that the log holds.
+ * Each key range is taken from the base page with the largest clock that covers it; over that go the
+ * commits since that clock, from the deltas over any page that covers it, and the newest change of each
+ * key that the log holds. Which page a commit was put over does not matter: a replay makes pages
+ * that an earlier life had once more, at other clocks, and puts later commits over those.
  *
  *   SV1  From `log.from` on the log has every change, so its newest change of a key is the key's newest
  *        version. A change from before a gap counts if the page is older.
  *   SV2  A range whose page is complete up to log.from or later is exact. Of an older page nothing newer
  *        was found: it is what the store had, unless a block was damaged. Where stretches of the arena
  *        may have been such blocks (salvage_scan.c), those ranges are reported with their age.
- *        The same where two pages have one clock and nothing tells which is the later one, and where
- *        a page names a transaction whose changes the log no longer has.
+ *        The same where a page names a transaction whose changes the log no longer has.
  *   SV3  A range that no page covers is reported as lost, a value that does not check too. Nothing is
  *        made up for them.
  */
@@ -29,6 +30,8 @@
 #include "base/error.h"
 #include "page/chain.h"
 #include "page/visibility.h"
+
+#define HEAP_SMALL 64u /* pictures: not worth cleaning up */
 
 struct version { /* of one key, the newest that a picture has */
 	struct bwt_slice key;
@@ -50,8 +53,8 @@ struct salvaging {
 	/* of the tree at hand */
 	size_t picture, picture_end; /* by low key; those before `picture` are in the heap or done */
 	size_t op, op_end;
-	const struct picture **heap; /* by clock, the largest first */
-	size_t heap_count;
+	const struct picture **heap;     /* by clock, the largest first */
+	size_t heap_count, heap_cleaned; /* there are; were left by heap_clean() */
 	/* of the picture at hand */
 	struct version *versions;
 	size_t version_count;
@@ -104,47 +107,77 @@ static int by_key(const void *a, const void *b)
 	return order != 0 ? order : (left->lsn < right->lsn) - (left->lsn > right->lsn);
 }
 
-/* Each key's newest version, in key order. */
-static int gather(struct salvaging *salvaging, const struct picture *picture)
+static bool below(struct bwt_slice key, struct bwt_slice high)
+{
+	return high.data == NULL || salvage_compare(key, high) < 0;
+}
+
+/* Can a delta over @other, which covers @low, say more than @picture does? */
+static bool tells(const struct picture *other, const struct picture *picture, struct bwt_slice low)
+{
+	return other == picture || ((other->newest > picture->base->head.lsn ||
+	                             other->base->head.lsn == picture->base->head.lsn) &&
+	                            below(low, base_high(other->base)));
+}
+
+static int make_room(struct salvaging *salvaging, const struct picture *picture, struct bwt_slice low)
 {
 	const struct base_page *base = picture->base;
-	size_t room = base->count + picture->delta_count + 1, bytes = 0, kept = 0;
-	struct version *versions = realloc(salvaging->versions, room * sizeof *versions);
-	uint8_t *keys;
+	size_t room = base->count + 1, bytes;
+	void *grown;
 
-	if (versions == NULL)
+	for (size_t i = 0; i < salvaging->heap_count; i++)
+		if (tells(salvaging->heap[i], picture, low))
+			room += salvaging->heap[i]->delta_count;
+	grown = realloc(salvaging->versions, room * sizeof *salvaging->versions);
+	if (grown == NULL)
 		return error_set(-ENOMEM, "no memory for a page");
-	salvaging->versions = versions;
-	keys = realloc(salvaging->keys,
-	               (size_t)base->count * base->prefix_size + base->head.size + 1);
-	if (keys == NULL)
+	salvaging->versions = grown;
+	bytes = (size_t)base->count * base->prefix_size + base->head.size + 1;
+	grown = realloc(salvaging->keys, bytes);
+	if (grown == NULL)
 		return error_set(-ENOMEM, "no memory for a page");
-	salvaging->keys = keys;
-	salvaging->version_count = 0;
-	for (unsigned i = 0; i < base->count; i++) {
+	salvaging->keys = grown;
+	return BWT_OK;
+}
+
+/* What @picture says itself: the newest versions of its base page's keys. */
+static void gather_base(struct salvaging *salvaging, const struct picture *picture)
+{
+	uint8_t *key = salvaging->keys;
+
+	for (unsigned i = 0; i < picture->base->count; i++) {
 		struct page_entry entry;
+		size_t size;
 
-		leaf_entry(base, i, &entry);
+		leaf_entry(picture->base, i, &entry);
 		if ((entry.flags & VERSION_OLDER) != 0)
 			continue;
-		versions[kept++] = (struct version){
-			.key = {keys + bytes, key_ref_copy(&entry.key, 0, keys + bytes)},
+		size = key_ref_copy(&entry.key, 0, key);
+		salvaging->versions[salvaging->version_count++] = (struct version){
+			.key = {key, size},
 			.value = entry.value,
 			.value_size = entry.value_size,
 			.flags = entry.flags,
 		};
-		bytes += versions[kept - 1].key.size;
+		key += size;
 	}
-	for (uint32_t i = 0; i < picture->delta_count; i++) {
-		const struct leaf_delta *delta = salvaging->scan.deltas[picture->first_delta + i];
+}
+
+/* The commits over @other from LSN @from on. */
+static void gather_deltas(struct salvaging *salvaging, const struct picture *other, uint64_t from)
+{
+	for (uint32_t i = 0; i < other->delta_count; i++) {
+		const struct leaf_delta *delta = salvaging->scan.deltas[other->first_delta + i];
 		uint64_t word = atomic_load_explicit(
 			&((struct leaf_delta *)(uintptr_t)delta)->lsn_word, memory_order_relaxed);
 
 		/* Undecided ones are decided by the log. */
-		if (!picture_has(picture, delta) || !word_valid(word) ||
-		    word_state(word) != WORD_COMMITTED || word_lsn(word) >= salvaging->log.end)
+		if (!picture_has(other, delta) || !word_valid(word) ||
+		    word_state(word) != WORD_COMMITTED || word_lsn(word) < from ||
+		    word_lsn(word) >= salvaging->log.end)
 			continue;
-		versions[kept++] = (struct version){
+		salvaging->versions[salvaging->version_count++] = (struct version){
 			.key = leaf_delta_key(delta),
 			.lsn = word_lsn(word),
 			.value = leaf_delta_value(delta),
@@ -152,16 +185,35 @@ static int gather(struct salvaging *salvaging, const struct picture *picture)
 			.flags = delta->head.flags,
 		};
 	}
-	qsort(versions, kept, sizeof *versions, by_key);
-	for (size_t i = 0; i < kept; i++) {
-		struct version *last = &versions[salvaging->version_count];
+}
 
-		if (salvaging->version_count == 0 ||
-		    salvage_compare(last[-1].key, versions[i].key) != 0) {
-			*last = versions[i];
-			salvaging->version_count++;
-		}
+/*
+ * Each key's newest version in the range that begins at @low, in key order. Pages of one clock have the same commits
+ * in their base pages, so of them all deltas count; over an older page those do that the base page cannot have.
+ */
+static int gather(struct salvaging *salvaging, const struct picture *picture, struct bwt_slice low)
+{
+	uint64_t clock = picture->base->head.lsn;
+	int rc = make_room(salvaging, picture, low);
+	size_t kept = 0;
+
+	if (rc < 0)
+		return rc;
+	gather_base(salvaging, picture);
+	for (size_t i = 0; i < salvaging->heap_count; i++)
+		if (tells(salvaging->heap[i], picture, low))
+			gather_deltas(salvaging, salvaging->heap[i],
+			              salvaging->heap[i]->base->head.lsn == clock ? 0 : clock);
+	if (salvaging->version_count > 0)
+		qsort(salvaging->versions, salvaging->version_count, sizeof *salvaging->versions,
+		      by_key);
+	for (size_t i = 0; i < salvaging->version_count; i++) {
+		const struct version *version = &salvaging->versions[i];
+
+		if (kept == 0 || salvage_compare(salvaging->versions[kept - 1].key, version->key) != 0)
+			salvaging->versions[kept++] = *version;
 	}
+	salvaging->version_count = kept;
 	return BWT_OK;
 }
 
@@ -235,11 +287,6 @@ static bool op_wins(const struct salvaging *salvaging, const struct salvage_op *
 	return op->lsn >= picture->base->head.lsn && (version == NULL || op->lsn > version->lsn);
 }
 
-static bool below(struct bwt_slice key, struct bwt_slice high)
-{
-	return high.data == NULL || salvage_compare(key, high) < 0;
-}
-
 /* Keys in [@low, @high), the next ones in order; @picture NULL: only what the log has. */
 static int emit_range(struct salvaging *salvaging, const struct picture *picture,
                       struct bwt_slice low, struct bwt_slice high)
@@ -250,7 +297,7 @@ static int emit_range(struct salvaging *salvaging, const struct picture *picture
 
 	salvaging->version_count = 0;
 	if (picture != NULL)
-		rc = gather(salvaging, picture);
+		rc = gather(salvaging, picture, low);
 	while (i < salvaging->version_count && salvage_compare(salvaging->versions[i].key, low) < 0)
 		i++;
 	while (rc == BWT_OK) {
@@ -291,19 +338,6 @@ static int emit_range(struct salvaging *salvaging, const struct picture *picture
 
 /* ---- a tree: its key ranges, each from the newest picture ---- */
 
-/*
- * Pages of one clock: a replay may lay down what an earlier life had once more, and one large transaction
- * passes through many pages before the clock moves. What commits from that clock on goes to the last of
- * them; else blocks of one extent lie in the order in which they were made. That is no order among
- * more than two, so it does not rule the heap.
- */
-static bool later(const struct picture *a, const struct picture *b)
-{
-	if (a->newest != b->newest)
-		return a->newest > b->newest;
-	return a->extent == b->extent && a->base > b->base;
-}
-
 static bool newer(const struct picture *a, const struct picture *b)
 {
 	return a->base->head.lsn > b->base->head.lsn;
@@ -338,11 +372,18 @@ static void heap_pop(struct salvaging *salvaging)
 	heap[i] = last;
 }
 
-/* Do both cover @at, with one clock? */
-static bool rivals(const struct picture *other, const struct picture *picture, struct bwt_slice at)
+/* Those that end before @at are of no use any more: out, whenever the heap has doubled. */
+static void heap_clean(struct salvaging *salvaging, struct bwt_slice at)
 {
-	return other != picture && other->base->head.lsn == picture->base->head.lsn &&
-	       below(at, base_high(other->base));
+	size_t count = salvaging->heap_count;
+
+	if (count < 2 * salvaging->heap_cleaned + HEAP_SMALL)
+		return;
+	salvaging->heap_count = 0;
+	for (size_t i = 0; i < count; i++)
+		if (below(at, base_high(salvaging->heap[i]->base)))
+			heap_push(salvaging, salvaging->heap[i]);
+	salvaging->heap_cleaned = salvaging->heap_count;
 }
 
 /* The newest picture that covers @at, NULL: none; *next: up to where that is so. */
@@ -355,6 +396,7 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 	while (salvaging->picture < salvaging->picture_end &&
 	       salvage_compare(base_low(pictures[salvaging->picture].base), at) <= 0)
 		heap_push(salvaging, &pictures[salvaging->picture++]);
+	heap_clean(salvaging, at);
 	while (salvaging->heap_count > 0 && !below(at, base_high(salvaging->heap[0]->base)))
 		heap_pop(salvaging);
 	*next = (struct bwt_slice){NULL, 0};
@@ -362,9 +404,6 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 		*next = base_low(pictures[salvaging->picture].base);
 	if (salvaging->heap_count > 0) {
 		top = salvaging->heap[0];
-		for (size_t i = 1; i < salvaging->heap_count; i++)
-			if (rivals(salvaging->heap[i], top, at) && later(salvaging->heap[i], top))
-				top = salvaging->heap[i];
 		high = base_high(top->base);
 		if (high.data != NULL && below(high, *next))
 			*next = high;
@@ -372,14 +411,16 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 	return top;
 }
 
-/* Is there another page of the same clock and other bytes for these keys, and no telling which came first? */
-static bool ambiguous(const struct salvaging *salvaging, const struct picture *picture,
+/* Does a page name a transaction that may have changed these keys since @picture's clock, and the log no more? */
+static bool undecided(const struct salvaging *salvaging, const struct picture *picture,
                       struct bwt_slice low)
 {
+	if (salvaging->log.parts_missing == 0 || picture->base->head.lsn >= salvaging->log.from)
+		return false;
 	for (size_t i = 0; i < salvaging->heap_count; i++)
-		if (rivals(salvaging->heap[i], picture, low) &&
-		    salvaging->heap[i]->base->head.crc != picture->base->head.crc &&
-		    !later(picture, salvaging->heap[i]))
+		if (salvaging->heap[i]->undecided &&
+		    salvaging->heap[i]->as_of >= picture->base->head.lsn &&
+		    below(low, base_high(salvaging->heap[i]->base)))
 			return true;
 	return false;
 }
@@ -394,15 +435,7 @@ static void judge(struct salvaging *salvaging, const struct picture *picture, st
 		       "%s: no page of these keys is left: only changes since LSN %" PRIu64
 		       " are there",
 		       title(salvaging), salvaging->log.from);
-	} else if (picture->base->head.lsn < salvaging->log.from &&
-	           ambiguous(salvaging, picture, low)) {
-		salvaging->found->older++;
-		report(salvaging, BWT_WARNING, low, high,
-		       "%s: these keys may lack some of the changes that were made at LSN %" PRIu64
-		       ": there is more than one page of that age",
-		       title(salvaging), picture->base->head.lsn);
-	} else if (picture->undecided && salvaging->log.parts_missing &&
-	           picture->base->head.lsn < salvaging->log.from) {
+	} else if (undecided(salvaging, picture, low)) {
 		salvaging->found->older++;
 		report(salvaging, BWT_WARNING, low, high,
 		       "%s: these keys may lack what a transaction changed that committed before "
@@ -440,6 +473,7 @@ static void find_bounds(struct salvaging *salvaging)
 	while (salvaging->op_end < log->count && log->ops[salvaging->op_end].tree == salvaging->tree)
 		salvaging->op_end++;
 	salvaging->heap_count = 0;
+	salvaging->heap_cleaned = 0;
 }
 
 /* @created: the log says so; it needs no page then, for it began empty. */
