@@ -14,7 +14,8 @@
  *   SV2  A range whose page is complete up to log.from or later is exact. Of an older page nothing newer
  *        was found: it is what the store had, unless a block was damaged. Where stretches of the arena
  *        may have been such blocks (salvage_scan.c), those ranges are reported with their age.
- *        The same where a page names a transaction whose changes the log no longer has.
+ *        The same where two pages have one clock and nothing tells which is the later one, and where
+ *        a page names a transaction whose changes the log no longer has.
  *   SV3  A range that no page covers is reported as lost, a value that does not check too. Nothing is
  *        made up for them.
  */
@@ -188,8 +189,8 @@ static void gather_deltas(struct salvaging *salvaging, const struct picture *oth
 }
 
 /*
- * Each key's newest version in the range that begins at @low, in key order. Pages of one clock have the same commits
- * in their base pages, so of them all deltas count; over an older page those do that the base page cannot have.
+ * Each key's newest version in the range that begins at @low, in key order. Over pages of the
+ * same clock all deltas count; over an older page those do that the base page cannot have.
  */
 static int gather(struct salvaging *salvaging, const struct picture *picture, struct bwt_slice low)
 {
@@ -338,6 +339,18 @@ static int emit_range(struct salvaging *salvaging, const struct picture *picture
 
 /* ---- a tree: its key ranges, each from the newest picture ---- */
 
+/*
+ * Of two pages of one clock: one large transaction that is replayed passes through many pages before the clock
+ * moves. What commits from that clock on goes to the last of them; else blocks of one extent lie in the order in
+ * which they were made. That is no order among more than two, so it does not rule the heap.
+ */
+static bool later(const struct picture *a, const struct picture *b)
+{
+	if (a->newest != b->newest)
+		return a->newest > b->newest;
+	return a->extent == b->extent && a->base > b->base;
+}
+
 static bool newer(const struct picture *a, const struct picture *b)
 {
 	return a->base->head.lsn > b->base->head.lsn;
@@ -386,6 +399,13 @@ static void heap_clean(struct salvaging *salvaging, struct bwt_slice at)
 	salvaging->heap_cleaned = salvaging->heap_count;
 }
 
+/* Do both cover @at, with one clock and different bytes? */
+static bool rivals(const struct picture *other, const struct picture *picture, struct bwt_slice at)
+{
+	return other->base->head.lsn == picture->base->head.lsn &&
+	       other->base->head.crc != picture->base->head.crc && below(at, base_high(other->base));
+}
+
 /* The newest picture that covers @at, NULL: none; *next: up to where that is so. */
 static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_slice at,
                                         struct bwt_slice *next)
@@ -404,11 +424,26 @@ static const struct picture *picture_at(struct salvaging *salvaging, struct bwt_
 		*next = base_low(pictures[salvaging->picture].base);
 	if (salvaging->heap_count > 0) {
 		top = salvaging->heap[0];
+		for (size_t i = 1; i < salvaging->heap_count; i++)
+			if (rivals(salvaging->heap[i], top, at) && later(salvaging->heap[i], top))
+				top = salvaging->heap[i];
 		high = base_high(top->base);
 		if (high.data != NULL && below(high, *next))
 			*next = high;
 	}
 	return top;
+}
+
+/* Is there another page of the same clock for these keys, and no telling which of them came first? */
+static bool ambiguous(const struct salvaging *salvaging, const struct picture *picture,
+                      struct bwt_slice low)
+{
+	if (picture->base->head.lsn >= salvaging->log.from)
+		return false;
+	for (size_t i = 0; i < salvaging->heap_count; i++)
+		if (rivals(salvaging->heap[i], picture, low) && !later(picture, salvaging->heap[i]))
+			return true;
+	return false;
 }
 
 /* Does a page name a transaction that may have changed these keys since @picture's clock, and the log no more? */
@@ -435,6 +470,12 @@ static void judge(struct salvaging *salvaging, const struct picture *picture, st
 		       "%s: no page of these keys is left: only changes since LSN %" PRIu64
 		       " are there",
 		       title(salvaging), salvaging->log.from);
+	} else if (ambiguous(salvaging, picture, low)) {
+		salvaging->found->older++;
+		report(salvaging, BWT_WARNING, low, high,
+		       "%s: these keys may lack some of the changes that were made at LSN %" PRIu64
+		       ": there is more than one page of that age",
+		       title(salvaging), picture->base->head.lsn);
 	} else if (undecided(salvaging, picture, low)) {
 		salvaging->found->older++;
 		report(salvaging, BWT_WARNING, low, high,

@@ -47,7 +47,8 @@ struct picture { /* a leaf's base page: all of its key range as of its clock */
 	uint32_t delta_count;
 	uint64_t as_of;  /* complete up to here: its own clock, or that of its newest delta */
 	uint64_t newest; /* end of the newest commit since its clock that is over it, or its clock */
-	bool undecided;  /* a delta over it names its transaction, not its LSN */
+	extent_id extent; /* where it lies */
+	bool undecided;   /* a delta over it names its transaction, not its LSN */
 };
 
 /** Does @delta, which names the offset of the picture's base page, belong to it? (salvage_scan.c, SC2) */

@@ -168,6 +168,7 @@ static void attach_deltas(struct salvage_arena *scan, struct picture *picture)
 			high = middle;
 	}
 	picture->first_delta = (uint32_t)low;
+	picture->extent = extent_of(off);
 	picture->newest = picture->base->head.lsn;
 	for (; low < scan->delta_count && scan->deltas[low]->base == off; low++) {
 		const struct leaf_delta *delta = scan->deltas[low];
