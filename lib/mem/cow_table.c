@@ -34,6 +34,7 @@ int cow_init(struct cow_table *table, uint64_t capacity, const _Atomic(uint64_t)
 
 	table->capacity = segments * COW_SEGMENT_WORDS;
 	table->interval = interval;
+	atomic_init(&table->copies_end, 0);
 	table->words = sys_reserve(table->capacity * sizeof *table->words);
 	table->segments = sys_reserve(segments * sizeof *table->segments);
 	if (table->words != NULL && table->segments != NULL)
@@ -45,13 +46,21 @@ int cow_init(struct cow_table *table, uint64_t capacity, const _Atomic(uint64_t)
 void cow_deinit(struct cow_table *table)
 {
 	uint64_t segments = table->capacity / COW_SEGMENT_WORDS;
+	uint64_t copies = atomic_load_explicit(&table->copies_end, memory_order_relaxed);
 
+	for (uint64_t i = 0; table->segments != NULL && i < copies; i++) {
+		uint64_t copy = atomic_load_explicit(&table->segments[i].copy, memory_order_relaxed);
+
+		if (is_pointer(copy))
+			free((struct cow_copy *)(uintptr_t)copy);
+	}
 	if (table->words != NULL)
 		sys_release(table->words, table->capacity * sizeof *table->words);
 	if (table->segments != NULL)
 		sys_release(table->segments, segments * sizeof *table->segments);
 	table->words = NULL;
 	table->segments = NULL;
+	atomic_store_explicit(&table->copies_end, 0, memory_order_relaxed);
 }
 
 /* RELAXED: a torn picture is recognised by the copy word (T2), loads before it by the fences there. */
@@ -60,6 +69,16 @@ static void read_words(const struct cow_table *table, uint64_t segment, uint64_t
 	for (unsigned i = 0; i < COW_SEGMENT_WORDS; i++)
 		words[i] = atomic_load_explicit(&table->words[segment * COW_SEGMENT_WORDS + i],
 		                                memory_order_acquire);
+}
+
+static void note_copy(struct cow_table *table, uint64_t index)
+{
+	uint64_t end = atomic_load_explicit(&table->copies_end, memory_order_relaxed);
+
+	while (end <= index &&
+	       !atomic_compare_exchange_weak_explicit(&table->copies_end, &end, index + 1,
+	                                              memory_order_relaxed, memory_order_relaxed))
+		;
 }
 
 bool cow_touch_slow(struct cow_table *table, uint64_t index, uint64_t interval)
@@ -81,8 +100,10 @@ bool cow_touch_slow(struct cow_table *table, uint64_t index, uint64_t interval)
 		/* ACQ_REL: the copy is complete before it is found; only then may anybody change a word. */
 		if (atomic_compare_exchange_strong_explicit(
 			    &segment->copy, &seen, (uint64_t)(uintptr_t)copy, memory_order_acq_rel,
-			    memory_order_acquire))
+			    memory_order_acquire)) {
+			note_copy(table, index);
 			break;
+		}
 		free(copy);
 	}
 	atomic_store_explicit(&segment->touched, interval, memory_order_release);

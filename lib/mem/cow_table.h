@@ -38,10 +38,11 @@ struct cow_table {
 	struct cow_segment *segments; /* reserved memory */
 	uint64_t capacity;            /* words, a multiple of COW_SEGMENT_WORDS */
 	const _Atomic(uint64_t) *interval; /* from 1; counted up in a closed gate; shared by all tables */
+	_Atomic(uint64_t) copies_end; /* above every segment that was ever copied */
 };
 
 int cow_init(struct cow_table *table, uint64_t capacity, const _Atomic(uint64_t) *interval);
-void cow_deinit(struct cow_table *table);
+void cow_deinit(struct cow_table *table); /* copies that no checkpoint came to collect go, too */
 
 bool cow_touch_slow(struct cow_table *table, uint64_t segment, uint64_t interval);
 
