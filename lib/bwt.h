@@ -123,7 +123,8 @@ struct bwt_options {
 	unsigned space_target;           /* percent, arena bytes over live bytes; default 250 */
 	void (*log)(void *ctx, int level, const char *text); /* levels are syslog's */
 	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
-	void *ctx; /* handed to both */
+	void *ctx;                  /* handed to both */
+	unsigned vlog_space_target; /* percent, bytes of the value log over live ones; default 150 */
 };
 
 struct bwt_stats {
@@ -164,6 +165,9 @@ struct bwt_stats {
 	uint64_t oldest_snapshot_ms;     /* age of the oldest, 0 when there is none, as below */
 	uint64_t oldest_snapshot_thread; /* the system's number of the thread that began it */
 	uint64_t oldest_snapshot_keeps; /* log bytes since: the versions kept for it alone are at most that many */
+	uint64_t values_moved; /* large values copied out of value-log files that were to be emptied */
+	uint64_t value_bytes_moved; /* bytes of these */
+	uint64_t value_files_freed; /* value-log files removed since open */
 };
 
 enum bwt_severity {

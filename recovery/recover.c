@@ -133,6 +133,7 @@ static int wire(struct opening *opening, uint64_t next_page)
 		.horizon = store_horizon,
 		.decide = store_decide,
 		.settle = store_settle,
+		.value_stored = store_value_stored,
 		.value_dropped = store_value_dropped,
 		.ctx = store,
 	};

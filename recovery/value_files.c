@@ -19,6 +19,7 @@
 #include <syslog.h>
 
 #include "base/error.h"
+#include "base/stats.h"
 #include "recovery/checkpointer.h"
 
 /* Files at or above this number are held by some thread. SEQ_CST: see epoch_slot.value_hold. */
@@ -112,6 +113,8 @@ void value_files_unlink(struct value_files *values, struct store *store, uint64_
 			store_say(store, LOG_WARNING,
 			          "a value-log file that is not needed any more stays: %s",
 			          bwt_detail());
+		else
+			stats_add(&store->stats, 0, STAT_VALUE_FILES_FREED, 1);
 	}
 	values->count = kept;
 }

@@ -97,6 +97,9 @@ static const struct field {
 	FIELD(extents_cleaned, FIELD_COUNT, NULL, "extents cleaned"),
 	FIELD(cleaned_pages, FIELD_COUNT, NULL, "  pages moved for that"),
 	FIELD(cleaned_bytes, FIELD_BYTES, NULL, "  bytes written for that"),
+	FIELD(values_moved, FIELD_COUNT, NULL, "values collected"),
+	FIELD(value_bytes_moved, FIELD_BYTES, NULL, "  bytes written for that"),
+	FIELD(value_files_freed, FIELD_COUNT, NULL, "  files removed"),
 	FIELD(gate_retries, FIELD_COUNT, NULL, "checkpoint cuts retried"),
 #undef FIELD
 };

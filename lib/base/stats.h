@@ -34,6 +34,9 @@
 	X(EXTENTS_CLEANED, extents_cleaned)                                                        \
 	X(CLEANED_PAGES, cleaned_pages)                                                            \
 	X(CLEANED_BYTES, cleaned_bytes)                                                            \
+	X(VALUES_MOVED, values_moved)                                                              \
+	X(VALUE_BYTES_MOVED, value_bytes_moved)                                                    \
+	X(VALUE_FILES_FREED, value_files_freed)                                                    \
 	X(LOG_FLUSHES, log_flushes)                                                                \
 	X(GATE_RETRIES, gate_retries)                                                              \
 	X(CHECKPOINT_COUNT, checkpoint_count)                                                      \

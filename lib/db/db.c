@@ -148,6 +148,7 @@ static struct bwt_db *db_new(void)
 	pthread_mutex_init(&db->checkpoint_lock, NULL);
 	pthread_mutex_init(&db->trees_lock, NULL);
 	pthread_mutex_init(&db->space.relief_lock, NULL);
+	pthread_mutex_init(&db->values.lock, NULL);
 	work_queue_init(&db->work);
 	atomic_init(&db->durable_fd, -1);
 	db->fork_generation = sys_fork_generation();
@@ -161,6 +162,8 @@ static void db_free(struct bwt_db *db)
 	pthread_mutex_destroy(&db->checkpoint_lock);
 	pthread_mutex_destroy(&db->trees_lock);
 	pthread_mutex_destroy(&db->space.relief_lock);
+	pthread_mutex_destroy(&db->values.lock);
+	values_free(db);
 	free(db);
 }
 
@@ -178,6 +181,7 @@ static int start(struct bwt_db *db)
 	if (stat_publish_open(db) < 0)
 		store_say(&db->store, LOG_NOTICE, "no file of counters: %s", bwt_detail());
 	space_start(db);
+	values_start(db);
 	rc = workers_start(db);
 	if (rc == BWT_OK)
 		rc = service_start(db);

@@ -25,6 +25,7 @@ static const struct bwt_options defaults = {
 	.checkpoint_interval_ms = 60000,
 	.worker_count = 1,
 	.space_target = 250,
+	.vlog_space_target = 150,
 };
 
 static int check_flags(unsigned flags)
@@ -68,6 +69,8 @@ static int check_values(const struct bwt_options *options)
 		                 SEGMENT_LIMIT);
 	if (rc == BWT_OK)
 		rc = check_range("space_target", options->space_target, 110, 100000);
+	if (rc == BWT_OK && options->vlog_space_target != (unsigned)BWT_OFF)
+		rc = check_range("vlog_space_target", options->vlog_space_target, 110, 100000);
 	return rc;
 }
 
@@ -97,6 +100,7 @@ int options_resolve(const struct bwt_options *given, struct bwt_options *resolve
 	FILL(resolved, checkpoint_interval_ms);
 	FILL(resolved, worker_count);
 	FILL(resolved, space_target);
+	FILL(resolved, vlog_space_target);
 	if (resolved->inline_max == (uint32_t)BWT_OFF)
 		resolved->inline_max = 0;
 	return check_values(resolved);

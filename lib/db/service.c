@@ -3,9 +3,8 @@
  * service.c - the thread that a store keeps: flushes nobody waits for, checkpoints, fresh log segments
  *
  * It sleeps on a futex word, service_bell, until the log has grown to service_lsn (the flusher rings),
- * the ring is half full (whoever took room rings), arena bytes make a checkpoint due (space.c rings), or the
- * next timed duty is due. Nothing waits for
- * it: without it every duty but the timed ones would be done by the threads that need it.
+ * the ring is half full (whoever took room rings), arena or value-log bytes make a checkpoint due (space.c and
+ * values.c ring), or the next timed duty is due. Nothing waits for it: without it every duty but the timed ones would be done by the threads that need it.
  */
 #include <limits.h>
 #include <string.h>
@@ -52,11 +51,13 @@ void service_durable_moved(void *ctx)
 int service_checkpoint(struct bwt_db *db, bool clean)
 {
 	struct epoch_slot *slot;
+	uint64_t appended;
 	int rc = db_slot(db, &slot);
 
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&db->checkpoint_lock);
+	appended = vlog_appended(db->store.vlog);
 	rc = checkpoint_take(&db->store, db->checkpointer, slot, clean);
 	for (unsigned tries = 0; rc == BWT_BUSY && tries < CHECKPOINT_TRIES_MAX; tries++) {
 		/* A thread stays inside the gate: it was given the processor's time meanwhile. */
@@ -68,6 +69,8 @@ int service_checkpoint(struct bwt_db *db, bool clean)
 	}
 	pthread_mutex_unlock(&db->checkpoint_lock);
 	space_freed(db);
+	if (rc == BWT_OK)
+		values_checkpointed(db, appended);
 	return rc;
 }
 
@@ -81,9 +84,9 @@ static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_stat
 {
 	const struct bwt_options *options = &db->options;
 
-	if (space_checkpoint_due(db, state->allocated_bytes))
+	if (space_checkpoint_due(db, state->allocated_bytes) || values_checkpoint_due(db))
 		return true;
-	if (state->log_bytes == 0)
+	if (state->log_bytes == 0 && !values_retired(db))
 		return false;
 	if (!is_off(options->checkpoint_wal_bytes, UINT64_MAX) &&
 	    state->log_bytes >= options->checkpoint_wal_bytes)
@@ -162,6 +165,8 @@ static void service_run(void *ctx)
 		flush_if_asked(db);
 		prepare_segment(db);
 		checkpoint_if_due(db, sys_now_ns());
+		if (db->worker_count == 0)
+			values_serve(db);
 		stat_publish(db);
 		atomic_store_explicit(&db->service_lsn, wal_tail(db->store.wal) + WAKE_LOG_BYTES,
 		                      memory_order_relaxed);

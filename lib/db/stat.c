@@ -163,6 +163,9 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	stats->cleaned_bytes = sum(db, STAT_CLEANED_BYTES);
 	stats->arena_written_bytes =
 		atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
+	stats->values_moved = sum(db, STAT_VALUES_MOVED);
+	stats->value_bytes_moved = sum(db, STAT_VALUE_BYTES_MOVED);
+	stats->value_files_freed = sum(db, STAT_VALUE_FILES_FREED);
 	stats->log_flushes = sum(db, STAT_LOG_FLUSHES);
 	stats->gate_retries = sum(db, STAT_GATE_RETRIES);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker.c - background threads: pages that readers or writers hint at, extents that are to be emptied
+ * worker.c - background threads: pages that readers or writers hint at, extents and files that are to be emptied
  *
- *   asleep --work_push(), work_wake()--> hints --none left--> extents --none worth it--> asleep
+ *   asleep --work_push(), work_wake()--> hints --none left--> extents --none worth it-->
+ *          value-log files --none worth it--> asleep
  *
  * Everything a worker does could be done by the threads that work on the store, and is where there are
- * no workers (space.c, tree/write.c); nobody ever waits for one of them. Without work they sleep on a futex,
+ * no workers (space.c, values.c, tree/write.c); nobody ever waits for one of them. Without work they sleep on a futex,
  * with no timeout: an idle store uses no processor time.
  */
 #include <errno.h>
@@ -54,7 +55,7 @@ static bool must_stay(void *ctx)
 	const struct worker *worker = ctx;
 
 	return atomic_load_explicit(&worker->stop, memory_order_relaxed) != 0 ||
-	       (!worker->fruitless && space_behind(worker->db));
+	       (!worker->fruitless && (space_behind(worker->db) || values_behind(worker->db)));
 }
 
 static void worker_run(void *ctx)
@@ -75,6 +76,11 @@ static void worker_run(void *ctx)
 		worker->fruitless = false;
 		if (space_behind(db)) {
 			if (space_clean(db, slot))
+				continue;
+			worker->fruitless = true;
+		}
+		if (values_behind(db)) {
+			if (values_collect(db, slot))
 				continue;
 			worker->fruitless = true;
 		}

@@ -5,8 +5,8 @@
  * Why: a large value in the tree would be copied by every consolidation. It is written once here, and
  * the tree and the log hold a struct value_ref.
  *
- * An appender pins the active file, reserves its bytes by fetch_add of the tail, and writes beside
- * all others. Who finds the file full replaces it, under the lock.
+ * An appender pins the active file of its stream, reserves its bytes by fetch_add of the tail, and writes
+ * beside all others. Who finds the file full replaces it, under the lock.
  *
  *   V1  A file's name is durable before the first reference into it exists.
  *   V2  A file is marked dirty after the write and before the reference is handed out; so the log's flusher,
@@ -121,6 +121,11 @@ uint64_t vlog_next_segment(const struct vlog *vlog)
 	return atomic_load_explicit(&vlog->next_number, memory_order_relaxed);
 }
 
+uint64_t vlog_appended(const struct vlog *vlog)
+{
+	return atomic_load_explicit(&vlog->appended, memory_order_relaxed);
+}
+
 /* --- Files that are appended to --- */
 
 static int failed(const struct vlog *vlog)
@@ -145,15 +150,15 @@ static int fail(struct vlog *vlog, int rc)
  * Pin the active file (V4). SEQ_CST: we count ourselves in, then look whether it is still active; who
  * replaces it stores active, then looks at the users, and so one of the two sees the other.
  */
-static struct vlog_file *pin(struct vlog *vlog)
+static struct vlog_file *pin(struct vlog *vlog, enum vlog_stream stream)
 {
-	struct vlog_file *file = atomic_load_explicit(&vlog->active, memory_order_seq_cst);
+	struct vlog_file *file = atomic_load_explicit(&vlog->active[stream], memory_order_seq_cst);
 
 	while (file != NULL) {
 		struct vlog_file *now;
 
 		atomic_fetch_add_explicit(&file->users, 1, memory_order_seq_cst);
-		now = atomic_load_explicit(&vlog->active, memory_order_seq_cst);
+		now = atomic_load_explicit(&vlog->active[stream], memory_order_seq_cst);
 		if (now == file)
 			break;
 		atomic_fetch_sub_explicit(&file->users, 1, memory_order_release);
@@ -171,20 +176,31 @@ static void unpin(struct vlog_file *file)
 uint64_t vlog_append_floor(struct vlog *vlog)
 {
 	uint64_t floor = vlog_next_segment(vlog);
-	struct vlog_file *file = pin(vlog);
 
-	/* Without an active file the next one has the next number. Pinned, the file keeps its own (V4). */
-	if (file == NULL)
-		return floor;
-	floor = file->number;
-	unpin(file);
+	/* Without an active file the next one has the next number. Pinned, a file keeps its own (V4). */
+	for (unsigned stream = 0; stream < VLOG_STREAMS; stream++) {
+		struct vlog_file *file = pin(vlog, stream);
+
+		if (file == NULL)
+			continue;
+		floor = file->number < floor ? file->number : floor;
+		unpin(file);
+	}
 	return floor;
+}
+
+static bool is_active(const struct vlog *vlog, const struct vlog_file *file)
+{
+	for (unsigned stream = 0; stream < VLOG_STREAMS; stream++)
+		if (file == atomic_load_explicit(&vlog->active[stream], memory_order_seq_cst))
+			return true;
+	return false;
 }
 
 /* Lock held. */
 static bool idle(const struct vlog *vlog, const struct vlog_file *file)
 {
-	return file->fd >= 0 && file != atomic_load_explicit(&vlog->active, memory_order_seq_cst) &&
+	return file->fd >= 0 && !is_active(vlog, file) &&
 	       atomic_load_explicit(&file->users, memory_order_seq_cst) == 0;
 }
 
@@ -234,8 +250,7 @@ static struct vlog_file *free_struct(struct vlog *vlog)
 {
 	struct vlog_file *file = vlog->files;
 
-	while (file != NULL &&
-	       !(file->fd < 0 && file != atomic_load_explicit(&vlog->active, memory_order_relaxed)))
+	while (file != NULL && !(file->fd < 0 && !is_active(vlog, file)))
 		file = file->next;
 	if (file != NULL)
 		return file;
@@ -282,26 +297,27 @@ static int make_file(struct vlog *vlog, struct vlog_file **out)
 }
 
 /* Replace @full, unless another thread did. */
-static int replace(struct vlog *vlog, const struct vlog_file *full)
+static int replace(struct vlog *vlog, enum vlog_stream stream, const struct vlog_file *full)
 {
 	struct vlog_file *file;
 	int rc = BWT_OK;
 
 	log_lock(&vlog->lock);
-	if (atomic_load_explicit(&vlog->active, memory_order_relaxed) == full) {
+	if (atomic_load_explicit(&vlog->active[stream], memory_order_relaxed) == full) {
 		rc = make_file(vlog, &file);
 		if (rc == BWT_OK) /* RELEASE: the file's fields; see pin() */
-			atomic_store_explicit(&vlog->active, file, memory_order_seq_cst);
+			atomic_store_explicit(&vlog->active[stream], file, memory_order_seq_cst);
 	}
 	log_unlock(&vlog->lock);
 	return rc;
 }
 
 /* Pin a file with @len bytes reserved at *off. */
-static int reserve(struct vlog *vlog, uint64_t len, struct vlog_file **out, uint64_t *off)
+static int reserve(struct vlog *vlog, enum vlog_stream stream, uint64_t len, struct vlog_file **out,
+                   uint64_t *off)
 {
 	for (;;) {
-		struct vlog_file *file = pin(vlog);
+		struct vlog_file *file = pin(vlog, stream);
 		int rc;
 
 		if (file != NULL) {
@@ -312,7 +328,7 @@ static int reserve(struct vlog *vlog, uint64_t len, struct vlog_file **out, uint
 			}
 			unpin(file);
 		}
-		rc = replace(vlog, file);
+		rc = replace(vlog, stream, file);
 		if (rc < 0)
 			return rc;
 	}
@@ -330,6 +346,37 @@ static int reserve_alone(struct vlog *vlog, struct vlog_file **out, uint64_t *of
 	log_unlock(&vlog->lock);
 	*off = 0;
 	return rc;
+}
+
+int vlog_reserve(struct vlog *vlog, enum vlog_stream stream, uint64_t len, struct vlog_file **file,
+                 uint64_t *off)
+{
+	int rc = failed(vlog);
+
+	if (vlog->config.readonly)
+		return error_set(BWT_READ_ONLY, "the value log is open for reading only");
+	if (rc < 0)
+		return rc;
+	return len > vlog->config.segment_size ? reserve_alone(vlog, file, off)
+	                                       : reserve(vlog, stream, len, file, off);
+}
+
+int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t len, int rc)
+{
+	if (rc == BWT_OK) {
+		atomic_fetch_add_explicit(&vlog->file_bytes, len, memory_order_relaxed);
+		atomic_fetch_add_explicit(&vlog->appended, len, memory_order_relaxed);
+		mark_dirty(vlog, file);
+	}
+	unpin(file);
+	return rc < 0 && rc != BWT_FULL ? fail(vlog, rc) : rc;
+}
+
+void vlog_end_moves(struct vlog *vlog)
+{
+	log_lock(&vlog->lock);
+	atomic_store_explicit(&vlog->active[VLOG_MOVED], NULL, memory_order_seq_cst);
+	log_unlock(&vlog->lock);
 }
 
 /* --- Appending --- */
@@ -360,29 +407,20 @@ int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slic
 	};
 	uint64_t off = 0, len = vlog_round_up(sizeof head + value.size);
 	struct vlog_file *file;
-	int rc = failed(vlog);
+	int rc;
 
-	if (vlog->config.readonly)
-		return error_set(BWT_READ_ONLY, "the value log is open for reading only");
 	if (value.size > BWT_VALUE_MAX)
 		return error_set(BWT_TOO_BIG, "a value of %zu bytes", value.size);
-	if (rc < 0)
-		return rc;
 	head.size = (uint32_t)value.size;
 	head.crc = crc32c(0, value.data, value.size);
 	head.head_crc = vlog_head_crc(&head);
-	rc = len > vlog->config.segment_size ? reserve_alone(vlog, &file, &off)
-	                                     : reserve(vlog, len, &file, &off);
+	rc = vlog_reserve(vlog, VLOG_FRESH, len, &file, &off);
 	if (rc < 0)
 		return rc;
 	rc = write_record(file->fd, off, &head, value);
-	if (rc == BWT_OK) {
+	if (rc == BWT_OK)
 		*ref = (struct value_ref){file->number, off, head.size, head.crc};
-		atomic_fetch_add_explicit(&vlog->file_bytes, len, memory_order_relaxed);
-		mark_dirty(vlog, file);
-	}
-	unpin(file);
-	return rc < 0 && rc != BWT_FULL ? fail(vlog, rc) : rc;
+	return vlog_written(vlog, file, len, rc);
 }
 
 /* --- Syncing --- */
@@ -425,4 +463,49 @@ unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room)
 			(struct sys_io){.kind = SYS_IO_SYNC, .fd = -1}; /* fails the batch: V5 */
 	}
 	return count;
+}
+
+/* Sync @files, which are pinned, and unpin them. */
+static int sync_pinned(struct vlog_file **files, unsigned count)
+{
+	int rc = BWT_OK;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (rc == BWT_OK)
+			rc = sys_file_sync(files[i]->fd);
+		unpin(files[i]);
+	}
+	return rc;
+}
+
+/*
+ * The files stay marked: a flusher that finds one clean would take the word for the deed while the sync still runs
+ * here. One whose sync is in a batch may not be done yet, either.
+ */
+int vlog_sync(struct vlog *vlog)
+{
+	struct vlog_file *files[VLOG_UNSYNCED_MAX], *next = NULL;
+	int rc = failed(vlog);
+	bool more = rc == BWT_OK;
+
+	while (more) {
+		unsigned count = 0;
+
+		log_lock(&vlog->lock);
+		/* Files join the list at its front only. */
+		for (next = next == NULL ? vlog->files : next;
+		     next != NULL && count < VLOG_UNSYNCED_MAX; next = next->next) {
+			if (next->fd < 0 ||
+			    (!next->in_batch &&
+			     atomic_load_explicit(&next->dirty, memory_order_acquire) == 0))
+				continue;
+			/* SEQ_CST: as in pin(). */
+			atomic_fetch_add_explicit(&next->users, 1, memory_order_seq_cst);
+			files[count++] = next;
+		}
+		log_unlock(&vlog->lock);
+		rc = sync_pinned(files, count);
+		more = rc == BWT_OK && next != NULL;
+	}
+	return rc < 0 && failed(vlog) == BWT_OK ? fail(vlog, rc) : rc;
 }

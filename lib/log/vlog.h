@@ -5,7 +5,8 @@
  * Files vlog/<number as 16 hex digits>.vlog, append-only. A record is {struct vlog_record, value},
  * 16-aligned. Appending reserves room by fetch_add and writes in parallel; a new file takes over
  * when the current one is full; a value larger than a segment gets a file of its own. A fresh file
- * is begun at every open, so nothing is ever written into a file of a previous life.
+ * is begun at every open, so nothing is ever written into a file of a previous life. What is moved out of
+ * old files (db/values.c) goes to files of its own: it has lived long already, and will go on.
  *
  * The live bytes of each file are a cow_table (mem/cow_table.h): they change inside the gate only
  * and are imaged by checkpoints.
@@ -53,6 +54,19 @@ void vlog_abandon(struct vlog *vlog); /* in a forked child */
  */
 int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value,
                 struct value_ref *ref);
+/**
+ * vlog_move - store a value once more, beside others that were moved; not durable, not referenced by anything yet
+ * @from:   a value that the caller's file holds, or that may be gone by now
+ * @to:     out
+ * Returns: BWT_OK; BWT_CORRUPT: it is not there any more, or does not have its checksum; else as vlog_append()
+ * Blocks:  on reading and writing, in pieces of bounded memory; never inside the gate
+ */
+int vlog_move(struct vlog *vlog, const struct value_ref *from, uint32_t tree, uint32_t hash,
+              struct value_ref *to);
+/** No more values come for now: the next one that is moved begins a new file. */
+void vlog_end_moves(struct vlog *vlog);
+/** All that was appended before the call is on stable storage. BWT_IO: final, as for vlog_append(). Any thread. */
+int vlog_sync(struct vlog *vlog);
 /** Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset. Any thread. */
 int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to);
 /** Checks a value without keeping it (recovery, fsck); bounded memory. */
@@ -62,6 +76,8 @@ unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room);
 /** Directory and every file there are on stable storage (W5); for recovery. */
 int vlog_sync_all(struct vlog *vlog);
 uint64_t vlog_file_bytes(const struct vlog *vlog);
+/** Bytes of the records that were appended since it was opened, moved ones included; only grows. */
+uint64_t vlog_appended(const struct vlog *vlog);
 /** The first number not in use. */
 uint64_t vlog_next_segment(const struct vlog *vlog);
 /** No later append goes to a file with a smaller number. */

@@ -167,22 +167,17 @@ static void slot_evict(struct vlog_slot *slot, uint64_t number)
 	}
 }
 
-struct opened {
-	struct vlog_slot *slot; /* NULL: the descriptor is ours alone */
-	int fd;
-};
-
-static int open_shared(struct vlog *vlog, uint64_t number, struct opened *opened)
+static int open_shared(struct vlog *vlog, uint64_t number, struct vlog_opened *opened)
 {
 	struct vlog_slot *slot = slot_of(vlog, number);
 	char name[VLOG_NAME_SIZE];
 	int rc = BWT_OK;
 
-	*opened = (struct opened){NULL, -1};
+	*opened = (struct vlog_opened){NULL, -1};
 	if (number == 0 || number > SLOT_NUMBER_MAX)
 		return error_set(BWT_CORRUPT, "a value refers to value-log file %" PRIu64, number);
 	if (slot_enter(slot, number) || slot_open(vlog, slot, number, &rc)) {
-		*opened = (struct opened){slot, slot->fd};
+		*opened = (struct vlog_opened){slot, slot->fd};
 		return BWT_OK;
 	}
 	if (rc == BWT_OK) {
@@ -195,7 +190,7 @@ static int open_shared(struct vlog *vlog, uint64_t number, struct opened *opened
 	return rc;
 }
 
-static void close_shared(const struct opened *opened)
+void vlog_close_file(const struct vlog_opened *opened)
 {
 	if (opened->slot != NULL)
 		slot_leave(opened->slot);
@@ -205,7 +200,7 @@ static void close_shared(const struct opened *opened)
 
 /* --- Values --- */
 
-static int bad_value(const struct value_ref *ref)
+int vlog_bad_value(const struct value_ref *ref)
 {
 	return error_set(BWT_CORRUPT,
 	                 "%016" PRIx64 ".vlog at offset %" PRIu64 ": the value of %" PRIu32
@@ -223,19 +218,24 @@ static int check_ref(const struct value_ref *ref)
 	return BWT_OK;
 }
 
-int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to)
+int vlog_open_file(struct vlog *vlog, const struct value_ref *ref, struct vlog_opened *opened)
 {
-	struct opened opened;
 	int rc = check_ref(ref);
 
-	if (rc == BWT_OK)
-		rc = open_shared(vlog, ref->segment, &opened);
+	return rc < 0 ? rc : open_shared(vlog, ref->segment, opened);
+}
+
+int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to)
+{
+	struct vlog_opened opened;
+	int rc = vlog_open_file(vlog, ref, &opened);
+
 	if (rc < 0)
 		return rc;
 	rc = sys_file_read(opened.fd, to, ref->size, ref->offset + sizeof(struct vlog_record));
-	close_shared(&opened);
+	vlog_close_file(&opened);
 	if (rc == BWT_OK && crc32c(0, to, ref->size) != ref->crc)
-		return bad_value(ref);
+		return vlog_bad_value(ref);
 	return rc;
 }
 
@@ -260,26 +260,24 @@ static int check_open(struct vlog *vlog, int fd, const struct value_ref *ref, ui
 			return rc;
 		crc = crc32c(crc, buffer, step);
 	}
-	return crc == ref->crc ? BWT_OK : bad_value(ref);
+	return crc == ref->crc ? BWT_OK : vlog_bad_value(ref);
 }
 
 int vlog_check(struct vlog *vlog, const struct value_ref *ref)
 {
 	uint8_t *buffer = NULL;
-	struct opened opened;
-	int rc = check_ref(ref);
+	struct vlog_opened opened;
+	int rc = BWT_OK;
 
-	if (rc < 0)
-		return rc;
 	if (ref->size > 0) {
 		buffer = malloc(ref->size < CHECK_STEP ? ref->size : CHECK_STEP);
 		if (buffer == NULL)
 			return error_set(-ENOMEM, "no memory to check a value");
 	}
-	rc = open_shared(vlog, ref->segment, &opened);
+	rc = vlog_open_file(vlog, ref, &opened);
 	if (rc == BWT_OK) {
 		rc = check_open(vlog, opened.fd, ref, buffer);
-		close_shared(&opened);
+		vlog_close_file(&opened);
 	}
 	free(buffer);
 	return rc;
@@ -302,8 +300,8 @@ static int list_one(void *ctx, const char *name)
 	if (!vlog_parse(name, &number))
 		return BWT_OK;
 	rc = sys_file_open(listing->vlog->config.dir_fd, name, SYS_RDONLY, &fd);
-	if (rc < 0)
-		return rc;
+	if (rc < 0) /* it may have gone meanwhile */
+		return rc == -ENOENT ? BWT_OK : rc;
 	rc = sys_file_size(fd, &bytes);
 	sys_file_close(fd);
 	return rc < 0 ? rc : listing->each(listing->ctx, number, bytes);
@@ -411,12 +409,12 @@ static int walk(struct vlog *vlog, int fd, uint64_t segment,
 int vlog_walk(struct vlog *vlog, uint64_t segment,
               int (*each)(void *ctx, uint64_t offset, const struct vlog_record *record), void *ctx)
 {
-	struct opened opened;
+	struct vlog_opened opened;
 	int rc = open_shared(vlog, segment, &opened);
 
 	if (rc < 0)
 		return rc;
 	rc = walk(vlog, opened.fd, segment, each, ctx);
-	close_shared(&opened);
+	vlog_close_file(&opened);
 	return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vlog_private.h - what vlog.c (append) and vlog_file.c (read, list, unlink) share
+ * vlog_private.h - what vlog.c (append), vlog_move.c (copy) and vlog_file.c (read, list, unlink) share
  */
 #ifndef BWT_LOG_VLOG_PRIVATE_H
 #define BWT_LOG_VLOG_PRIVATE_H
@@ -34,14 +34,22 @@ struct vlog_slot { /* a file kept open for reading; a file has one possible slot
 	int fd; /* the slot's owner's while the word says SLOT_OPENING */
 };
 
+enum vlog_stream { /* what is about as old lies in the same file, and dies at about the same time */
+	VLOG_FRESH, /* what commits append */
+	VLOG_MOVED, /* what collection moves */
+	VLOG_STREAMS
+};
+
 struct vlog {
 	struct vlog_config config;
-	struct vlog_file *_Atomic active; /* appended to now; NULL: none yet. Changed under lock */
-	_Atomic(uint32_t) dirty_files;    /* an upper bound: nothing to sync when 0 */
+	/* appended to now, by stream; NULL: none yet, or none any more. Changed under lock */
+	struct vlog_file *_Atomic active[VLOG_STREAMS];
+	_Atomic(uint32_t) dirty_files; /* an upper bound: nothing to sync when 0 */
 	_Atomic(uint64_t) next_number;
 	_Atomic(uint64_t) file_bytes;
-	_Atomic(int) failure; /* a write or sync failed for good */
-	struct log_lock lock; /* files, active */
+	_Atomic(uint64_t) appended; /* bytes of records written in this life */
+	_Atomic(int) failure;       /* a write or sync failed for good */
+	struct log_lock lock;       /* files, active */
 	struct vlog_file *files;
 	struct vlog_slot slots[VLOG_OPEN_MAX];
 };
@@ -56,6 +64,26 @@ bool vlog_parse(const char *name, uint64_t *number);
 /** vlog_head_valid - magic and CRC, and it is of this store */
 bool vlog_head_valid(const struct vlog *vlog, const struct vlog_record *head);
 uint32_t vlog_head_crc(const struct vlog_record *head);
+
+/**
+ * vlog_reserve - @len bytes at *@off of a file of @stream, which is pinned; of its own, if it is that large
+ * Returns: BWT_OK; BWT_READ_ONLY; BWT_FULL, BWT_IO, -ENOMEM
+ */
+int vlog_reserve(struct vlog *vlog, enum vlog_stream stream, uint64_t len, struct vlog_file **file,
+                 uint64_t *off);
+/** vlog_written - the end of it: the @len bytes were written, or with @rc < 0 they were not (V5). Returns @rc. */
+int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t len, int rc);
+
+struct vlog_opened {            /* a file open for reading */
+	struct vlog_slot *slot; /* NULL: the descriptor is ours alone */
+	int fd;
+};
+
+/** vlog_open_file - BWT_CORRUPT: @ref makes no sense, or there is no such file */
+int vlog_open_file(struct vlog *vlog, const struct value_ref *ref, struct vlog_opened *opened);
+void vlog_close_file(const struct vlog_opened *opened);
+/** vlog_bad_value - BWT_CORRUPT in words: the bytes do not have the checksum of @ref */
+int vlog_bad_value(const struct value_ref *ref);
 void vlog_slots_init(struct vlog *vlog);
 void vlog_slots_close(struct vlog *vlog);
 

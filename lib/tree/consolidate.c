@@ -21,6 +21,7 @@
 #include "tree/merge.h"
 #include "tree/rebuild.h"
 #include "tree/split.h"
+#include "tree/values.h"
 
 #define ENTRY_OVERHEAD                                                                             \
 	17u /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
@@ -451,7 +452,7 @@ static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const 
 	unsigned room = chain_version_count(arena, place_head(from)),
 		 chain = mapping_chain(from->word), read;
 	struct page_entry *entries, *carried;
-	struct value_ref *dropped;
+	struct value_ref *dropped, *stored;
 	struct horizon horizon;
 	int count;
 
@@ -460,11 +461,12 @@ static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const 
 		chain += mapping_chain(behind->word);
 	}
 	entries = slot_scratch(slot, (room + chain) * sizeof *entries +
-	                                     room * (sizeof(struct value_ref) + sizeof(bool)) + 1);
+	                                     room * (2 * sizeof *dropped + sizeof(bool)) + 1);
 	if (entries == NULL)
 		return -ENOMEM;
 	carried = entries + room;
 	dropped = (struct value_ref *)(carried + chain);
+	stored = dropped + room;
 	read = chain_merge(arena, place_head(from), entries);
 	if (behind != NULL)
 		read += chain_merge(arena, place_head(behind), entries + read);
@@ -472,8 +474,11 @@ static int leaf_content(struct rebuild *rebuild, struct epoch_slot *slot, const 
 	if (count < 0)
 		return count;
 	tree->env->horizon(tree->env->ctx, &horizon);
-	count = (int)prune_all(entries, (unsigned)count, &horizon, (bool *)(dropped + room),
-	                       dropped, &rebuild->dropped_count);
+	count = (int)prune_all(entries, (unsigned)count, &horizon, (bool *)(stored + room), dropped,
+	                       &rebuild->dropped_count);
+	if (rebuild->move_count > 0)
+		values_relocate(rebuild, entries, (unsigned)count, dropped, stored);
+	rebuild->stored = stored;
 	rebuild->entries = entries;
 	rebuild->carried = carried;
 	rebuild->dropped = dropped;
@@ -518,10 +523,11 @@ static int content(struct rebuild *rebuild, struct epoch_slot *slot, const struc
 	return leaf_content(rebuild, slot, from, behind, patience);
 }
 
-int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place,
-                     enum patience patience, enum extent_urgency urgency)
+static int consolidate(struct rebuild *rebuild, struct epoch_slot *slot, enum patience patience,
+                       enum extent_urgency urgency)
 {
-	struct rebuild rebuild = {.tree = tree, .place = place};
+	struct tree *tree = rebuild->tree;
+	const struct place *place = rebuild->place;
 	bool inner = place->base->level > 0, ascending;
 	int count, rc;
 
@@ -530,14 +536,35 @@ int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct pl
 	if (inner && index_unfinished(tree->env->arena->base, place_head(place)) != NULL &&
 	    !TEST_FAULT("merge_unheeded"))
 		return tree_finish_child(tree, slot, place, urgency);
-	count = content(&rebuild, slot, place, NULL, patience);
+	count = content(rebuild, slot, place, NULL, patience);
 	if (count < 0)
 		return count;
-	ascending = inner ? place->base->right == 0 : appended(&rebuild, (unsigned)count);
-	rc = cut_and_install(&rebuild, slot, (unsigned)count, ascending, urgency);
+	ascending = inner ? place->base->right == 0 : appended(rebuild, (unsigned)count);
+	rc = cut_and_install(rebuild, slot, (unsigned)count, ascending, urgency);
 	if (rc == BWT_OK)
-		post_pieces(&rebuild, slot, urgency);
+		post_pieces(rebuild, slot, urgency);
 	return rc;
+}
+
+int tree_consolidate(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                     enum patience patience, enum extent_urgency urgency)
+{
+	struct rebuild rebuild = {.tree = tree, .place = place};
+
+	return consolidate(&rebuild, slot, patience, urgency);
+}
+
+int tree_move_values(struct tree *tree, struct epoch_slot *slot, const struct place *place,
+                     const struct value_move *moves, unsigned count)
+{
+	struct rebuild rebuild = {.tree = tree, .place = place, .moves = moves, .move_count = count};
+
+	if (mapping_frozen(place->word)) {
+		int rc = tree_merge_help(tree, slot, place, URGENCY_CARE);
+
+		return rc < 0 ? rc : BWT_BUSY;
+	}
+	return consolidate(&rebuild, slot, LEAVE_PENDING, URGENCY_CARE);
 }
 
 /* If it comes to several pieces, writers that come by post them: here the parent is to be told of the merge first. */

@@ -263,6 +263,27 @@ static bool touch_gone(const struct rebuild *rebuild)
 	                                 chain_touch(env, rebuild->gone->word));
 }
 
+/* Before anybody can find them: their files are in use from here on. */
+static bool count_stored(const struct rebuild *rebuild)
+{
+	const struct tree_env *env = rebuild->tree->env;
+
+	for (unsigned i = 0; i < rebuild->stored_count; i++) {
+		if (env->value_stored(env->ctx, &rebuild->stored[i]))
+			continue;
+		while (i-- > 0)
+			env->value_dropped(env->ctx, &rebuild->stored[i]);
+		return false;
+	}
+	return true;
+}
+
+static void uncount(const struct tree_env *env, const struct value_ref *refs, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		env->value_dropped(env->ctx, &refs[i]);
+}
+
 /* Inside the gate. */
 static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 {
@@ -275,8 +296,12 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 	if (mapping_load(env->mapping, place->page) != place->word || mapping_frozen(place->word))
 		return BWT_BUSY;
 	if (!mapping_touch(env->mapping, place->page) || !chain_touch(env, place->word) ||
-	    !touch_gone(rebuild) || !alloc_ids(rebuild))
+	    !touch_gone(rebuild) || !count_stored(rebuild))
 		return -ENOMEM;
+	if (!alloc_ids(rebuild)) {
+		uncount(env, rebuild->stored, rebuild->stored_count);
+		return -ENOMEM;
+	}
 	for (unsigned i = rebuild->piece_count; i-- > 0;) {
 		build_piece(rebuild, slot, i, clock);
 		build_carried(rebuild, slot, i, clock);
@@ -297,6 +322,7 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 		if (!TEST_FAULT("rebuild_ids_lost"))
 			unalloc(rebuild, splits_root(rebuild) ? 0 : 1);
 		unbump(rebuild, slot, &marks);
+		uncount(env, rebuild->stored, rebuild->stored_count);
 		return BWT_BUSY;
 	}
 	if (rebuild->carried_count != 0)
@@ -307,8 +333,7 @@ static int install(struct rebuild *rebuild, struct epoch_slot *slot)
 		chain_retire(env, rebuild->gone->word);
 		mapping_remove(env->mapping, rebuild->gone->page);
 	}
-	for (unsigned i = 0; i < rebuild->dropped_count; i++)
-		env->value_dropped(env->ctx, &rebuild->dropped[i]);
+	uncount(env, rebuild->dropped, rebuild->dropped_count);
 	return BWT_OK;
 }
 

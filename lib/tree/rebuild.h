@@ -44,6 +44,10 @@ struct rebuild {
 	struct rebuild_piece piece[REBUILD_PIECES_MAX];
 	const struct value_ref *dropped; /* large values that the new content does not refer to any more */
 	unsigned dropped_count;
+	const struct value_ref *stored; /* and those that the old one did not */
+	unsigned stored_count;
+	const struct value_move *moves; /* where large values lie now (values.h) */
+	unsigned move_count;
 	size_t root_size; /* of the new root page, 0: none */
 };
 

@@ -39,13 +39,15 @@ struct tree_env { /* one per store; set up by the db layer, constant afterwards 
 	struct stats *stats;
 	struct work_queue *work; /* hints for background workers; NULL: there are none */
 	struct tree_limits limits;
-	/* Handed down (style.md section 3): the clock (log_tail), the pruning horizon, a dropped large value; what a
+	/* Handed down (style.md section 3): the clock (log_tail), the pruning horizon, a large value that a page is
+	 * about to refer to (false: no memory to count it) and one that none refers to any more; what a
 	 * version whose word refers to a transaction has come to (PENDING, COMMITTED or ABORTED; pinned), and what such
 	 * a word, or an LSN from behind the cut, meant in the image that the store was opened from (COMMITTED or ABORTED). */
 	uint64_t (*clock)(void *ctx);
 	uint64_t (*decide)(void *ctx, _Atomic(uint64_t) *word);
 	uint64_t (*settle)(void *ctx, uint64_t stored_word);
 	void (*horizon)(void *ctx, struct horizon *horizon);
+	bool (*value_stored)(void *ctx, const struct value_ref *ref);  /* inside the gate */
 	void (*value_dropped)(void *ctx, const struct value_ref *ref); /* inside the gate */
 	void *ctx;
 };

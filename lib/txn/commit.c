@@ -343,6 +343,7 @@ static int place_value(struct write *write, struct bwt_slice value)
 		write->spec.value_size = (uint32_t)value.size;
 		return BWT_OK;
 	}
+	store_tend_values(write->store, write->slot);
 	hold_file(write->slot, vlog_append_floor(write->store->vlog));
 	rc = vlog_append(write->store->vlog, write->tree->id, write->spec.hash, value, &write->ref);
 	if (rc < 0) {

@@ -214,7 +214,7 @@ static uint64_t group_collect(struct reader *reader, struct group *group, struct
 
 	for (unsigned i = 0; i < group->count; i++) {
 		struct value_ref *large = &group->large[i];
-		struct page_entry entry;
+		struct page_entry entry = {0};
 		int rc = group->descents[i].rc;
 
 		large->segment = 0;

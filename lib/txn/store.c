@@ -53,6 +53,17 @@ uint64_t store_settle(void *ctx, uint64_t stored_word)
 	return word_make(WORD_ABORTED, 0);
 }
 
+bool store_value_stored(void *ctx, const struct value_ref *ref)
+{
+	struct store *store = ctx;
+
+	if (ref->segment >= store->vlog_live.capacity || !cow_touch(&store->vlog_live, ref->segment))
+		return false;
+	atomic_fetch_add_explicit(&store->vlog_live.words[ref->segment], ref->size,
+	                          memory_order_relaxed);
+	return true;
+}
+
 void store_value_dropped(void *ctx, const struct value_ref *ref)
 {
 	struct store *store = ctx;

@@ -82,6 +82,8 @@ struct store {
 	_Atomic(uint32_t) faulted; /* a mapping fault was caught: everything answers BWT_IO */
 	/* Make space by cleaning and checkpoints, for who found the store full. NULL: cannot. Not pinned, no locks. */
 	void (*relieve)(struct store *store, enum extent_urgency urgency);
+	/* The value log grows: see to its size (db/values.h). NULL: nobody does. Not pinned, before a value_hold is set. */
+	void (*tend_values)(struct store *store, struct epoch_slot *slot);
 	uint64_t store_id;
 	uint64_t max_size;
 	uint32_t inline_max;
@@ -100,6 +102,13 @@ void store_horizon(void *ctx, struct horizon *horizon);
 uint64_t store_decide(void *ctx, _Atomic(uint64_t) *word);
 /** tree_env.settle: against store.settled. */
 uint64_t store_settle(void *ctx, uint64_t stored_word);
+static inline void store_tend_values(struct store *store, struct epoch_slot *slot)
+{
+	if (store->tend_values != NULL)
+		store->tend_values(store, slot);
+}
+/** tree_env.value_stored */
+bool store_value_stored(void *ctx, const struct value_ref *ref);
 /** tree_env.value_dropped */
 void store_value_dropped(void *ctx, const struct value_ref *ref);
 /** BWT_OK, or why nothing works (BWT_IO) or nothing may be written any more. */

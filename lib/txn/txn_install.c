@@ -81,9 +81,11 @@ int txn_place_values(struct commit *commit)
 		entry->version_flags = entry->kind == WRITE_DELETE ? VERSION_TOMBSTONE : 0;
 		if (entry->kind != WRITE_PUT || entry->value.size <= store->inline_max)
 			continue;
-		if (commit->values_count == 0)
+		if (commit->values_count == 0) {
+			store_tend_values(store, commit->slot);
 			atomic_store_explicit(&commit->slot->value_hold,
 			                      vlog_append_floor(store->vlog), memory_order_seq_cst);
+		}
 		rc = vlog_append(store->vlog, entry->tree->id, entry->hash, entry->value,
 		                 &entry->ref);
 		entry->version_flags |= VERSION_VLOG;

@@ -37,10 +37,13 @@ static void random_options(struct world *world)
 	options->max_size = world->small ? (uint64_t)6 << 20 : (uint64_t)8 << 30;
 	if (rng_chance(rng, 50)) {
 		options->wal_segment_size = (uint64_t)1 << 20;
-		options->vlog_segment_size = (uint64_t)1 << 20;
+		options->vlog_segment_size =
+			rng_chance(rng, 50) ? (uint64_t)1 << 20 : (uint64_t)64 << 10;
+		options->vlog_space_target = 110 + (unsigned)rng_below(rng, 50);
 	}
 	if (rng_chance(rng, 50)) {
 		options->worker_count = (unsigned)BWT_OFF;
+		options->vlog_space_target = (unsigned)BWT_OFF;
 		options->sync_interval_ms = 3600000;
 		options->checkpoint_interval_ms = (unsigned)BWT_OFF;
 		options->checkpoint_wal_bytes = (uint64_t)BWT_OFF;

@@ -163,6 +163,7 @@ void world_build(const struct world_config *config)
 		.clock = store_clock,
 		.horizon = store_horizon,
 		.decide = store_decide,
+		.value_stored = store_value_stored,
 		.value_dropped = store_value_dropped,
 		.ctx = store,
 	};

@@ -125,6 +125,15 @@ static void tune_values(struct profile *profile)
 	profile->damage_percent = 40;
 }
 
+static void tune_collection(struct profile *profile)
+{
+	tune_values(profile);
+	profile->options.vlog_space_target = 110;
+	profile->keys = 24;
+	profile->ops = 250;
+	profile->damage_percent = 0;
+}
+
 static const struct planted planted[] = {
 	{"superblock before the arena is synced", "7", "checkpoint_super_early", tune_checkpoints},
 	{"superblock before the log reached its cut", "K2", "checkpoint_skip_wait", tune_async},
@@ -133,6 +142,10 @@ static const struct planted planted[] = {
 	{"segments of tables not copied on first write", "K1", "cow_no_copy", tune_checkpoints},
 	{"extent reused while an image reaches it", "I8", "extent_reuse_early", tune_reuse},
 	{"value file removed while an image reaches it", "V1", "value_unlink_early", tune_values},
+	{"value moved, and not durable before an image refers to it", "VC2",
+         "checkpoint_values_unsynced", tune_collection},
+	{"value moved, and not counted", "VC4", "move_uncounted", tune_collection},
+	{"value moved over another version", "VC1", "move_over_another", tune_collection},
 	{"log segment's name not synced", "S1", "wal_skip_dir_sync", tune_sync},
 	{"log segment's header not synced", "S1", "wal_skip_head_sync", tune_sync},
 	{"value file's name not synced", "V1", "vlog_skip_dir_sync", tune_large},

@@ -113,6 +113,7 @@ void world_profile(struct profile *profile, uint64_t seed)
 	profile->options.inline_max = ONE_OF(&rng, 64, 512, 2048);
 	profile->options.wal_segment_size = ONE_OF(&rng, 128u << 10, 256u << 10);
 	profile->options.vlog_segment_size = 65536;
+	profile->options.vlog_space_target = ONE_OF(&rng, 110, 150, (unsigned)BWT_OFF);
 	profile->options.checkpoint_wal_bytes = ONE_OF(&rng, 20000, 100000, 1u << 30);
 	profile->options.checkpoint_interval_ms = 1000000;
 	profile->fibers = ONE_OF(&rng, 1, 1, 2, 4);

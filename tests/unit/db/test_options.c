@@ -23,7 +23,8 @@ static bool same(const struct bwt_options *a, const struct bwt_options *b)
 	       a->checkpoint_wal_bytes == b->checkpoint_wal_bytes &&
 	       a->checkpoint_interval_ms == b->checkpoint_interval_ms &&
 	       a->worker_count == b->worker_count && a->space_target == b->space_target &&
-	       a->log == b->log && a->progress == b->progress && a->ctx == b->ctx;
+	       a->vlog_space_target == b->vlog_space_target && a->log == b->log &&
+	       a->progress == b->progress && a->ctx == b->ctx;
 }
 
 static void no_options_are_the_defaults(void)
@@ -40,6 +41,7 @@ static void no_options_are_the_defaults(void)
 	CU_ASSERT_EQUAL(resolved.checkpoint_interval_ms, 60000);
 	CU_ASSERT_EQUAL(resolved.worker_count, 1);
 	CU_ASSERT_EQUAL(resolved.space_target, 250);
+	CU_ASSERT_EQUAL(resolved.vlog_space_target, 150);
 	CU_ASSERT_TRUE(resolved.inline_max > 0);
 	none = resolved;
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){0}), BWT_OK);
@@ -60,6 +62,7 @@ static void what_is_said_is_kept(void)
 		.checkpoint_interval_ms = 6,
 		.worker_count = 3,
 		.space_target = 150,
+		.vlog_space_target = 200,
 		.ctx = &resolved,
 	};
 
@@ -121,6 +124,10 @@ static void sizes_have_limits_and_the_limits_themselves_are_fine(void)
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){.vlog_segment_size = 65535}), BWT_INVALID);
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){.vlog_segment_size = 65536}), BWT_OK);
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){.space_target = 109}), BWT_INVALID);
+	CU_ASSERT_EQUAL(resolve((struct bwt_options){.vlog_space_target = 109}), BWT_INVALID);
+	CU_ASSERT_EQUAL(resolve((struct bwt_options){.vlog_space_target = 110}), BWT_OK);
+	CU_ASSERT_EQUAL(resolve((struct bwt_options){.vlog_space_target = (unsigned)BWT_OFF}),
+	                BWT_OK);
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){.space_target = 110}), BWT_OK);
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){.durability = -1}), BWT_INVALID);
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){.durability = BWT_NONE + 1}), BWT_INVALID);

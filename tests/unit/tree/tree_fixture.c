@@ -27,6 +27,15 @@ static void horizon_now(void *ctx, struct horizon *horizon)
 		horizon->future = clock_now(ctx);
 }
 
+static bool value_stored(void *ctx, const struct value_ref *ref)
+{
+	struct fixture *fixture = ctx;
+
+	(void)ref;
+	atomic_fetch_add(&fixture->values_stored, 1);
+	return true;
+}
+
 static void value_dropped(void *ctx, const struct value_ref *ref)
 {
 	struct fixture *fixture = ctx;
@@ -54,6 +63,7 @@ void fixture_new(struct fixture *fixture, uint32_t page_bytes, uint32_t chain)
 		.limits = {page_bytes, page_bytes, chain, chain < 4 ? chain : 4},
 		.clock = clock_now,
 		.horizon = horizon_now,
+		.value_stored = value_stored,
 		.value_dropped = value_dropped,
 		.ctx = fixture,
 	};

@@ -31,6 +31,7 @@ struct fixture {
 	struct epoch_slot *slot;            /* of the main thread */
 	_Atomic(uint64_t) clock;            /* the newest LSN; every write takes 16 more */
 	struct horizon horizon;             /* what pruning respects; future 0: the clock */
+	_Atomic(uint64_t) values_stored;    /* calls of value_stored */
 	_Atomic(uint64_t) values_dropped;   /* calls of value_dropped */
 	_Atomic(uint64_t) dropped_segments; /* sum of the segments that they named */
 };

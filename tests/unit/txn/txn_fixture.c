@@ -95,6 +95,7 @@ void fixture_new(struct fixture *fixture, int durability)
 		.clock = store_clock,
 		.horizon = store_horizon,
 		.decide = store_decide,
+		.value_stored = store_value_stored,
 		.value_dropped = store_value_dropped,
 		.ctx = store,
 	};

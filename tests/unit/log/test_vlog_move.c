@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* test_vlog_move.c - a value copied to another file, and syncing what was appended */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log/vlog_private.h"
+#include "sys/file.h"
+#include "tests/support/rng.h"
+#include "tests/support/suite.h"
+#include "tests/unit/log/log_fixture.h"
+
+#define SEGMENT ((uint64_t)256 << 10)
+
+static struct vlog *vlog;
+
+static void set_up(void)
+{
+	struct vlog_config config;
+
+	fixture_set_up();
+	config = (struct vlog_config){
+		.dir_fd = fixture_dir_fd, .store_id = FIXTURE_STORE_ID, .segment_size = SEGMENT};
+	CU_ASSERT_EQUAL_FATAL(vlog_open(&config, &vlog), BWT_OK);
+}
+
+static void tear_down(void)
+{
+	vlog_close(vlog);
+	fixture_tear_down();
+}
+
+static struct value_ref append(uint64_t seed, size_t size)
+{
+	uint8_t *bytes = malloc(size + 1);
+	struct value_ref ref = {0};
+	struct rng rng;
+
+	rng_init(&rng, seed);
+	rng_fill(&rng, bytes, size);
+	CU_ASSERT_EQUAL_FATAL(
+		vlog_append(vlog, 2, (uint32_t)seed, (struct bwt_slice){bytes, size}, &ref), BWT_OK);
+	free(bytes);
+	return ref;
+}
+
+static struct value_ref move(const struct value_ref *from)
+{
+	struct value_ref to = {0};
+
+	CU_ASSERT_EQUAL_FATAL(vlog_move(vlog, from, 2, 7, &to), BWT_OK);
+	return to;
+}
+
+static void a_copy_has_the_bytes_of_the_value_in_another_file(void)
+{
+	static const size_t sizes[] = {0, 1, 4096, 100000, 3 << 20};
+
+	for (unsigned i = 0; i < 5; i++) {
+		struct value_ref from = append(i, sizes[i]), to = move(&from);
+		uint8_t *before = malloc(sizes[i] + 1), *after = malloc(sizes[i] + 1);
+
+		CU_ASSERT_NOT_EQUAL(from.segment, to.segment);
+		CU_ASSERT_EQUAL(vlog_read(vlog, &from, before), BWT_OK);
+		CU_ASSERT_EQUAL(vlog_read(vlog, &to, after), BWT_OK);
+		CU_ASSERT_EQUAL(memcmp(before, after, sizes[i]), 0);
+		CU_ASSERT_EQUAL(vlog_check(vlog, &to), BWT_OK);
+		free(before);
+		free(after);
+	}
+}
+
+static void copies_lie_together_until_the_moves_end(void)
+{
+	struct value_ref first = append(1, 100), second = append(2, 100);
+	struct value_ref moved = move(&first), again = move(&second);
+
+	CU_ASSERT_EQUAL(moved.segment, again.segment);
+	CU_ASSERT_EQUAL(append(3, 100).segment, first.segment);
+	CU_ASSERT_EQUAL(vlog_append_floor(vlog), first.segment);
+	vlog_end_moves(vlog);
+	CU_ASSERT_NOT_EQUAL(move(&first).segment, moved.segment);
+}
+
+static void no_append_goes_below_the_floor_while_values_are_moved(void)
+{
+	struct value_ref first = append(1, 100), moved = move(&first);
+
+	while (append(2, 60000).segment == first.segment)
+		;
+	CU_ASSERT_EQUAL(vlog_append_floor(vlog), moved.segment);
+	vlog_end_moves(vlog);
+	CU_ASSERT_TRUE(vlog_append_floor(vlog) > moved.segment);
+}
+
+static void a_value_that_was_damaged_is_not_moved(void)
+{
+	struct value_ref from = append(1, 5000), to = {0};
+	char name[VLOG_NAME_SIZE];
+	int fd;
+
+	vlog_name(name, from.segment);
+	CU_ASSERT_EQUAL_FATAL(sys_file_open(fixture_dir_fd, name, 0, &fd), BWT_OK);
+	CU_ASSERT_EQUAL(pwrite(fd, "damage", 6, (off_t)from.offset + 1000), 6);
+	sys_file_close(fd);
+	CU_ASSERT_EQUAL(vlog_move(vlog, &from, 2, 7, &to), BWT_CORRUPT);
+	from.segment = 77;
+	CU_ASSERT_EQUAL(vlog_move(vlog, &from, 2, 7, &to), BWT_CORRUPT);
+	append(2, 100); /* and the log goes on */
+}
+
+static void what_was_copied_counts_as_appended_and_as_unsynced(void)
+{
+	struct value_ref from = append(1, 5000);
+	uint64_t bytes = vlog_file_bytes(vlog), appended = vlog_appended(vlog);
+
+	CU_ASSERT_EQUAL(vlog_sync(vlog), BWT_OK);
+	move(&from);
+	CU_ASSERT_EQUAL(vlog_file_bytes(vlog), 2 * bytes);
+	CU_ASSERT_EQUAL(vlog_appended(vlog), 2 * appended);
+	CU_ASSERT_TRUE(atomic_load(&vlog->dirty_files) > 0);
+	CU_ASSERT_EQUAL(vlog_sync(vlog), BWT_OK);
+	/* The mark is the flusher's: it may not take a running sync for a finished one. */
+	CU_ASSERT_TRUE(atomic_load(&vlog->dirty_files) > 0);
+}
+
+int main(void)
+{
+	CU_TestInfo tests[] = {
+		TEST(a_copy_has_the_bytes_of_the_value_in_another_file),
+		TEST(copies_lie_together_until_the_moves_end),
+		TEST(no_append_goes_below_the_floor_while_values_are_moved),
+		TEST(a_value_that_was_damaged_is_not_moved),
+		TEST(what_was_copied_counts_as_appended_and_as_unsynced),
+		CU_TEST_INFO_NULL,
+	};
+
+	return suite_run("vlog_move", set_up, tear_down, tests);
+}
