@@ -170,9 +170,11 @@ static int by_number(const void *a, const void *b)
 /* The last walk could not empty it, and nothing has changed since (VC6). */
 static bool was_left(const struct values *values, const struct value_file *file)
 {
-	const struct value_file *last =
-		bsearch(file, values->victims, values->victim_count, sizeof *file, by_number);
+	const struct value_file *last;
 
+	if (values->victim_count == 0)
+		return false;
+	last = bsearch(file, values->victims, values->victim_count, sizeof *file, by_number);
 	return last != NULL && last->live == file->live;
 }
 
@@ -193,6 +195,8 @@ static unsigned choose(struct survey *survey)
 	uint64_t goal = survey->live + slack_of(survey) / 4, used = used_of(survey);
 	unsigned count = 0;
 
+	if (survey->count == 0)
+		return 0;
 	for (unsigned i = 0; i < survey->count; i++)
 		survey->files[i].score = score_of(survey, &survey->files[i]);
 	qsort(survey->files, survey->count, sizeof *survey->files, by_score);

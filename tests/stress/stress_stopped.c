@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/testpoint.h"
+#include "db/db.h"
 #include "tests/support/actor.h"
 #include "tests/support/crew.h"
 #include "tests/support/suite.h"
@@ -110,7 +111,22 @@ static void churn(const struct actor *self)
 	bwt_buf_free(&buf);
 }
 
-static void read_many(void)
+/* Large values, of which one in three is dead: what lives is moved, by this thread. */
+static void collect(const struct actor *self)
+{
+	struct epoch_slot *slot = epoch_slot(&crew.db->store.epoch);
+
+	for (unsigned round = 0; round < 60 && !self->stopped; round++) {
+		put_range(0, 300, 2000);
+		for (unsigned i = 0; i < 300; i += 3)
+			put_range(i, i + 1, 2000);
+		crew_need("bwt_checkpoint", bwt_checkpoint(crew.db));
+		while (values_collect(crew.db, slot))
+			;
+	}
+}
+
+static void get_many(void)
 {
 	struct bwt_slice keys[20];
 	struct bwt_buf values[20] = {{NULL, 0, 0}};
@@ -142,13 +158,16 @@ static void play_all(void *arg)
 	crew_need("bwt_tree_open", bwt_tree_open(crew.db, "named", BWT_CREATE, &named));
 	crew_need("bwt_tree_drop", bwt_tree_drop(crew.db, "named"));
 	put_range(0, 20, 2000); /* to the value log */
-	read_many();
+	get_many();
 	tmpstore_new(copy);
 	tmpstore_clear(copy);
 	rmdir(copy);
 	crew_need("bwt_backup", bwt_backup(crew.db, copy));
 	tmpstore_free(copy);
-	churn(self);
+	if (strcmp(self->stop_at, "values_copied") == 0)
+		collect(self);
+	else
+		churn(self);
 }
 
 /* Beside the stopped thread, on its keys and on others. */
@@ -183,6 +202,8 @@ static void stop_at(const char *name)
 	const struct bwt_options options = {
 		.durability = BWT_NONE,
 		.inline_max = 1000,
+		.vlog_segment_size = (uint64_t)64 << 10,
+		.vlog_space_target = 110,
 		.worker_count = strcmp(name, "work_push") == 0 ? 1 : (unsigned)BWT_OFF,
 	};
 	struct actor actor;
