@@ -102,7 +102,7 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall clean help
+.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall dist clean help
 .PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -254,15 +254,35 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin/
 	for page in $(MAN_PAGES); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
+	for link in $(MAN_LINKS); do \
+		echo ".so man3/$${link#*=}" > $(DESTDIR)$(PREFIX)/share/man/man3/$${link%=*} || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/doc/bwt/examples $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/bwt/
+	install -m 644 $(EXAMPLES) $(DESTDIR)$(PREFIX)/share/doc/bwt/examples/
+	install -m 644 tools/bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bwt
+	for tool in $(notdir $(INSTALL_BIN)); do \
+		ln -sf bwt $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$tool || exit 1; done
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(PREFIX)/include/bwt.h $(DESTDIR)$(PREFIX)/lib/libbwt.a \
 		$(addprefix $(DESTDIR)$(PREFIX)/lib/,libbwt.so $(SONAME) $(notdir $(SHARED)) pkgconfig/bwt.pc) \
 		$(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(INSTALL_BIN))) \
-		$(foreach p,$(MAN_PAGES),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$p))/$(notdir $p))
+		$(foreach p,$(MAN_PAGES),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$p))/$(notdir $p)) \
+		$(foreach l,$(MAN_LINKS),$(DESTDIR)$(PREFIX)/share/man/man3/$(firstword $(subst =, ,$l))) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/bash-completion/completions/,bwt $(notdir $(INSTALL_BIN)))
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bwt
+
+dist: ## build/bwt-VERSION.tar.gz of what is committed, the same bytes each time
+	@mkdir -p $(BUILD)
+	@git archive --format=tar --prefix=bwt-$(VERSION)/ HEAD | gzip -n9 > $(BUILD)/bwt-$(VERSION).tar.gz
+	@echo $(BUILD)/bwt-$(VERSION).tar.gz
 
 INSTALL_BIN := $(filter-out $(O)/bin/bwt-demo,$(TOOLS)) $(BENCH_BIN)
 MAN_PAGES := $(wildcard man/*.[1-9])
+EXAMPLES := $(wildcard man/examples/*.c)
+# NAME.3=PAGE.3 for each function that is described on the page of another.
+MAN_LINKS = $(call once,MAN_LINKS,$(shell awk '/^\.Nm bwt_/ { page = FILENAME; sub(/.*\//, "", page); \
+	if ($$2 ".3" != page && !seen[$$2]++) print $$2 ".3=" page }' man/*.3))
 
 -include $(patsubst %.o,%.d,$(LIB_OBJ) $(TEST_LIB_OBJ) $(SUPPORT_OBJ) $(TOOL_SHARED_OBJ)) \
 	$(patsubst %.c,$(O)/o/%.d,$(wildcard tools/*.c)) \

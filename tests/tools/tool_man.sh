@@ -94,7 +94,7 @@ cat >prelude.h <<'END'
 
 END
 examples=0
-for page in "$man"/*.3 "$man/bwt-transactions.7"; do
+for page in "$man"/*.3 "$man/bwt.7" "$man/bwt-transactions.7" "$man/bwt-tuning.7"; do
 	name=$(basename "$page" | cut -d. -f1)
 	sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$page" | sed -n '/^\.Bd /,/^\.Ed/p' | grep -v '^\.[BE]d' |
 		sed 's/\\e/\\/g' >example
@@ -118,7 +118,7 @@ for page in "$man"/*.3 "$man/bwt-transactions.7"; do
 done
 [ "$examples" -ge 10 ] || fail "only $examples examples"
 compile bwt.c example-program
-[ "$(./example-program)" = 42 ] || fail "the example of bwt.3 does something else"
+[ "$(./example-program)" = 42 ] || fail "the example of bwt.7 does something else"
 
 # The commands of the tools' examples, on stores of the names that they use.
 printf 'k\tv\nk2\tv2\n' >table
