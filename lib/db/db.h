@@ -100,6 +100,15 @@ int service_checkpoint(struct bwt_db *db, bool clean);
 int workers_start(struct bwt_db *db);
 void workers_stop(struct bwt_db *db); /* joins them */
 
+/**
+ * Whether background work is left to workers, so that a writer need not do it inline. Asks the
+ * options, which never change: worker_count is written while other threads run (open and close).
+ */
+static inline bool has_workers(const struct bwt_db *db)
+{
+	return db->options.worker_count != (unsigned)BWT_OFF;
+}
+
 /** stat.c */
 void stat_collect(struct bwt_db *db, struct bwt_stats *stats);
 int stat_publish_open(struct bwt_db *db);

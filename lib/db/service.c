@@ -165,7 +165,7 @@ static void service_run(void *ctx)
 		flush_if_asked(db);
 		prepare_segment(db);
 		checkpoint_if_due(db, sys_now_ns());
-		if (db->worker_count == 0)
+		if (!has_workers(db))
 			values_serve(db);
 		stat_publish(db);
 		atomic_store_explicit(&db->service_lsn, wal_tail(db->store.wal) + WAKE_LOG_BYTES,

@@ -279,7 +279,7 @@ static void tend(void *ctx, struct epoch_slot *slot)
 			work_wake(&db->work, UINT_MAX);
 	}
 	if (space_behind(db) &&
-	    (db->worker_count == 0 || is_low(db) ||
+	    (!has_workers(db) || is_low(db) ||
 	     atomic_load_explicit(&space->behind, memory_order_relaxed) == SPACE_HURRY))
 		space_clean(db, slot);
 	if (!is_low(db))

@@ -505,7 +505,7 @@ static void tend(struct store *store, struct epoch_slot *slot)
 	    atomic_compare_exchange_strong_explicit(&values->look_at, &at, appended + LOOK_LEAST,
 	                                            memory_order_relaxed, memory_order_relaxed)) {
 		look(db);
-		if (values_checkpoint_due(db) || (values_behind(db) && db->worker_count == 0))
+		if (values_checkpoint_due(db) || (values_behind(db) && !has_workers(db)))
 			service_wake(db);
 		if (values_behind(db))
 			work_wake(&db->work, UINT32_MAX);

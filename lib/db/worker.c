@@ -90,7 +90,7 @@ static void worker_run(void *ctx)
 
 int workers_start(struct bwt_db *db)
 {
-	unsigned count = db->options.worker_count == (unsigned)BWT_OFF ? 0 : db->options.worker_count;
+	unsigned count = has_workers(db) ? db->options.worker_count : 0;
 	int rc = BWT_OK;
 
 	if (count == 0)
