@@ -143,7 +143,7 @@ static void a_reader_gets_one_writing_or_none(void)
 	stat_file_init(&shared);
 	atomic_store(&stop, false);
 	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, publish, NULL), 0);
-	for (unsigned i = 0; i < (suite_short() ? 20000u : 300000u); i++) {
+	for (unsigned i = 0; i < (suite_short() ? 20000u : 60000u); i++) {
 		struct bwt_stats got, want;
 		uint64_t pid, updated_ns;
 
