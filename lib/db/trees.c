@@ -35,22 +35,6 @@ static struct named_tree *find(struct bwt_db *db, const char *name)
 	return NULL;
 }
 
-static int handle_of(struct bwt_db *db, struct named_tree *named, struct bwt_tree **tree)
-{
-	struct bwt_tree *handle = named->handle;
-
-	if (handle == NULL) {
-		handle = calloc(1, sizeof *handle);
-		if (handle == NULL)
-			return -ENOMEM;
-		handle->db = db;
-		handle->named = named;
-		named->handle = handle;
-	}
-	*tree = handle;
-	return BWT_OK;
-}
-
 static int create(struct bwt_db *db, const char *name, struct named_tree **named)
 {
 	int rc = store_health(&db->store, true);
@@ -62,18 +46,32 @@ static int create(struct bwt_db *db, const char *name, struct named_tree **named
 	                      0, named);
 }
 
+/* Memory for the handle comes first: once the tree is created, nothing fails. */
 static int open_locked(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree)
 {
 	struct named_tree *named = find(db, name);
+	struct bwt_tree *handle = named != NULL ? named->handle : NULL;
 	int rc = BWT_OK;
 
 	if (named != NULL && (flags & BWT_EXCL) != 0)
 		return BWT_EXISTS;
 	if (named == NULL && (flags & BWT_CREATE) == 0)
 		return BWT_NOT_FOUND;
+	if (handle == NULL)
+		handle = calloc(1, sizeof *handle);
+	if (handle == NULL)
+		return -ENOMEM;
 	if (named == NULL)
 		rc = create(db, name, &named);
-	return rc < 0 ? rc : handle_of(db, named, tree);
+	if (rc < 0) {
+		free(handle);
+		return rc;
+	}
+	handle->db = db;
+	handle->named = named;
+	named->handle = handle;
+	*tree = handle;
+	return BWT_OK;
 }
 
 int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree)

@@ -171,9 +171,7 @@ static void settle(struct world *world, struct op *op, int rc, int expected, con
 		picture_apply(&world->now, &world->history, op);
 		return;
 	}
-	/* A tree may be there although there was no memory for its handle. */
-	op->none = rc == expected || rc == BWT_FULL || rc == BWT_READ_ONLY ||
-	           (rc == -ENOMEM && op->kind == OP_CHANGES);
+	op->none = rc == expected || rc == BWT_FULL || rc == BWT_READ_ONLY || rc == -ENOMEM;
 	if (rc == expected || rc == BWT_FULL)
 		return;
 	world->stopped = true;
