@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "bwt.h"
+#include "tools/dump_dot.h"
 #include "tools/dump_inside.h"
 #include "tools/dump_salvage.h"
 #include "tools/tool_args.h"
@@ -37,24 +38,27 @@
 
 enum {
 	OPTION_TREE = TOOL_LONG_ONLY + 1,
-	OPTION_BERKELEY,
+	OPTION_FOR,
 	OPTION_PAGES,
 	OPTION_PAGE,
 	OPTION_WAL,
 	OPTION_VLOG,
 	OPTION_SUPER,
+	OPTION_DOT,
 	OPTION_SALVAGE,
 };
 
 static const struct tool_option dump_options[] = {
 	{'p', "print", NULL, "text with \\xx for other bytes, not hexadecimal"},
 	{OPTION_TREE, "tree", "NAME", "this tree alone (pairs and pages)"},
-	{OPTION_BERKELEY, "berkeley", NULL, "no mapsize= line, which db_load does not take"},
+	{OPTION_FOR, "for", "PEER",
+         "lmdb (as without it), or db: no line mapsize=, which db_load refuses"},
 	{OPTION_PAGES, "pages", NULL, "show every page and the records on it"},
 	{OPTION_PAGE, "page", "ID", "show one page, with values"},
 	{OPTION_WAL, "wal", NULL, "show the write-ahead log"},
 	{OPTION_VLOG, "vlog", NULL, "show the value log"},
 	{OPTION_SUPER, "super", NULL, "show the superblocks"},
+	{OPTION_DOT, "dot", NULL, "draw pages and chains, for Graphviz"},
 	{OPTION_SALVAGE, "salvage", NULL,
          "write every pair that checks out, however damaged the store"},
 	{0, NULL, NULL, NULL},
@@ -73,7 +77,7 @@ struct dump {
 	const char *store;
 	const char *tree_name; /* --tree, or NULL */
 	bool print;
-	bool berkeley;
+	bool for_db;      /* Berkeley DB */
 	int status;       /* exit status; not 0: something could not be read */
 	uint64_t mapsize; /* for the first section, then 0 */
 	uint64_t done;    /* pairs so far */
@@ -196,7 +200,7 @@ static void look_at_size(struct dump *dump)
 	dump->total = stats.key_count;
 	data = stats.arena_live_bytes + stats.vlog_live_bytes;
 	data = data > OVERHEAD_BYTES ? data - OVERHEAD_BYTES : 0;
-	if (!dump->berkeley && data * MAPSIZE_FACTOR > MAPSIZE_DEFAULT)
+	if (!dump->for_db && data * MAPSIZE_FACTOR > MAPSIZE_DEFAULT)
 		dump->mapsize = (data * MAPSIZE_FACTOR | (MAPSIZE_DEFAULT - 1)) + 1;
 }
 
@@ -237,6 +241,8 @@ static int show_inside(const struct dump *dump, int look, uint64_t page)
 		return inside_show_vlog(dump->store);
 	case OPTION_PAGES:
 		return inside_show_pages(dump->store, dump->tree_name);
+	case OPTION_DOT:
+		return inside_show_dot(dump->store, dump->tree_name);
 	default:
 		return inside_show_page(dump->store, page);
 	}
@@ -257,8 +263,10 @@ int main(int argc, char **argv)
 		case OPTION_TREE:
 			dump.tree_name = value;
 			break;
-		case OPTION_BERKELEY:
-			dump.berkeley = true;
+		case OPTION_FOR:
+			if (strcmp(value, "db") != 0 && strcmp(value, "lmdb") != 0)
+				tool_usage(&dump_tool, "--for is lmdb or db, not \"%s\"", value);
+			dump.for_db = strcmp(value, "db") == 0;
 			break;
 		default:
 			if (look != 0 && look != letter)

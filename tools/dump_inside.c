@@ -335,16 +335,21 @@ static int open_inside(const char *path, struct bwt_db **db)
 	return bwt_open(path, &options, db);
 }
 
+const char *inside_check_page(const struct store *store, page_id page, uint64_t word, arena_off *bad)
+{
+	*bad = 0;
+	return page_check_chain(store->arena.base, arena_size(&store->arena), mapping_head(word),
+	                        page, false, bad);
+}
+
 /* The page's chain if its records hold together, else what is wrong with it. */
 static void print_page(const struct store *store, page_id page, uint64_t word, bool verbose)
 {
-	arena_off bad = 0;
-	const char *wrong;
+	arena_off bad;
+	const char *wrong = inside_check_page(store, page, word, &bad);
 
 	printf("page %" PRIu64 ": chain of %u deltas at %#" PRIx64 "%s\n", page, mapping_chain(word),
 	       mapping_head(word), mapping_frozen(word) ? ", frozen: it is being merged away" : "");
-	wrong = page_check_chain(store->arena.base, arena_size(&store->arena), mapping_head(word),
-	                         page, false, &bad);
 	if (wrong == NULL)
 		page_print_chain(stdout, store->arena.base, mapping_head(word), verbose);
 	else
@@ -373,22 +378,14 @@ static int find_tree(const struct store *store, const char *name, uint32_t *id)
 	return error_set(BWT_NOT_FOUND, "no tree is named \"%s\"", name);
 }
 
-static const char *tree_title(const struct named_tree *tree)
+const char *inside_tree_title(const struct named_tree *tree)
 {
 	if (tree->tree.id == TREE_ID_CATALOG)
 		return "the catalogue";
 	return tree->tree.id == TREE_ID_MAIN ? "the main tree" : tree->name;
 }
 
-static void print_trees(const struct store *store)
-{
-	for (const struct named_tree *tree = store->trees; tree != NULL; tree = tree->next)
-		printf("tree %" PRIu32 ": %s, root page %" PRIu64 ", %" PRIu64 " keys%s\n",
-		       tree->tree.id, tree_title(tree), tree->tree.root, tree_keys(&tree->tree),
-		       tree->state == CATALOG_DROPPING ? ", being dropped" : "");
-}
-
-int inside_show_pages(const char *path, const char *tree_name)
+int inside_walk_pages(const char *path, const char *tree_name, const struct inside_walk *walk)
 {
 	const struct store *store;
 	struct bwt_db *db;
@@ -403,17 +400,39 @@ int inside_show_pages(const char *path, const char *tree_name)
 	if (tree_name != NULL)
 		rc = find_tree(store, tree_name, &only);
 	if (rc == BWT_OK) {
-		print_trees(store);
+		walk->begin(store, only);
 		end = atomic_load_explicit(&store->mapping.next_id, memory_order_relaxed);
 		for (page_id page = 1; page < end; page++) {
 			uint64_t word = mapping_load(&store->mapping, page);
 
 			if (mapping_head(word) != 0 && (only == 0 || tree_of(store, word) == only))
-				print_page(store, page, word, false);
+				walk->page(store, page, word);
 		}
 	}
 	bwt_close(db);
 	return rc;
+}
+
+static void print_trees(const struct store *store, uint32_t only)
+{
+	(void)only;
+	for (const struct named_tree *tree = store->trees; tree != NULL; tree = tree->next)
+		printf("tree %" PRIu32 ": %s, root page %" PRIu64 ", %" PRIu64 " keys%s\n",
+		       tree->tree.id, inside_tree_title(tree), tree->tree.root,
+		       tree_keys(&tree->tree),
+		       tree->state == CATALOG_DROPPING ? ", being dropped" : "");
+}
+
+static void print_page_briefly(const struct store *store, page_id page, uint64_t word)
+{
+	print_page(store, page, word, false);
+}
+
+int inside_show_pages(const char *path, const char *tree_name)
+{
+	static const struct inside_walk walk = {print_trees, print_page_briefly};
+
+	return inside_walk_pages(path, tree_name, &walk);
 }
 
 int inside_show_page(const char *path, uint64_t page)

@@ -24,10 +24,10 @@ bwt-load -T -f pairs.txt store
 
 for print in "" -p; do
 	rm -f bdb.db
-	bwt-dump --berkeley $print store >ours
+	bwt-dump --for=db $print store >ours
 	expect 0 "$load" bdb.db <ours
 	"$dump" bdb.db >theirs
-	bwt-dump --berkeley store >ours
+	bwt-dump --for=db store >ours
 	pairs ours >a
 	pairs theirs >b
 	same a b
@@ -35,7 +35,7 @@ for print in "" -p; do
 	rm -rf back
 	"$dump" $print bdb.db >theirs
 	expect 0 bwt-load -f theirs back
-	bwt-dump --berkeley back >again
+	bwt-dump --for=db back >again
 	same ours again
 done
 

@@ -27,7 +27,11 @@ expect 0 bwt-dump -p --tree two store
 printf 'VERSION=3\nformat=print\ndatabase=two\ntype=btree\nHEADER=END\n z\n \\00\\5c\nDATA=END\n' >wanted
 sed -i '/^mapsize=/d' out
 same out wanted
-bwt-dump --berkeley store | grep -q mapsize && fail "--berkeley with mapsize"
+bwt-dump --for=lmdb store >again
+same dump again
+bwt-dump --for db store | grep -q mapsize && fail "--for=db with mapsize"
+expect 2 bwt-dump --for=sqlite store
+complains "not \"sqlite\""
 expect 1 bwt-dump --tree none store
 complains "not there"
 [ ! -s out ] || fail "a section of a tree that is not there"
@@ -60,6 +64,23 @@ pages=$(grep -c '^page ' out)
 expect 0 bwt-dump --pages --tree one store
 says '"x"'
 grep -q '"key 0' out && fail "pages of another tree"
+# Every page is drawn once, and every page but a root has an arrow from above.
+bwt-dump --pages store | grep '^page ' | sed 's/^page \([0-9]*\):.*/p\1/' | sort >pages
+expect 0 bwt-dump --dot store
+[ "$(head -n 1 out)" = "digraph bwt {" ] && [ "$(tail -n 1 out)" = "}" ] || fail "a digraph"
+grep -o '^	p[0-9]* \[' out | tr -d '	 [' | sort >drawn
+same pages drawn
+grep -v 'style=dotted' out | grep -o -- '-> p[0-9]*' | cut -c4- | sort >pointed
+same pages pointed
+[ "$(grep -c 'shape=ellipse' out)" = 4 ] || fail "the catalogue and three trees"
+grep -q 'style=dotted' out || fail "no right siblings"
+grep -Fq "'key 02" out || fail "no keys"
+if command -v dot >/dev/null; then dot -Tcanon out >canon || fail "Graphviz does not read it"; fi
+expect 0 bwt-dump --dot --tree one store
+grep -q "'key 0" out && fail "pages of another tree are drawn"
+says 'label="one"'
+expect 0 bwt-dump --dot crashed
+grep -q 'put .held ' out || fail "no deltas"
 expect 0 bwt-dump --page 1 store
 says "page 1: chain of"
 expect 1 bwt-dump --page 99999 store
