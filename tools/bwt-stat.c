@@ -27,14 +27,17 @@
 
 enum {
 	OPTION_JSON = TOOL_LONG_ONLY + 1,
+	OPTION_PROMETHEUS,
 };
 
 #define WATCH_SECONDS_MAX 86400u
-#define WATCH_HEAD_EVERY 20u /* lines */
+#define WATCH_HEAD_EVERY 20u   /* lines */
+#define EVENTS "Since opening" /* heading of the counters; all numbers before it are gauges */
 
 static const struct tool_option stat_options[] = {
 	{'w', "watch", "SECONDS", "go on: a line of rates every SECONDS seconds"},
 	{OPTION_JSON, "json", NULL, "one JSON object; with --watch one a line"},
+	{OPTION_PROMETHEUS, "prometheus", NULL, "the text format that Prometheus collects"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -81,7 +84,7 @@ static const struct field {
 	FIELD(oldest_snapshot_thread, FIELD_COUNT, NULL, "  begun by thread"),
 	FIELD(oldest_snapshot_keeps, FIELD_BYTES, NULL, "  keeps at most"),
 	FIELD(checkpoint_lsn, FIELD_LSN, NULL, "replay would start at"),
-	FIELD(checkpoint_count, FIELD_COUNT, "Since opening", "checkpoints"),
+	FIELD(checkpoint_count, FIELD_COUNT, EVENTS, "checkpoints"),
 	FIELD(commits, FIELD_COUNT, NULL, "commits"),
 	FIELD(conflicts, FIELD_COUNT, NULL, "conflicts"),
 	FIELD(user_bytes_written, FIELD_BYTES, NULL, "keys and values put"),
@@ -116,7 +119,7 @@ struct source {      /* where the numbers come from */
 
 struct watcher {
 	const char *store;
-	bool json;
+	bool json, prometheus;
 	unsigned seconds; /* 0: once */
 	struct bwt_stats stats, before;
 	struct source source;
@@ -200,6 +203,49 @@ static void print_json(const struct watcher *watcher)
 		fputs(", \"owner_pid\": null, \"age_seconds\": 0}\n", stdout);
 }
 
+/* A label's value, as the text format wants it. */
+static void print_label(const char *name, const char *value)
+{
+	printf("%s=\"", name);
+	for (; *value != '\0'; value++)
+		if (*value == '\n')
+			fputs("\\n", stdout);
+		else
+			printf("%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
+	putchar('"');
+}
+
+static void print_metric(const struct watcher *watcher, const char *name, bool counter, double value)
+{
+	const char *suffix = counter ? "_total" : "";
+
+	printf("# TYPE bwt_%s%s %s\nbwt_%s%s{", name, suffix, counter ? "counter" : "gauge", name,
+	       suffix);
+	print_label("store", watcher->store);
+	printf("} %.17g\n", value);
+}
+
+static void print_prometheus(const struct watcher *watcher)
+{
+	bool counter = false;
+
+	for (size_t i = 0; i < FIELD_TOTAL; i++) {
+		if (fields[i].group != NULL)
+			counter = strcmp(fields[i].group, EVENTS) == 0;
+		print_metric(watcher, fields[i].name, counter,
+		             (double)field_value(&watcher->stats, &fields[i]));
+	}
+	print_metric(watcher, "open", false, watcher->source.live);
+	print_metric(watcher, "age_seconds", false, watcher->source.age);
+	fputs("# TYPE bwt_info gauge\nbwt_info{", stdout);
+	print_label("store", watcher->store);
+	putchar(',');
+	print_label("io_engine", watcher->stats.io_engine);
+	putchar(',');
+	print_label("media", watcher->stats.media);
+	puts("} 1");
+}
+
 static void print_all(const struct watcher *watcher)
 {
 	char human[TOOL_HUMAN_SIZE];
@@ -257,6 +303,8 @@ static void print(struct watcher *watcher, bool first)
 {
 	if (watcher->json)
 		print_json(watcher);
+	else if (watcher->prometheus)
+		print_prometheus(watcher);
 	else if (first)
 		print_all(watcher);
 	else
@@ -289,10 +337,14 @@ int main(int argc, char **argv)
 	while ((letter = tool_args_next(&stat_tool, argc, argv, &value)) != -1) {
 		if (letter == OPTION_JSON)
 			watcher.json = true;
+		else if (letter == OPTION_PROMETHEUS)
+			watcher.prometheus = true;
 		else
 			watcher.seconds = (unsigned)tool_args_number(&stat_tool, "--watch", value,
 			                                             1, WATCH_SECONDS_MAX);
 	}
+	if (watcher.prometheus && (watcher.json || watcher.seconds != 0))
+		tool_usage(&stat_tool, "--prometheus goes alone");
 	watcher.store = tool_args_store(&stat_tool, argc, argv);
 	rc = watch(&watcher);
 	if (rc != BWT_OK)

@@ -21,6 +21,21 @@ sed -n '/^struct bwt_stats {/,/^};/p' "$root/lib/bwt.h" | grep -o '[a-z_][a-z_]*
 		grep -q "$name" "$root/man/bwt_stat.3" || fail "bwt_stat.3 lacks $name"
 	done
 
+# The same numbers for Prometheus: one sample and one type each, no name twice.
+expect 0 bwt-stat --prometheus store
+grep -v '^#' out >samples
+[ "$(grep -c '^# TYPE bwt_' out)" = "$(wc -l <samples)" ] || fail "one type for each sample"
+grep -Evq '^bwt_[a-z_]+\{store="store"(,[a-z_]+="[a-z_-]+")*\} [0-9.e+]+$' samples && fail "a sample is not well-formed"
+[ -z "$(cut -d'{' -f1 samples | sort | uniq -d)" ] || fail "a name twice"
+says 'bwt_key_count{store="store"} 501'
+says 'bwt_commits_total{store="store"} 0'
+says 'bwt_open{store="store"} 0'
+cp -r store 'quoted"\'
+expect 0 bwt-stat --prometheus 'quoted"\'
+says 'bwt_key_count{store="quoted\"\\"} 501'
+expect 2 bwt-stat --prometheus --watch 1 store
+expect 2 bwt-stat --prometheus --json store
+
 # Open elsewhere: its counters, without its lock.
 hold held 700
 sleep 2
@@ -30,6 +45,8 @@ grep -Eq 'keys +700$' out || fail "the keys of an open store"
 grep -Eq 'commits +[1-9]' out || fail "the commits of an open store"
 expect 0 bwt-stat --json held
 says "\"owner_pid\": $hold_pid"
+expect 0 bwt-stat --prometheus held
+says 'bwt_open{store="held"} 1'
 
 # Watching prints until it is ended.
 timeout 4 bwt-stat --watch 1 held >watched || [ $? -eq 124 ] || fail "watching ended by itself"
