@@ -29,7 +29,8 @@ static void print_synopsis(const struct tool *tool, FILE *file)
 		fprintf(file, "%s%s]", option->argument != NULL ? " " : "",
 		        option->argument != NULL ? option->argument : "");
 	}
-	fprintf(file, " STORE\n");
+	fprintf(file, " STORE%s%s\n", tool->second != NULL ? " " : "",
+	        tool->second != NULL ? tool->second : "");
 }
 
 static void print_option(int letter, const char *name, const char *argument, const char *help)
@@ -111,9 +112,16 @@ const char *tool_args_store(const struct tool *tool, int argc, char **argv)
 {
 	if (argc - optind < 1)
 		tool_usage(tool, "which store?");
-	if (argc - optind > 1)
-		tool_usage(tool, "one store at a time, not also %s", argv[optind + 1]);
+	if (tool->second != NULL && argc - optind < 2)
+		tool_usage(tool, "%s is missing", tool->second);
+	if (argc - optind > (tool->second != NULL ? 2 : 1))
+		tool_usage(tool, "one store at a time, not also %s", argv[argc - 1]);
 	return argv[optind];
+}
+
+const char *tool_args_second(char **argv)
+{
+	return argv[optind + 1];
 }
 
 uint64_t tool_args_number(const struct tool *tool, const char *what, const char *text, uint64_t low,

@@ -3,7 +3,7 @@
  * tool_args.h - the command line of every tool: options from one table, --help and --version
  *
  * A tool describes itself once (struct tool); parsing, the help text and the usage line come from
- * that, so they cannot disagree. Every tool takes one operand, the folder of a store.
+ * that, so they cannot disagree. The first operand of every tool is the folder of a store.
  */
 #ifndef BWT_TOOLS_TOOL_ARGS_H
 #define BWT_TOOLS_TOOL_ARGS_H
@@ -31,6 +31,7 @@ struct tool {
 	const char *purpose;               /* one sentence for --help */
 	const struct tool_option *options; /* at most TOOL_OPTIONS_MAX, ends with letter 0 */
 	int usage_status;                  /* exit status on wrong usage */
+	const char *second;                /* name of a second operand, NULL: there is none */
 };
 
 /**
@@ -41,8 +42,10 @@ struct tool {
  */
 int tool_args_next(const struct tool *tool, int argc, char **argv, const char **value);
 
-/** tool_args_store - the one operand, after the options; exits with usage_status on none or more */
+/** tool_args_store - the first operand, after the options; exits with usage_status on too few or too many */
 const char *tool_args_store(const struct tool *tool, int argc, char **argv);
+/** tool_args_second - the other one, of a tool that has two; after tool_args_store() */
+const char *tool_args_second(char **argv);
 
 /**
  * tool_args_number - an option's argument as a number

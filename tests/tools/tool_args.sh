@@ -5,7 +5,7 @@
 
 version=$(sed -n 's/^#define BWT_VERSION_M[A-Z]* //p; s/^#define BWT_VERSION_PATCH //p' "$root/lib/bwt.h" | paste -sd.)
 
-for tool in bwt-load bwt-dump bwt-fsck bwt-stat; do
+for tool in bwt-load bwt-dump bwt-fsck bwt-stat bwt-backup; do
 	usage=2
 	failure=1
 	if [ $tool = bwt-fsck ]; then
@@ -27,25 +27,27 @@ for tool in bwt-load bwt-dump bwt-fsck bwt-stat; do
 	complains "usage: $tool"
 	expect $usage $tool --no-such-option store
 	complains "--no-such-option"
-	expect $usage $tool one two
+	[ $tool = bwt-backup ] && second=COPY || second=
+	expect $usage $tool one $second two
 	complains "two"
 	[ -z "$(ls | grep -v '^out$\|^err$')" ] || fail "$tool left something"
 
 	[ $tool = bwt-load ] && continue
-	expect $failure $tool absent
+	expect $failure $tool absent $second
 	complains "absent: No such file or directory"
-	expect $failure $tool err
+	expect $failure $tool err $second
 	complains "Not a directory"
 	mkdir empty
-	expect $failure $tool empty
+	expect $failure $tool empty $second
 	complains "empty:"
 	rmdir empty
 done
 
 # A store that another process has open: status 8 and its pid, for all of them.
 hold store 10
-for tool in bwt-dump bwt-fsck "bwt-load -T -f /dev/null"; do
-	expect 8 $tool store
+for tool in bwt-dump bwt-fsck "bwt-load -T -f /dev/null" bwt-backup; do
+	[ "$tool" = bwt-backup ] && second=COPY || second=
+	expect 8 $tool store $second
 	complains "$hold_pid"
 done
 kill $hold_pid

@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# tool_backup.sh - bwt-backup: the copy is equal and sound, what is in the way is left alone
+. "$(dirname "$0")/common.sh"
+
+{
+	for i in $(seq 1 2000); do printf 'key %05d\nvalue %d\n' "$i" "$i"; done
+	printf 'large\n'
+	head -c 50000 /dev/zero | tr '\0' L
+	printf '\n'
+} >pairs.txt
+bwt-load -T -f pairs.txt store
+printf 'x\ny\n' | bwt-load -T --tree one store
+bwt-dump store | grep -v '^mapsize=' >wanted
+
+expect 0 bwt-backup store copy
+[ ! -s out ] || fail "it says something"
+bwt-dump copy | grep -v '^mapsize=' >got
+same wanted got
+expect 0 bwt-fsck copy
+mkdir empty
+expect 0 bwt-backup --check store empty
+
+# A killed store is recovered first.
+hold crashed 300 crash
+expect 0 bwt-backup -c crashed crashed.copy
+[ "$(bwt-dump crashed.copy | grep -c '^ ')" = 600 ] || fail "all pairs of a killed store"
+
+# What is there already stays as it is.
+cp -r copy before
+expect 1 bwt-backup store copy
+complains "copy: "
+diff -r copy before || fail "an earlier copy was changed"
+expect 1 bwt-backup store pairs.txt
+expect 1 bwt-backup store absent/copy
+complains "No such file or directory"
+expect 1 bwt-backup absent new
+[ ! -e new ] || fail "a copy of nothing"
+
+# Damage that copying need not look at is found by --check, in the copy.
+vlog=$(ls store/vlog/*.vlog | head -n 1)
+printf 'XXXX' | dd of="$vlog" bs=1 seek=20000 conv=notrunc status=none
+status=0
+bwt-backup --check store damaged >out 2>err || status=$?
+[ "$status" = 1 ] || fail "a damaged value was copied in silence"
+complains ".vlog"
+
+expect 2 bwt-backup store
+complains "COPY is missing"
+expect 2 bwt-backup store copy again
+complains "again"
