@@ -10,6 +10,9 @@
  *   checkpoints   held -> free     by the service thread, each time a share of the slack was allocated
  *   waiting       for the two, a moment, before an extent is added to the file nevertheless
  *
+ * Until then workers let it grow ahead of the changes: fresh pages of a file cost the kernel more than what is
+ * written to them. Who overtakes the workers lets it grow himself.
+ *
  * so nothing waits for good: a thread that stops while pinned, or a slow disk, make the file larger. At
  * max_size, or on a full disk, growth is no way out. Then a change that finds no room makes some: cleaning
  * whatever wins anything, and checkpoints, until it helps or nothing is left to be won.
@@ -35,6 +38,8 @@
 #define RELIEF_ROUNDS_MAX 4u
 #define FUTILE_NS 1000000000ull /* a store that stays full is not searched for space more often */
 #define PICKS 16u               /* extents chosen at once */
+#define AHEAD_SHARE 8u          /* of the file: free bytes that workers provide while it grows */
+#define AHEAD_MOST ((uint64_t)32 << 20)
 #define LOOK_STEP_LEAST ((uint64_t)64 << 10)
 
 /* ---- trees by id, for the cleaner ---- */
@@ -90,11 +95,30 @@ static uint64_t usable_of(const struct extents_survey *survey)
 	return survey->free > survey->reserve ? survey->free - survey->reserve : 0;
 }
 
+/* Free bytes that a file of this size should have while it grows. */
+static uint64_t ahead_of(const struct extents_survey *survey)
+{
+	uint64_t share = survey->size / AHEAD_SHARE;
+
+	if (survey->size <= EXTENT_SIZE)
+		return 0;
+	share = share > EXTENT_SIZE ? share : EXTENT_SIZE;
+	return survey->reserve + (share < AHEAD_MOST ? share : AHEAD_MOST);
+}
+
 static uint32_t behind_by(uint64_t ready, uint64_t wanted)
 {
 	if (ready >= wanted)
 		return SPACE_ENOUGH;
 	return ready >= wanted - wanted / 4 ? SPACE_BEHIND : SPACE_HURRY;
+}
+
+void space_freed(struct bwt_db *db)
+{
+	/* SEQ_CST: pairs with the counting of waiters in wait_for_space(). */
+	atomic_fetch_add_explicit(&db->space.bell, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&db->space.waiters, memory_order_seq_cst) != 0)
+		sys_wake(&db->space.bell, UINT_MAX);
 }
 
 /* Survey the arena and note what follows from it. */
@@ -116,6 +140,7 @@ static void look(struct bwt_db *db)
 	step = grows ? (limit - survey.size) / 4 : due / 4;
 	atomic_store_explicit(&extents->growth_limit, limit, memory_order_relaxed);
 	atomic_store_explicit(&space->due, grows ? UINT64_MAX : due, memory_order_relaxed);
+	atomic_store_explicit(&space->ahead, grows ? ahead_of(&survey) : 0, memory_order_relaxed);
 	atomic_store_explicit(&space->low, survey.reserve + 2 * unit, memory_order_relaxed);
 	atomic_store_explicit(&space->behind,
 	                      grows ? SPACE_ENOUGH
@@ -125,6 +150,14 @@ static void look(struct bwt_db *db)
 	atomic_store_explicit(&space->look_at,
 	                      allocated + (step > LOOK_STEP_LEAST ? step : LOOK_STEP_LEAST),
 	                      memory_order_relaxed);
+	if (grows) /* nobody makes space any more: waiting is over */
+		space_freed(db);
+}
+
+/* May the file grow, as far as the newest look says? Then nothing is cleaned, and no checkpoint taken for space. */
+static bool may_grow(const struct bwt_db *db)
+{
+	return atomic_load_explicit(&db->space.due, memory_order_relaxed) == UINT64_MAX;
 }
 
 bool space_behind(const struct bwt_db *db)
@@ -136,6 +169,28 @@ static bool is_low(const struct bwt_db *db)
 {
 	return atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) <
 	       atomic_load_explicit(&db->space.low, memory_order_relaxed);
+}
+
+/* ---- growing ahead ---- */
+
+bool space_lags(const struct bwt_db *db)
+{
+	return atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) <
+	       atomic_load_explicit(&db->space.ahead, memory_order_relaxed);
+}
+
+void space_grow(struct bwt_db *db)
+{
+	struct space *space = &db->space;
+
+	/* One is enough: two would populate the same pages. */
+	if (atomic_exchange_explicit(&space->growing, 1, memory_order_acquire) != 0)
+		return;
+	/* Whoever needs the space will be told what is wrong; until the next look nothing is tried. */
+	if (space_lags(db) &&
+	    (store_health(&db->store, true) < 0 || extents_extend(&db->store.extents) < 0))
+		atomic_store_explicit(&space->ahead, 0, memory_order_relaxed);
+	atomic_store_explicit(&space->growing, 0, memory_order_release);
 }
 
 bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated)
@@ -217,20 +272,17 @@ bool space_clean(struct bwt_db *db, struct epoch_slot *slot)
 
 /* ---- tending: before a chunk is taken ---- */
 
-void space_freed(struct bwt_db *db)
-{
-	/* SEQ_CST: pairs with the counting of waiters in wait_for_space(). */
-	atomic_fetch_add_explicit(&db->space.bell, 1, memory_order_seq_cst);
-	if (atomic_load_explicit(&db->space.waiters, memory_order_seq_cst) != 0)
-		sys_wake(&db->space.bell, UINT_MAX);
-}
-
 static uint64_t checkpoint_count(struct bwt_db *db)
 {
 	struct checkpoint_state state;
 
 	checkpoint_state(&db->store, db->checkpointer, &state);
 	return state.count;
+}
+
+static bool must_wait(const struct bwt_db *db)
+{
+	return is_low(db) && !may_grow(db);
 }
 
 /* As long as checkpoints and cleaning may help. false: they did not. */
@@ -240,12 +292,12 @@ static bool wait_for_space(struct bwt_db *db)
 		 last = checkpoint_count(db) + WAIT_CHECKPOINTS;
 
 	atomic_fetch_add_explicit(&db->space.waiters, 1, memory_order_seq_cst);
-	while (is_low(db) && now < deadline && checkpoint_count(db) < last) {
+	while (must_wait(db) && now < deadline && checkpoint_count(db) < last) {
 		uint32_t bell = atomic_load_explicit(&db->space.bell, memory_order_seq_cst);
 
 		service_wake(db);
 		extents_reclaim(&db->store.extents);
-		if (is_low(db))
+		if (must_wait(db))
 			sys_park(&db->space.bell, bell, deadline - now);
 		now = sys_now_ns();
 	}
@@ -271,8 +323,11 @@ static void tend(void *ctx, struct epoch_slot *slot)
 
 	if (late)
 		look(db);
-	if (atomic_load_explicit(&space->due, memory_order_relaxed) == UINT64_MAX)
+	if (may_grow(db)) {
+		if (space_lags(db))
+			work_wake(&db->work, 1);
 		return;
+	}
 	if (late) {
 		service_wake(db);
 		if (space_behind(db))

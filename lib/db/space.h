@@ -20,8 +20,10 @@ struct space {
 	/* What the newest look said; any thread looks and writes them, relaxed: they are advice. */
 	_Atomic(uint64_t) look_at; /* extents.allocated_bytes at which to look again */
 	_Atomic(uint64_t) due; /* allocated bytes that make a checkpoint due; UINT64_MAX: the file may grow */
-	_Atomic(uint64_t) low;    /* free bytes below which a change waits a moment, or helps */
-	_Atomic(uint32_t) behind; /* SPACE_* */
+	_Atomic(uint64_t) low; /* free bytes below which a change waits a moment, or helps */
+	_Atomic(uint64_t) ahead; /* free bytes below which workers let the file grow; 0: it should not */
+	_Atomic(uint32_t) growing; /* 1: one of them does */
+	_Atomic(uint32_t) behind;  /* SPACE_* */
 	_Atomic(uint32_t) bell; /* futex word of those who wait for free extents, counted up to wake them */
 	_Atomic(uint32_t) waiters;
 	/* Making space for who found the store full: one at a time. */
@@ -40,6 +42,10 @@ struct space {
 void space_start(struct bwt_db *db);
 /** space_checkpoint_due - after @allocated bytes since the last cut? */
 bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated);
+/** space_lags - should a worker let the file grow, before a change has to? */
+bool space_lags(const struct bwt_db *db);
+/** space_grow - by one extent, unless another thread is at it; any thread, outside the gate */
+void space_grow(struct bwt_db *db);
 /** space_freed - extents have become free: whoever waits for them may go on */
 void space_freed(struct bwt_db *db);
 /** space_behind - are there extents to be emptied, as far as the newest look says? */

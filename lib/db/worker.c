@@ -2,8 +2,8 @@
 /*
  * worker.c - background threads: pages that readers or writers hint at, extents and files that are to be emptied
  *
- *   asleep --work_push(), work_wake()--> hints --none left--> extents --none worth it-->
- *          value-log files --none worth it--> asleep
+ *   asleep --work_push(), work_wake()--> growth of the file, ahead of need --enough--> hints --none left-->
+ *          extents --none worth it--> value-log files --none worth it--> asleep
  *
  * Everything a worker does could be done by the threads that work on the store, and is where there are
  * no workers (space.c, values.c, tree/write.c); nobody ever waits for one of them. Without work they sleep on a futex,
@@ -55,6 +55,7 @@ static bool must_stay(void *ctx)
 	const struct worker *worker = ctx;
 
 	return atomic_load_explicit(&worker->stop, memory_order_relaxed) != 0 ||
+	       space_lags(worker->db) ||
 	       (!worker->fruitless && (space_behind(worker->db) || values_behind(worker->db)));
 }
 
@@ -68,6 +69,8 @@ static void worker_run(void *ctx)
 	if (db_slot(db, &slot) < 0)
 		return;
 	while (atomic_load_explicit(&worker->stop, memory_order_acquire) == 0) {
+		if (space_lags(db))
+			space_grow(db);
 		if (work_pop(&db->work, &work)) {
 			if (store_health(&db->store, true) == BWT_OK)
 				work_on(db, slot, &work);

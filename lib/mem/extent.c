@@ -18,8 +18,9 @@
 #define PAGE_BYTES 4096u
 #define CHUNK_SMALL_MAX                                                                            \
 	((uint64_t)4 << 10) /* bytes of a chunk of a small extent, at most, unless asked */
-#define CHUNK_MAX ((uint64_t)64 << 10)     /* the same for others */
-#define GROW_STEP_MAX ((uint64_t)32 << 20) /* bytes added to the file at once, at most */
+#define CHUNK_MAX ((uint64_t)64 << 10) /* the same for others */
+#define GROW_STEP_MAX                                                                              \
+	((uint64_t)8 << 20) /* bytes added to the file at once, at most: some milliseconds */
 #define CHUNK_SLACK (2 * sizeof(struct block_head))
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
