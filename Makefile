@@ -16,6 +16,7 @@ CXX := g++
 endif
 BUILD ?= build
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 PMEM ?= 1
 URING ?= 1
 SAN ?=
@@ -102,7 +103,7 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall dist clean help
+.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall deb dist clean help
 .PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -163,7 +164,7 @@ help: ## this list
 	@echo
 	@echo "  BUILD=dir  output folder (build)          SAN=address|undefined|thread  sanitizer build"
 	@echo "  CC=clang   another compiler               PMEM=0, URING=0  without libpmem, liburing"
-	@echo "  PREFIX=, DESTDIR=  where install goes     OPT=\"-O0 -g\"  other optimisation"
+	@echo "  PREFIX=, LIBDIR=, DESTDIR=  for install   OPT=\"-O0 -g\"  other optimisation"
 
 # ---- rules ------------------------------------------------------------------------------------
 
@@ -244,13 +245,13 @@ include tests/sched/Makefile.inc
 include tests/sim/Makefile.inc
 
 install: all ## into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin
 	install -m 644 lib/bwt.h $(DESTDIR)$(PREFIX)/include/
-	install -m 644 $(STATIC) $(DESTDIR)$(PREFIX)/lib/
-	install -m 755 $(SHARED) $(DESTDIR)$(PREFIX)/lib/
-	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libbwt.so
-	sed 's,^prefix=.*,prefix=$(PREFIX),' $(O)/bwt.pc > $(DESTDIR)$(PREFIX)/lib/pkgconfig/bwt.pc
+	install -m 644 $(STATIC) $(DESTDIR)$(LIBDIR)/
+	install -m 755 $(SHARED) $(DESTDIR)$(LIBDIR)/
+	ln -sf $(notdir $(SHARED)) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libbwt.so
+	sed 's,^prefix=.*,prefix=$(PREFIX),; s,^libdir=.*,libdir=$(LIBDIR:$(PREFIX)/%=$${prefix}/%),' $(O)/bwt.pc > $(DESTDIR)$(LIBDIR)/pkgconfig/bwt.pc
 	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin/
 	for page in $(MAN_PAGES); do \
 		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
@@ -264,13 +265,16 @@ install: all ## into $(DESTDIR)$(PREFIX)
 		ln -sf bwt $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$tool || exit 1; done
 
 uninstall: ## what install put there
-	rm -f $(DESTDIR)$(PREFIX)/include/bwt.h $(DESTDIR)$(PREFIX)/lib/libbwt.a \
-		$(addprefix $(DESTDIR)$(PREFIX)/lib/,libbwt.so $(SONAME) $(notdir $(SHARED)) pkgconfig/bwt.pc) \
+	rm -f $(DESTDIR)$(PREFIX)/include/bwt.h $(DESTDIR)$(LIBDIR)/libbwt.a \
+		$(addprefix $(DESTDIR)$(LIBDIR)/,libbwt.so $(SONAME) $(notdir $(SHARED)) pkgconfig/bwt.pc) \
 		$(addprefix $(DESTDIR)$(PREFIX)/bin/,$(notdir $(INSTALL_BIN))) \
 		$(foreach p,$(MAN_PAGES),$(DESTDIR)$(PREFIX)/share/man/man$(lastword $(subst ., ,$p))/$(notdir $p)) \
 		$(foreach l,$(MAN_LINKS),$(DESTDIR)$(PREFIX)/share/man/man3/$(firstword $(subst =, ,$l))) \
 		$(addprefix $(DESTDIR)$(PREFIX)/share/bash-completion/completions/,bwt $(notdir $(INSTALL_BIN)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bwt
+
+deb: ## Debian packages of what is committed, into build/deb, installed in a folder and used from there
+	@debian/check.sh $(abspath $(BUILD))/deb
 
 dist: ## build/bwt-VERSION.tar.gz of what is committed, the same bytes each time
 	@mkdir -p $(BUILD)
