@@ -188,7 +188,7 @@ void space_grow(struct bwt_db *db)
 		return;
 	/* Whoever needs the space will be told what is wrong; until the next look nothing is tried. */
 	if (space_lags(db) &&
-	    (store_health(&db->store, true) < 0 || extents_extend(&db->store.extents) < 0))
+	    (store_health(&db->store, true) < 0 || extents_extend_ahead(&db->store.extents) < 0))
 		atomic_store_explicit(&space->ahead, 0, memory_order_relaxed);
 	atomic_store_explicit(&space->growing, 0, memory_order_release);
 }
