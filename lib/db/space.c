@@ -150,7 +150,8 @@ static void look(struct bwt_db *db)
 	atomic_store_explicit(&space->look_at,
 	                      allocated + (step > LOOK_STEP_LEAST ? step : LOOK_STEP_LEAST),
 	                      memory_order_relaxed);
-	if (grows) /* nobody makes space any more: waiting is over */
+	if (grows &&
+	    !TEST_FAULT("space_grows_unheard")) /* nobody makes space any more: waiting is over */
 		space_freed(db);
 }
 
@@ -173,21 +174,27 @@ static bool is_low(const struct bwt_db *db)
 
 /* ---- growing ahead ---- */
 
-bool space_lags(const struct bwt_db *db)
+static bool has_too_little(const struct bwt_db *db)
 {
 	return atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) <
 	       atomic_load_explicit(&db->space.ahead, memory_order_relaxed);
 }
 
+bool space_lags(const struct bwt_db *db)
+{
+	return has_too_little(db) &&
+	       atomic_load_explicit(&db->space.growing, memory_order_relaxed) == 0;
+}
+
+/* One thread is enough: two would populate the same pages. If it stops here, the changes let the file grow. */
 void space_grow(struct bwt_db *db)
 {
 	struct space *space = &db->space;
 
-	/* One is enough: two would populate the same pages. */
 	if (atomic_exchange_explicit(&space->growing, 1, memory_order_acquire) != 0)
 		return;
 	/* Whoever needs the space will be told what is wrong; until the next look nothing is tried. */
-	if (space_lags(db) &&
+	if (has_too_little(db) &&
 	    (store_health(&db->store, true) < 0 || extents_extend_ahead(&db->store.extents) < 0))
 		atomic_store_explicit(&space->ahead, 0, memory_order_relaxed);
 	atomic_store_explicit(&space->growing, 0, memory_order_release);
@@ -288,7 +295,8 @@ static bool must_wait(const struct bwt_db *db)
 /* As long as checkpoints and cleaning may help. false: they did not. */
 static bool wait_for_space(struct bwt_db *db)
 {
-	uint64_t now = sys_now_ns(), deadline = now + WAIT_NS,
+	uint64_t now = sys_now_ns(),
+		 deadline = TEST_FAULT("space_waits_for_good") ? UINT64_MAX : now + WAIT_NS,
 		 last = checkpoint_count(db) + WAIT_CHECKPOINTS;
 
 	atomic_fetch_add_explicit(&db->space.waiters, 1, memory_order_seq_cst);

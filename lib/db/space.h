@@ -42,7 +42,7 @@ struct space {
 void space_start(struct bwt_db *db);
 /** space_checkpoint_due - after @allocated bytes since the last cut? */
 bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated);
-/** space_lags - should a worker let the file grow, before a change has to? */
+/** space_lags - should a worker let the file grow, before a change has to, and does none? */
 bool space_lags(const struct bwt_db *db);
 /** space_grow - by one extent, unless another thread is at it; any thread, outside the gate */
 void space_grow(struct bwt_db *db);

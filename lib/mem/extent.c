@@ -210,7 +210,7 @@ static void add_new(struct extents *extents, uint64_t old_size, uint64_t new_siz
 }
 
 /* Smaller steps where a large one does not fit, one extent at a time beyond the limit. */
-int extents_grow(struct extents *extents, uint64_t need)
+static int grow(struct extents *extents, uint64_t need)
 {
 	uint64_t size = arena_size(extents->arena);
 	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
@@ -232,9 +232,22 @@ int extents_grow(struct extents *extents, uint64_t need)
 		rc = arena_grow(extents->arena, size + EXTENT_SIZE, &old_size, &new_size);
 	if (rc == BWT_OK)
 		add_new(extents, old_size, new_size);
-	else if (rc == BWT_FULL)
+	return rc;
+}
+
+int extents_grow(struct extents *extents, uint64_t need)
+{
+	uint64_t size = arena_size(extents->arena);
+	int rc = grow(extents, need);
+
+	if (rc == BWT_FULL)
 		atomic_store_explicit(&extents->refused, size, memory_order_relaxed);
 	return rc;
+}
+
+int extents_extend_ahead(struct extents *extents)
+{
+	return grow(extents, EXTENT_SMALL_SIZE);
 }
 
 static bool free_beyond(const struct extents *extents, uint64_t bytes)

@@ -162,7 +162,7 @@ bool extents_have_room(const struct extents *extents);
 uint64_t extents_growth_most(const struct extents *extents);
 /** One more extent for the file, though there are other ways. Returns: BWT_OK, BWT_FULL, BWT_IO */
 int extents_extend(struct extents *extents);
-/** The same before it is needed: a full disk says nothing yet about what the file can have. */
+/** The same before it is needed: nobody concludes from a refusal that the file is as large as it can be. */
 int extents_extend_ahead(struct extents *extents);
 
 /* For checkpoints (recovery/). */

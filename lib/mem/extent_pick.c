@@ -17,8 +17,6 @@
  */
 #include "mem/extent_private.h"
 
-#include "base/error.h"
-
 #define MOVE_COST_DELTA 4u           /* bytes written for one live byte of a delta extent, about */
 #define GAIN_SHARE 8u                /* one part in so many must be dead */
 #define AGE_UNIT ((uint64_t)1 << 20) /* bytes allocated since */
@@ -186,16 +184,6 @@ uint64_t extents_growth_most(const struct extents *extents)
 	if (atomic_load_explicit(&extents->refused, memory_order_relaxed) == size)
 		return size;
 	return extents->arena->max_size;
-}
-
-int extents_extend_ahead(struct extents *extents)
-{
-	uint64_t refused = atomic_load_explicit(&extents->refused, memory_order_relaxed);
-	int rc = extents_grow(extents, EXTENT_SMALL_SIZE);
-
-	if (rc == BWT_FULL)
-		atomic_store_explicit(&extents->refused, refused, memory_order_relaxed);
-	return rc;
 }
 
 int extents_extend(struct extents *extents)
