@@ -104,7 +104,7 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 # ---- targets ----------------------------------------------------------------------------------
 
 .PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall deb dist clean help
-.PHONY: deps-core deps-check deps-bench deps-demo check-layers check-headers list-tests print-O FORCE
+.PHONY: deps-core deps-check deps-bench deps-demo deps-deb check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
@@ -135,7 +135,7 @@ check-headers: ## every header compiles alone, bwt.h as C and as C++
 
 deps: deps-core deps-check deps-bench deps-demo ## install what is missing (apt-get, as root or by sudo)
 
-deps-core deps-check deps-bench deps-demo: deps-%:
+deps-core deps-check deps-bench deps-demo deps-deb: deps-%:
 	@tools/deps.sh $* $(if $(filter 0,$(PMEM)),no-pmem) $(if $(filter 0,$(URING)),no-uring)
 
 demo: all | deps-demo ## the main job on real data, told step by step
@@ -273,7 +273,7 @@ uninstall: ## what install put there
 		$(addprefix $(DESTDIR)$(PREFIX)/share/bash-completion/completions/,bwt $(notdir $(INSTALL_BIN)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bwt
 
-deb: ## Debian packages of what is committed, into build/deb, installed in a folder and used from there
+deb: | deps-deb ## Debian packages of what is committed, into build/deb, installed in a folder and used from there
 	@debian/check.sh $(abspath $(BUILD))/deb
 
 dist: ## build/bwt-VERSION.tar.gz of what is committed, the same bytes each time

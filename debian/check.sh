@@ -6,16 +6,12 @@
 #   the two builds give the same bytes          the README's program is compiled with pkg-config and runs
 #   lintian finds nothing above "info"          bwt-fsck checks its store, bwt-backup copies it
 #
-# Needs debhelper, dpkg-dev and lintian; changes nothing outside FOLDER and needs no rights.
+# Changes nothing outside FOLDER and needs no rights.
 set -eu -o pipefail
 folder=${1:?a folder}
 root=$PWD
 unset BUILD MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES # of the make that started this: not for the package's
 version=$(sed -n 's/^libbwt (\(.*\)-[^-]*).*/\1/p' debian/changelog)
-
-for command in dh dpkg-buildpackage lintian; do
-	command -v $command >/dev/null || { echo "deb: $command is missing: apt-get install debhelper dpkg-dev lintian"; exit 1; }
-done
 
 build() { # FOLDER
 	rm -rf "$1"

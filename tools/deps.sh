@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# deps.sh core|check|bench|demo [no-pmem] [no-uring] - find what a target needs, install what is missing
+# deps.sh core|check|bench|demo|deb [no-pmem] [no-uring] - find what a target needs, install what is missing
 #
 # It looks first, without network and in milliseconds; when all is there it says and does nothing.
 # What is "needed" must be there in the end or this fails; what is only "wanted" may stay missing,
 # and the checks and comparisons that use it are skipped.
 set -u
 
-slice=${1:?core, check, bench or demo}
+slice=${1:?core, check, bench, demo or deb}
 shift
 without=" $* "
 
@@ -65,6 +65,12 @@ look() {
 		need_core
 		need command mdb_load lmdb-utils
 		need command apt-cache apt
+		;;
+	deb)
+		need_core
+		need command dpkg-buildpackage dpkg-dev
+		need command dh debhelper
+		need command lintian lintian
 		;;
 	*)
 		echo "deps: unknown slice $slice" >&2
