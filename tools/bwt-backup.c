@@ -20,9 +20,8 @@ static const struct tool_option backup_options[] = {
 
 static const struct tool backup_tool = {
 	.name = "bwt-backup",
-	.purpose = "Copies a store to a folder that is absent, empty, or an unfinished backup. The "
-		   "copy\n"
-		   "is a store of its own; to restore it, use it, or copy it back.",
+	.purpose = "Copies a store to a folder that is absent, empty, or an unfinished backup.\n"
+		   "The copy is a store of its own; to restore it, use it, or copy it back.",
 	.options = backup_options,
 	.usage_status = TOOL_EXIT_USAGE,
 	.second = "COPY",

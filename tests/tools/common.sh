@@ -8,6 +8,7 @@
 #   says TEXT, complains TEXT  the last command's standard output or error contains TEXT
 #   same FILE FILE             fail, showing the difference, unless the contents are equal
 #   hold STORE COUNT [crash]   a process that puts COUNT pairs and stays (or dies without closing)
+#   some_pairs COUNT           small pairs in order, as bwt-load -T reads them, and one value of 50,000 bytes
 #   skip WHY                   end as skipped
 set -eu -o pipefail
 
@@ -59,6 +60,15 @@ compile() { # SOURCE PROGRAM
 	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror $sanitizer -I"$root/lib" -o "$2" "$1" \
 		"$BUILD/libbwt.a" $(pkg-config --silence-errors --libs libpmem) \
 		$(pkg-config --silence-errors --libs liburing) -pthread
+}
+
+some_pairs() { # COUNT
+	local i
+
+	for i in $(seq 1 "$1"); do printf 'key %05d\nvalue %d\n' "$i" "$i"; done
+	printf 'large\n'
+	head -c 50000 /dev/zero | tr '\0' L
+	printf '\n'
 }
 
 hold() { # STORE COUNT [crash]; the process is $hold_pid

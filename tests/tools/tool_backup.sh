@@ -3,12 +3,7 @@
 # tool_backup.sh - bwt-backup: the copy is equal and sound, what is in the way is left alone
 . "$(dirname "$0")/common.sh"
 
-{
-	for i in $(seq 1 2000); do printf 'key %05d\nvalue %d\n' "$i" "$i"; done
-	printf 'large\n'
-	head -c 50000 /dev/zero | tr '\0' L
-	printf '\n'
-} >pairs.txt
+some_pairs 2000 >pairs.txt
 bwt-load -T -f pairs.txt store
 printf 'x\ny\n' | bwt-load -T --tree one store
 bwt-dump store | grep -v '^mapsize=' >wanted

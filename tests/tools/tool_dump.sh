@@ -3,12 +3,7 @@
 # tool_dump.sh - bwt-dump: pairs in both formats, one tree, damaged stores, the inside
 . "$(dirname "$0")/common.sh"
 
-{
-	for i in $(seq 1 3000); do printf 'key %05d\nvalue %d\n' "$i" "$i"; done
-	printf 'large\n'
-	head -c 50000 /dev/zero | tr '\0' L
-	printf '\n'
-} >pairs.txt
+some_pairs 3000 >pairs.txt
 bwt-load -T -f pairs.txt store
 printf 'x\ny\n' | bwt-load -T --tree one store
 printf 'z\n\\00\\5c\n' | bwt-load -T --tree two store
