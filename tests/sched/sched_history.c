@@ -2,7 +2,7 @@
 /* sched_history.c - the checker of histories must refuse what no map could have answered, and nothing else */
 #include <string.h>
 
-#include "tests/sched/history.h"
+#include "tests/support/history.h"
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 

@@ -31,7 +31,7 @@
 #ifndef BWT_SCHED_SCRIPT_H
 #define BWT_SCHED_SCRIPT_H
 
-#include "tests/sched/history.h"
+#include "tests/support/history.h"
 #include "tests/sched/sim.h"
 
 #define SCRIPT_STEPS_MAX 64u

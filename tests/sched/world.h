@@ -10,7 +10,7 @@
 #ifndef BWT_SCHED_WORLD_H
 #define BWT_SCHED_WORLD_H
 
-#include "tests/sched/history.h"
+#include "tests/support/history.h"
 #include "tests/sched/sim.h"
 #include "txn/commit.h"
 #include "txn/read.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * history.h - what the fibers did and were answered, and whether a map could have answered so
+ * history.h - what fibers or threads did and were answered, and whether a map could have answered so
  *
  *   H1  Linearizable: each operation took effect at one instant between its begin and its end, and the
  *       answers are those of a sequential map. Operations on different keys do not tell each other's
@@ -16,15 +16,15 @@
  * Source: J. Wing, C. Gong, "Testing and verifying concurrent objects", JPDC 1993; G. Lowe, "Testing
  *         for linearizability", 2017 (states already met are not searched again).
  */
-#ifndef BWT_SCHED_HISTORY_H
-#define BWT_SCHED_HISTORY_H
+#ifndef BWT_TESTS_HISTORY_H
+#define BWT_TESTS_HISTORY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define HISTORY_KEYS 100u
 #define HISTORY_OPS_MAX 512u
-#define HISTORY_KEY_OPS_MAX 32u /* on one key: bits of a set */
+#define HISTORY_KEY_OPS_MAX 64u /* on one key: bits of a set */
 #define HISTORY_LOOKS_MAX 32u
 #define HISTORY_WHY 256u
 
@@ -79,7 +79,8 @@ struct history_look *history_look(struct history *history, uint8_t fiber, uint32
 
 /** history_check - H1 to H4; false: @why says which and where */
 bool history_check(const struct history *history, char why[HISTORY_WHY]);
-bool history_linear(const struct history *history, char why[HISTORY_WHY]);       /* H1 */
+bool history_linear(const struct history *history, char why[HISTORY_WHY]); /* H1 */
+extern unsigned history_undecided; /* keys that history_linear() gave up on: too many orders to try */
 bool history_lsn_order(const struct history *history, char why[HISTORY_WHY]);    /* H2 */
 bool history_snapshots(const struct history *history, char why[HISTORY_WHY]);    /* H3 */
 bool history_transactions(const struct history *history, char why[HISTORY_WHY]); /* H4 */
