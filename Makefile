@@ -77,7 +77,7 @@ TOOLS := $(TOOL_SRC:tools/%.c=$(O)/bin/%)
 # A test program is tests/unit/<layer>/test_*.c or tests/<kind>/<kind>_*.c; other .c files of the
 # same folder are linked into each program there, tests/support into all.
 KINDS := model stress crash protocol txn
-SUPPORT_OBJ := $(patsubst %.c,$(O)/t/%.o,$(wildcard tests/support/*.c))
+SUPPORT_OBJ := $(patsubst %.c,$(O)/t/%.o,$(wildcard tests/support/*.c) tools/torture_trail.c)
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 KIND_SRC := $(foreach k,$(KINDS),$(wildcard tests/$k/$k_*.c))
 # (named functions, as a % written in a static pattern rule would be replaced by the stem)

@@ -44,6 +44,7 @@ cd "$usr"
 bwt-fsck example-store
 bwt-backup --check example-store copy
 bwt-dump -p copy | grep -q '^ world$'
+bwt-torture --dir . --seconds 2
 bwt-stat copy | grep -Eq 'keys +1$'
 [ -s usr/share/man/man3/bwt_put.3.gz ]
 echo "the packages are good: $folder/first"

@@ -29,8 +29,8 @@ static void print_synopsis(const struct tool *tool, FILE *file)
 		fprintf(file, "%s%s]", option->argument != NULL ? " " : "",
 		        option->argument != NULL ? option->argument : "");
 	}
-	fprintf(file, " STORE%s%s\n", tool->second != NULL ? " " : "",
-	        tool->second != NULL ? tool->second : "");
+	fprintf(file, "%s%s%s\n", tool->no_operands ? "" : " STORE",
+	        tool->second != NULL ? " " : "", tool->second != NULL ? tool->second : "");
 }
 
 static void print_option(int letter, const char *name, const char *argument, const char *help)
@@ -122,6 +122,12 @@ const char *tool_args_store(const struct tool *tool, int argc, char **argv)
 const char *tool_args_second(char **argv)
 {
 	return argv[optind + 1];
+}
+
+void tool_args_none(const struct tool *tool, int argc, char **argv)
+{
+	if (argc > optind)
+		tool_usage(tool, "nothing is expected behind the options, not %s", argv[optind]);
 }
 
 uint64_t tool_args_number(const struct tool *tool, const char *what, const char *text, uint64_t low,

@@ -3,11 +3,12 @@
  * tool_args.h - the command line of every tool: options from one table, --help and --version
  *
  * A tool describes itself once (struct tool); parsing, the help text and the usage line come from
- * that, so they cannot disagree. The first operand of every tool is the folder of a store.
+ * that, so they cannot disagree. The first operand of a tool, if it has any, is the folder of a store.
  */
 #ifndef BWT_TOOLS_TOOL_ARGS_H
 #define BWT_TOOLS_TOOL_ARGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** Exit statuses; a tool may have others (bwt-fsck has those of fsck(8)). */
@@ -32,6 +33,7 @@ struct tool {
 	const struct tool_option *options; /* at most TOOL_OPTIONS_MAX, ends with letter 0 */
 	int usage_status;                  /* exit status on wrong usage */
 	const char *second;                /* name of a second operand, NULL: there is none */
+	bool no_operands;                  /* not even a store */
 };
 
 /**
@@ -46,6 +48,9 @@ int tool_args_next(const struct tool *tool, int argc, char **argv, const char **
 const char *tool_args_store(const struct tool *tool, int argc, char **argv);
 /** tool_args_second - the other one, of a tool that has two; after tool_args_store() */
 const char *tool_args_second(char **argv);
+
+/** tool_args_none - a tool without operands has none; exits with usage_status if it has */
+void tool_args_none(const struct tool *tool, int argc, char **argv);
 
 /**
  * tool_args_number - an option's argument as a number

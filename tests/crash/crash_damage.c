@@ -9,7 +9,7 @@
  * One exception, which no log can avoid: records at the very end of a log that was overwritten up to
  * its end leave no trace. A store that had to be recovered may lack some of the last steps when the
  * log was overwritten there, no more than fit into what was overwritten; it always holds those up to
- * some step (trail.h). Damage before the end is found, because what follows tells of it; and a newest
+ * some step (torture_trail.h). Damage before the end is found, because what follows tells of it; and a newest
  * file of the log that is gone is found, because a record reaches into it, unless that is damaged too.
  */
 #include <errno.h>
@@ -27,10 +27,10 @@
 #include <unistd.h>
 
 #include "mem/superblock.h"
-#include "tests/crash/trail.h"
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 #include "tests/support/tmpstore.h"
+#include "tools/torture_trail.h"
 
 #define STEPS 900u
 #define STEPS_AT_CHECKPOINT 500u
@@ -81,7 +81,7 @@ static void make_master(bool killed)
 	CU_ASSERT_EQUAL_FATAL(bwt_open(path, &options, &db), BWT_OK);
 	CU_ASSERT_EQUAL_FATAL(bwt_tree_open(db, NULL, 0, &tree), BWT_OK);
 	for (uint64_t step = 1; step <= STEPS; step++) {
-		CU_ASSERT_EQUAL_FATAL(trail_do(tree, 0, step, room), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(trail_do(tree, NULL, 0, step, room), BWT_OK);
 		if (step == STEPS_AT_CHECKPOINT)
 			CU_ASSERT_EQUAL_FATAL(bwt_checkpoint(db), BWT_OK);
 	}
@@ -171,7 +171,7 @@ static void write_a_little(struct bwt_db *db, struct bwt_tree *tree)
 	uint8_t *room = malloc(TRAIL_VALUE_MAX);
 
 	for (uint64_t step = 1; step < 60; step++)
-		trail_do(tree, 1, step, room);
+		trail_do(tree, NULL, 1, step, room);
 	bwt_checkpoint(db);
 	free(room);
 }

@@ -2,7 +2,7 @@
 /*
  * crash_kill.c - SIGKILL at random moments: nothing acknowledged is lost, nothing is invented
  *
- * A child works on the store with several writers (trail.h) and reports through a pipe what is
+ * A child works on the store with several writers (torture_trail.h) and reports through a pipe what is
  * durable and what was begun; this process kills it at a random moment, also while it opens,
  * recovers or takes a checkpoint, then verifies the store and finds out which steps it holds.
  *
@@ -24,10 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/crash/trail.h"
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 #include "tests/support/tmpstore.h"
+#include "tools/torture_trail.h"
 
 #define WRITERS 3u
 #define TREE_WRITER WRITERS /* the number of the one that works on trees */
@@ -138,7 +138,7 @@ static void *child_write(void *ctx)
 
 	for (uint64_t step = me->first;; step++) {
 		tell(me, false, step);
-		child_need("a step", trail_do(me->tree, me->writer, step, room));
+		child_need("a step", trail_do(me->tree, NULL, me->writer, step, room));
 		if (!me->sync && step % 16 == 0)
 			child_need("bwt_sync", bwt_sync(me->db));
 		if (me->sync || step % 16 == 0)

@@ -24,10 +24,10 @@
 #include "base/testpoint.h"
 #include "mem/superblock.h"
 #include "recovery/repair.h"
-#include "tests/crash/trail.h"
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 #include "tests/support/tmpstore.h"
+#include "tools/torture_trail.h"
 
 #define STEPS 900u
 #define CHILD_SECONDS 60u
@@ -78,7 +78,7 @@ static void make_master(bool killed)
 	CU_ASSERT_EQUAL_FATAL(bwt_open(path, &options, &db), BWT_OK);
 	CU_ASSERT_EQUAL_FATAL(bwt_tree_open(db, NULL, 0, &tree), BWT_OK);
 	for (uint64_t step = 1; step <= STEPS; step++) {
-		CU_ASSERT_EQUAL_FATAL(trail_do(tree, 0, step, room), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(trail_do(tree, NULL, 0, step, room), BWT_OK);
 		if (step == 300 || step == 600)
 			CU_ASSERT_EQUAL_FATAL(bwt_checkpoint(db), BWT_OK);
 	}

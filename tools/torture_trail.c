@@ -1,28 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* trail.c - steps, their keys and values, and finding them again */
-#include "tests/crash/trail.h"
+/* torture_trail.c - steps, their keys and values, and finding them again */
+#include "tools/torture_trail.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/rng.h"
-
-static void seed_step(struct rng *rng, unsigned writer, uint64_t step)
+/* Source: S. Vigna, "splitmix64", 2015. */
+static uint64_t random_word(uint64_t *state)
 {
-	rng_init(rng, ((uint64_t)writer << 48) + step);
+	uint64_t word = *state += 0x9e3779b97f4a7c15u;
+
+	word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
+	word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
+	return word ^ (word >> 31);
+}
+
+static uint64_t seed_step(unsigned writer, uint64_t step)
+{
+	return ((uint64_t)writer << 48) + step;
 }
 
 struct trail_step trail_step(unsigned writer, uint64_t step)
 {
-	struct trail_step what;
-	struct rng rng;
+	uint64_t state = seed_step(writer, step), word = random_word(&state);
 
-	seed_step(&rng, writer, step);
-	what.key = (unsigned)rng_below(&rng, TRAIL_KEYS);
-	what.put = rng_chance(&rng, 75);
-	return what;
+	return (struct trail_step){(unsigned)(word % TRAIL_KEYS), (word >> 32) % 4 != 0};
+}
+
+bool trail_group_ends(unsigned writer, uint64_t step)
+{
+	uint64_t state = seed_step(writer, step);
+
+	(void)random_word(&state);
+	return random_word(&state) % 2 == 0;
 }
 
 struct bwt_slice trail_key(unsigned writer, unsigned key, uint8_t *room)
@@ -38,16 +50,15 @@ struct bwt_slice trail_key(unsigned writer, unsigned key, uint8_t *room)
 
 struct bwt_slice trail_value(unsigned writer, uint64_t step, uint8_t *room)
 {
-	struct rng rng;
-	size_t size;
-	uint64_t kind;
+	uint64_t state = seed_step(writer, ~step), kind = random_word(&state) % 40;
+	size_t most = kind == 0 ? TRAIL_VALUE_MAX - 16 : kind < 4 ? 6000 : 150;
+	size_t size = 16 + random_word(&state) % most;
 
-	seed_step(&rng, writer, step);
-	rng_u64(&rng);
-	rng_u64(&rng);
-	kind = rng_below(&rng, 40);
-	size = 16 + rng_below(&rng, kind == 0 ? TRAIL_VALUE_MAX - 16 : kind < 4 ? 6000 : 150);
-	rng_fill(&rng, room, size);
+	for (size_t at = 0; at < size; at += sizeof state) {
+		uint64_t word = random_word(&state);
+
+		memcpy(room + at, &word, size - at < sizeof word ? size - at : sizeof word);
+	}
 	memcpy(room, &step, sizeof step);
 	memcpy(room + 8, &writer, sizeof writer);
 	return (struct bwt_slice){room, size};
@@ -60,7 +71,7 @@ void trail_advance(unsigned writer, struct trail_state *state)
 	state->put_by[what.key] = what.put ? state->step : 0;
 }
 
-int trail_do(struct bwt_tree *tree, unsigned writer, uint64_t step, uint8_t *room)
+int trail_do(struct bwt_tree *tree, struct bwt_txn *txn, unsigned writer, uint64_t step, uint8_t *room)
 {
 	struct trail_step what = trail_step(writer, step);
 	uint8_t key_room[TRAIL_KEY_SIZE_MAX];
@@ -68,8 +79,8 @@ int trail_do(struct bwt_tree *tree, unsigned writer, uint64_t step, uint8_t *roo
 	int rc;
 
 	if (what.put)
-		return bwt_put(tree, NULL, key, trail_value(writer, step, room), 0);
-	rc = bwt_delete(tree, NULL, key);
+		return bwt_put(tree, txn, key, trail_value(writer, step, room), 0);
+	rc = bwt_delete(tree, txn, key);
 	return rc == BWT_NOT_FOUND ? BWT_OK : rc;
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trail.h - a writer whose every step is known from its number
+ * torture_trail.h - a writer whose every step is known from its number; of bwt-torture and of tests/crash
  *
  * Writer w does step 1, 2, 3, ...: step n puts or deletes one of its TRAIL_KEYS keys, with a value
  * that only this step has. So a store tells which steps it holds: it must be exactly those up to
  * some number, and that number cannot be below the last step that was acknowledged as durable, nor
  * above the last one begun.
  */
-#ifndef BWT_TESTS_TRAIL_H
-#define BWT_TESTS_TRAIL_H
+#ifndef BWT_TOOLS_TORTURE_TRAIL_H
+#define BWT_TOOLS_TORTURE_TRAIL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +33,9 @@ struct trail_state {
 
 struct trail_step trail_step(unsigned writer, uint64_t step);
 
+/** trail_group_ends - steps belong to groups, which bwt-torture does all or not at all; this one is a group's last */
+bool trail_group_ends(unsigned writer, uint64_t step);
+
 /** trail_key - the bytes of a key; @room has TRAIL_KEY_SIZE_MAX */
 struct bwt_slice trail_key(unsigned writer, unsigned key, uint8_t *room);
 
@@ -42,8 +45,9 @@ struct bwt_slice trail_value(unsigned writer, uint64_t step, uint8_t *room);
 /** trail_advance - the state after one step more */
 void trail_advance(unsigned writer, struct trail_state *state);
 
-/** trail_do - do a step on a tree. BWT_NOT_FOUND of a delete counts as BWT_OK */
-int trail_do(struct bwt_tree *tree, unsigned writer, uint64_t step, uint8_t *room);
+/** trail_do - do a step on a tree, in @txn or (NULL) alone. BWT_NOT_FOUND of a delete counts as BWT_OK */
+int trail_do(struct bwt_tree *tree, struct bwt_txn *txn, unsigned writer, uint64_t step,
+             uint8_t *room);
 
 /**
  * trail_match - find the state that @tree is in
