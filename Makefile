@@ -103,7 +103,7 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall deb dist clean help
+.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall deb deb-bare dist clean help
 .PHONY: deps-core deps-check deps-bench deps-demo deps-deb check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
@@ -275,6 +275,9 @@ uninstall: ## what install put there
 
 deb: | deps-deb ## Debian packages of what is committed, into build/deb, installed in a folder and used from there
 	@debian/check.sh $(abspath $(BUILD))/deb
+
+deb-bare: deb ## those packages installed by apt-get in a bare debootstrap root, and a first hour with them (as root)
+	@debian/bare.sh $(abspath $(BUILD))/deb
 
 dist: ## build/bwt-VERSION.tar.gz of what is committed, the same bytes each time
 	@mkdir -p $(BUILD)

@@ -71,6 +71,7 @@ look() {
 		need command dpkg-buildpackage dpkg-dev
 		need command dh debhelper
 		need command lintian lintian
+		want command debootstrap debootstrap
 		;;
 	*)
 		echo "deps: unknown slice $slice" >&2
