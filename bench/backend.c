@@ -28,6 +28,9 @@ static const struct backend *const backends[] = {
 #ifdef BENCH_HAVE_BDB
 	&backend_bdb,
 #endif
+#ifdef BENCH_HAVE_TKRZW
+	&backend_tkrzw,
+#endif
 	&backend_raw,        &backend_null,
 };
 

@@ -14,6 +14,7 @@
 #ifndef BENCH_BACKEND_H
 #define BENCH_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +32,15 @@ struct backend_config {
 	enum backend_sync sync;
 	uint64_t user_bytes; /* keys and values that the run may hold at once; for stores that fix sizes */
 	unsigned thread_count; /* threads that will be open at once, at most */
+	uint64_t cache_bytes;  /* memory that a store may keep data in; 0: what its file says */
+	bool keep_log;         /* no checkpoint of the store's own accord: the log grows */
 	unsigned space_target; /* of libbwt alone, as in struct bwt_options */
 	unsigned worker_count;
+};
+
+struct backend_gauge {
+	uint64_t data_bytes;  /* of the files that hold data, the log not among them */
+	uint64_t checkpoints; /* since the store was opened */
 };
 
 struct backend_pair {
@@ -68,12 +76,17 @@ struct backend {
 	int (*update)(struct backend_thread *thread, size_t count,
 	              const struct backend_pair pairs[], backend_visit_fn *visit, void *ctx);
 	int (*delete)(struct backend_thread *thread, struct bwt_slice key);
-	/* Visits up to @count entries in order, from the first key that is at or above @from. */
+	/* Visits up to @count entries in order, from the first key that is at or above @from. With @backward
+	 * in falling order, from the last one at or below it; an empty @from is either end. */
 	int (*scan)(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-	            backend_visit_fn *visit, void *ctx);
+	            bool backward, backend_visit_fn *visit, void *ctx);
 
 	/* All that was put is on stable storage. */
 	int (*sync)(struct backend_store *store);
+	/* What would shorten the next opening's replay: checkpoint, flush. NULL: nothing is asked of the store. */
+	int (*checkpoint)(struct backend_store *store);
+	/* Or NULL: what the store says of itself now. */
+	void (*gauge)(struct backend_store *store, struct backend_gauge *gauge);
 	/* Version and settings as text; @store is open. */
 	void (*describe)(struct backend_store *store, char *text, size_t size);
 	/* Or NULL: the store's own counters, as " key=value" for each. */
@@ -88,6 +101,7 @@ extern const struct backend backend_rocksdb_txn;
 extern const struct backend backend_wiredtiger;
 extern const struct backend backend_leveldb;
 extern const struct backend backend_bdb;
+extern const struct backend backend_tkrzw;
 extern const struct backend backend_raw;
 extern const struct backend backend_null;
 

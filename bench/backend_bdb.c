@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_GIB 1
+#define CACHE_SIZE (1ull << 30)
+#define LOG_BUFFER_SHARE 4 /* of a cache that was given, at most */
 #define LOG_BUFFER_SIZE (32u << 20)
 #define LOG_FILE_SIZE (256u << 20)
 #define LOCKS_MAX 100000
@@ -25,6 +26,7 @@
 struct backend_store {
 	DB_ENV *env;
 	DB *db;
+	uint64_t cache_bytes;
 	enum backend_sync sync;
 };
 
@@ -42,13 +44,18 @@ static int fail(const char *call, int rc)
 
 static int open_env(struct backend_store *store, const struct backend_config *config)
 {
+	const uint64_t cache = store->cache_bytes;
 	int rc = db_env_create(&store->env, 0);
 
 	if (rc != 0)
 		return rc;
-	rc = store->env->set_cachesize(store->env, CACHE_GIB, 0, 1);
+	rc = store->env->set_cachesize(store->env, (u_int32_t)(cache >> 30),
+	                               (u_int32_t)(cache & ((1u << 30) - 1)), 1);
 	if (rc == 0)
-		rc = store->env->set_lg_bsize(store->env, LOG_BUFFER_SIZE);
+		rc = store->env->set_lg_bsize(store->env,
+		                              cache / LOG_BUFFER_SHARE < LOG_BUFFER_SIZE
+		                                      ? (u_int32_t)(cache / LOG_BUFFER_SHARE)
+		                                      : LOG_BUFFER_SIZE);
 	if (rc == 0)
 		rc = store->env->set_lg_max(store->env, LOG_FILE_SIZE);
 	if (rc == 0)
@@ -79,6 +86,7 @@ static int bdb_open(const struct backend_config *config, struct backend_store **
 	if (store == NULL)
 		return -ENOMEM;
 	store->sync = config->sync;
+	store->cache_bytes = config->cache_bytes > 0 ? config->cache_bytes : CACHE_SIZE;
 	rc = open_env(store, config);
 	if (rc != 0) {
 		free(store);
@@ -240,11 +248,23 @@ static int set_key(DBT *dbt, struct bwt_slice from)
 }
 
 /* A deadlock ends the scan early, as a program that shows a page of results would take it. */
+/* From where a seek for @from ended with @rc to the last entry at or below it. */
+static int to_below(DBC *cursor, struct backend_thread *thread, struct bwt_slice from, int rc)
+{
+	if (rc == DB_NOTFOUND)
+		return cursor->get(cursor, &thread->key, &thread->value, DB_LAST);
+	if (rc == 0 &&
+	    (thread->key.size != from.size || memcmp(thread->key.data, from.data, from.size) != 0))
+		return cursor->get(cursor, &thread->key, &thread->value, DB_PREV);
+	return rc;
+}
+
 static int bdb_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                    backend_visit_fn *visit, void *ctx)
+                    bool backward, backend_visit_fn *visit, void *ctx)
 {
 	DB *db = thread->store->db;
-	u_int32_t move = from.size == 0 ? DB_FIRST : DB_SET_RANGE;
+	const u_int32_t step = backward ? DB_PREV : DB_NEXT;
+	u_int32_t move = from.size > 0 ? DB_SET_RANGE : backward ? DB_LAST : DB_FIRST;
 	DBC *cursor;
 	int rc = db->cursor(db, NULL, &cursor, 0);
 
@@ -254,9 +274,11 @@ static int bdb_scan(struct backend_thread *thread, struct bwt_slice from, uint64
 		rc = set_key(&thread->key, from);
 	for (uint64_t i = 0; i < count && rc == 0; i++) {
 		rc = cursor->get(cursor, &thread->key, &thread->value, move);
+		if (i == 0 && backward && from.size > 0)
+			rc = to_below(cursor, thread, from, rc);
 		if (rc == 0)
 			visit(ctx, slice_of(&thread->key), slice_of(&thread->value));
-		move = DB_NEXT;
+		move = step;
 	}
 	(void)cursor->close(cursor);
 	return rc != 0 && rc != DB_NOTFOUND && rc != DB_LOCK_DEADLOCK ? fail("DBC->get", rc) : 0;
@@ -269,12 +291,20 @@ static int bdb_sync(struct backend_store *store)
 	return rc != 0 ? fail("log_flush", rc) : 0;
 }
 
+static int bdb_checkpoint(struct backend_store *store)
+{
+	int rc = store->env->txn_checkpoint(store->env, 0, 0, DB_FORCE);
+
+	return rc != 0 ? fail("txn_checkpoint", rc) : 0;
+}
+
 static void bdb_describe(struct backend_store *store, char *text, size_t size)
 {
 	snprintf(text,
-	         size, "%s, log on, %s, private cache 1 GiB, log buffer 32 MiB, checkpoint every 256 MiB of log",
+	         size, "%s, log on, %s, private cache %ju MiB, log buffer 32 MiB, checkpoint every 256 MiB of log",
 	         db_version(NULL, NULL, NULL),
-	         store->sync == BACKEND_SYNC ? "commits flush the log" : "DB_TXN_NOSYNC");
+	         store->sync == BACKEND_SYNC ? "commits flush the log" : "DB_TXN_NOSYNC",
+	         (uintmax_t)(store->cache_bytes >> 20));
 }
 
 const struct backend backend_bdb = {
@@ -289,5 +319,6 @@ const struct backend backend_bdb = {
 	.delete = bdb_delete,
 	.scan = bdb_scan,
 	.sync = bdb_sync,
+	.checkpoint = bdb_checkpoint,
 	.describe = bdb_describe,
 };

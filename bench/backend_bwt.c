@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* No run gets that far. */
+#define KEPT_LOG_MAX (1ull << 40)
+#define KEPT_LOG_MS 86400000u
+
 struct backend_store {
 	struct bwt_db *db;
 	struct bwt_tree *tree;
@@ -40,6 +44,8 @@ static int bwt_backend_open(const struct backend_config *config, struct backend_
 		.durability = config->sync == BACKEND_SYNC ? BWT_SYNC : BWT_NONE,
 		.space_target = config->space_target,
 		.worker_count = config->worker_count,
+		.checkpoint_wal_bytes = config->keep_log ? KEPT_LOG_MAX : 0,
+		.checkpoint_interval_ms = config->keep_log ? KEPT_LOG_MS : 0,
 	};
 	struct backend_store *store = calloc(1, sizeof *store);
 	int rc;
@@ -240,7 +246,7 @@ static int bwt_backend_delete(struct backend_thread *thread, struct bwt_slice ke
 }
 
 static int bwt_backend_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                            backend_visit_fn *visit, void *ctx)
+                            bool backward, backend_visit_fn *visit, void *ctx)
 {
 	struct bwt_cursor *cursor;
 	struct bwt_slice key = {NULL, 0};
@@ -249,7 +255,10 @@ static int bwt_backend_scan(struct backend_thread *thread, struct bwt_slice from
 
 	if (rc < 0)
 		return fail("bwt_cursor_open", rc);
-	rc = bwt_cursor_seek(cursor, from, BWT_GE);
+	if (backward)
+		rc = bwt_cursor_seek(cursor, from, from.size == 0 ? BWT_LAST : BWT_LE);
+	else
+		rc = bwt_cursor_seek(cursor, from, BWT_GE);
 	for (uint64_t i = 0; i < count && rc == BWT_OK; i++) {
 		rc = bwt_cursor_key(cursor, &key);
 		if (rc == BWT_OK)
@@ -258,7 +267,7 @@ static int bwt_backend_scan(struct backend_thread *thread, struct bwt_slice from
 			break;
 		visit(ctx, key, value);
 		if (i + 1 < count)
-			rc = bwt_cursor_next(cursor);
+			rc = backward ? bwt_cursor_prev(cursor) : bwt_cursor_next(cursor);
 	}
 	bwt_cursor_close(cursor);
 	return rc < 0 && rc != BWT_NOT_FOUND ? fail("scan", rc) : 0;
@@ -269,6 +278,23 @@ static int bwt_backend_sync(struct backend_store *store)
 	int rc = bwt_sync(store->db);
 
 	return rc < 0 ? fail("bwt_sync", rc) : 0;
+}
+
+static int bwt_backend_checkpoint(struct backend_store *store)
+{
+	int rc = bwt_checkpoint(store->db);
+
+	return rc < 0 && rc != BWT_BUSY ? fail("bwt_checkpoint", rc) : 0;
+}
+
+static void bwt_backend_gauge(struct backend_store *store, struct backend_gauge *gauge)
+{
+	struct bwt_stats stats;
+
+	if (bwt_stat(store->db, &stats) < 0)
+		return;
+	gauge->data_bytes = stats.arena_bytes + stats.vlog_bytes;
+	gauge->checkpoints = stats.checkpoint_count;
 }
 
 static void bwt_backend_describe(struct backend_store *store, char *text, size_t size)
@@ -329,6 +355,8 @@ const struct backend backend_bwt = {
 	.delete = bwt_backend_delete,
 	.scan = bwt_backend_scan,
 	.sync = bwt_backend_sync,
+	.checkpoint = bwt_backend_checkpoint,
+	.gauge = bwt_backend_gauge,
 	.describe = bwt_backend_describe,
 	.counters = bwt_backend_counters,
 };
@@ -346,6 +374,8 @@ const struct backend backend_bwt_txn = {
 	.delete = bwt_backend_delete,
 	.scan = bwt_backend_scan,
 	.sync = bwt_backend_sync,
+	.checkpoint = bwt_backend_checkpoint,
+	.gauge = bwt_backend_gauge,
 	.describe = bwt_backend_describe,
 	.counters = bwt_backend_counters,
 };

@@ -11,11 +11,13 @@
 #include <leveldb/c.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CACHE_SIZE (1ull << 30)
 #define WRITE_BUFFER_SIZE (64ull << 20)
 #define OPEN_FILES_MAX 4000
 #define BLOOM_BITS 10
+#define WRITE_BUFFER_SHARE 4 /* of a cache that was given */
 
 struct backend_store {
 	leveldb_t *db;
@@ -24,6 +26,8 @@ struct backend_store {
 	leveldb_cache_t *cache;
 	leveldb_writeoptions_t *write_options;
 	leveldb_readoptions_t *read_options;
+	uint64_t cache_bytes;
+	uint64_t write_buffer;
 	enum backend_sync sync;
 };
 
@@ -50,16 +54,18 @@ static void free_options(struct backend_store *store)
 	free(store);
 }
 
-static void make_options(struct backend_store *store)
+static void make_options(struct backend_store *store, uint64_t cache_bytes)
 {
-	store->cache = leveldb_cache_create_lru(CACHE_SIZE);
+	store->cache_bytes = cache_bytes > 0 ? cache_bytes : CACHE_SIZE;
+	store->write_buffer = cache_bytes > 0 ? cache_bytes / WRITE_BUFFER_SHARE : WRITE_BUFFER_SIZE;
+	store->cache = leveldb_cache_create_lru(store->cache_bytes);
 	store->filter = leveldb_filterpolicy_create_bloom(BLOOM_BITS);
 	store->options = leveldb_options_create();
 	leveldb_options_set_create_if_missing(store->options, 1);
 	leveldb_options_set_compression(store->options, leveldb_no_compression);
 	leveldb_options_set_cache(store->options, store->cache);
 	leveldb_options_set_filter_policy(store->options, store->filter);
-	leveldb_options_set_write_buffer_size(store->options, WRITE_BUFFER_SIZE);
+	leveldb_options_set_write_buffer_size(store->options, store->write_buffer);
 	leveldb_options_set_max_open_files(store->options, OPEN_FILES_MAX);
 	store->write_options = leveldb_writeoptions_create();
 	leveldb_writeoptions_set_sync(store->write_options, store->sync == BACKEND_SYNC);
@@ -74,7 +80,7 @@ static int level_open(const struct backend_config *config, struct backend_store 
 	if (store == NULL)
 		return -ENOMEM;
 	store->sync = config->sync;
-	make_options(store);
+	make_options(store, config->cache_bytes);
 	store->db = leveldb_open(store->options, config->dir, &error);
 	if (error != NULL) {
 		free_options(store);
@@ -153,14 +159,33 @@ static int level_delete(struct backend_thread *thread, struct bwt_slice key)
 	return error != NULL ? fail("leveldb_delete", error) : 0;
 }
 
+/* To the last entry at or below @from. */
+static void seek_back(leveldb_iterator_t *iterator, struct bwt_slice from)
+{
+	const char *key;
+	size_t size;
+
+	if (from.size > 0)
+		leveldb_iter_seek(iterator, from.data, from.size);
+	if (from.size == 0 || !leveldb_iter_valid(iterator)) {
+		leveldb_iter_seek_to_last(iterator);
+		return;
+	}
+	key = leveldb_iter_key(iterator, &size);
+	if (size != from.size || memcmp(key, from.data, size) != 0)
+		leveldb_iter_prev(iterator);
+}
+
 static int level_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                      backend_visit_fn *visit, void *ctx)
+                      bool backward, backend_visit_fn *visit, void *ctx)
 {
 	leveldb_iterator_t *iterator =
 		leveldb_create_iterator(thread->store->db, thread->store->read_options);
 	char *error = NULL;
 
-	if (from.size == 0)
+	if (backward)
+		seek_back(iterator, from);
+	else if (from.size == 0)
 		leveldb_iter_seek_to_first(iterator);
 	else
 		leveldb_iter_seek(iterator, from.data, from.size);
@@ -172,7 +197,7 @@ static int level_scan(struct backend_thread *thread, struct bwt_slice from, uint
 		value.data = leveldb_iter_value(iterator, &value.size);
 		visit(ctx, key, value);
 		if (i + 1 < count)
-			leveldb_iter_next(iterator);
+			(backward ? leveldb_iter_prev : leveldb_iter_next)(iterator);
 	}
 	leveldb_iter_get_error(iterator, &error);
 	leveldb_iter_destroy(iterator);
@@ -196,11 +221,11 @@ static int level_sync(struct backend_store *store)
 static void level_describe(struct backend_store *store, char *text, size_t size)
 {
 	snprintf(text, size,
-	         "LevelDB %d.%d, log on, sync %d, bloom %d bits, block cache 1 GiB, write buffer "
-	         "64 MiB,"
-	         " no compression",
+	         "LevelDB %d.%d, log on, sync %d, bloom %d bits, block cache %ju MiB, write buffer "
+	         "%ju MiB, no compression",
 	         leveldb_major_version(), leveldb_minor_version(), store->sync == BACKEND_SYNC,
-	         BLOOM_BITS);
+	         BLOOM_BITS, (uintmax_t)(store->cache_bytes >> 20),
+	         (uintmax_t)(store->write_buffer >> 20));
 }
 
 const struct backend backend_leveldb = {

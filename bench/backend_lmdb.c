@@ -193,8 +193,23 @@ static int lmdb_delete(struct backend_thread *thread, struct bwt_slice key)
 	return rc != 0 ? fail("mdb_txn_commit", rc) : 0;
 }
 
+/* To the last entry at or below @from. */
+static int seek_back(MDB_cursor *cursor, struct bwt_slice from, MDB_val *key, MDB_val *value)
+{
+	int rc;
+
+	if (from.size == 0)
+		return mdb_cursor_get(cursor, key, value, MDB_LAST);
+	rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
+		return mdb_cursor_get(cursor, key, value, MDB_LAST);
+	if (rc == 0 && (key->mv_size != from.size || memcmp(key->mv_data, from.data, from.size) != 0))
+		return mdb_cursor_get(cursor, key, value, MDB_PREV);
+	return rc;
+}
+
 static int lmdb_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                     backend_visit_fn *visit, void *ctx)
+                     bool backward, backend_visit_fn *visit, void *ctx)
 {
 	MDB_val key = val_of(from);
 	MDB_val value;
@@ -204,11 +219,14 @@ static int lmdb_scan(struct backend_thread *thread, struct bwt_slice from, uint6
 		rc = mdb_cursor_renew(thread->read_txn, thread->cursor);
 	if (rc != 0)
 		return fail("mdb_cursor_renew", rc);
-	rc = mdb_cursor_get(thread->cursor, &key, &value, from.size == 0 ? MDB_FIRST : MDB_SET_RANGE);
+	rc = backward ? seek_back(thread->cursor, from, &key, &value)
+	              : mdb_cursor_get(thread->cursor, &key, &value,
+	                               from.size == 0 ? MDB_FIRST : MDB_SET_RANGE);
 	for (uint64_t i = 0; i < count && rc == 0; i++) {
 		visit(ctx, slice_of(&key), slice_of(&value));
 		if (i + 1 < count)
-			rc = mdb_cursor_get(thread->cursor, &key, &value, MDB_NEXT);
+			rc = mdb_cursor_get(thread->cursor, &key, &value,
+			                    backward ? MDB_PREV : MDB_NEXT);
 	}
 	mdb_txn_reset(thread->read_txn);
 	return rc != 0 && rc != MDB_NOTFOUND ? fail("mdb_cursor_get", rc) : 0;
@@ -246,5 +264,6 @@ const struct backend backend_lmdb = {
 	.delete = lmdb_delete,
 	.scan = lmdb_scan,
 	.sync = lmdb_sync,
+	.checkpoint = lmdb_sync,
 	.describe = lmdb_describe,
 };

@@ -60,11 +60,12 @@ static int null_delete(struct backend_thread *thread, struct bwt_slice key)
 }
 
 static int null_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                     backend_visit_fn *visit, void *ctx)
+                     bool backward, backend_visit_fn *visit, void *ctx)
 {
 	(void)thread;
 	(void)from;
 	(void)count;
+	(void)backward;
 	(void)visit;
 	(void)ctx;
 	return 0;

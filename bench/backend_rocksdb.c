@@ -20,6 +20,7 @@
 
 #define CACHE_SIZE (1ull << 30)
 #define BLOOM_BITS 10
+#define WRITE_BUFFER_SHARE 4 /* of a cache that was given */
 
 /* BENCH_HAVE_ROCKSDB is the version (the C interface does not tell it). */
 #define TEXT_OF(token) #token
@@ -61,11 +62,11 @@ static void free_options(struct backend_store *store)
 	free(store);
 }
 
-static void make_options(struct backend_store *store)
+static void make_options(struct backend_store *store, uint64_t cache_bytes)
 {
 	const long cpu_count = sysconf(_SC_NPROCESSORS_ONLN);
 
-	store->cache = rocksdb_cache_create_lru(CACHE_SIZE);
+	store->cache = rocksdb_cache_create_lru(cache_bytes > 0 ? cache_bytes : CACHE_SIZE);
 	store->table_options = rocksdb_block_based_options_create();
 	rocksdb_block_based_options_set_block_cache(store->table_options, store->cache);
 	/* The table options take the policy over. */
@@ -77,6 +78,9 @@ static void make_options(struct backend_store *store)
 	rocksdb_options_set_block_based_table_factory(store->options, store->table_options);
 	rocksdb_options_set_max_background_jobs(store->options, cpu_count < 2 ? 2 : (int)cpu_count);
 	rocksdb_options_set_level_compaction_dynamic_level_bytes(store->options, 1);
+	if (cache_bytes > 0)
+		rocksdb_options_set_write_buffer_size(store->options,
+		                                      cache_bytes / WRITE_BUFFER_SHARE);
 	store->write_options = rocksdb_writeoptions_create();
 	rocksdb_writeoptions_set_sync(store->write_options, store->sync == BACKEND_SYNC);
 	store->read_options = rocksdb_readoptions_create();
@@ -90,7 +94,7 @@ static int rocks_open(const struct backend_config *config, struct backend_store 
 	if (store == NULL)
 		return -ENOMEM;
 	store->sync = config->sync;
-	make_options(store);
+	make_options(store, config->cache_bytes);
 	store->db = rocksdb_open(store->options, config->dir, &error);
 	if (error != NULL) {
 		free_options(store);
@@ -108,7 +112,7 @@ static int rocks_txn_open(const struct backend_config *config, struct backend_st
 	if (store == NULL)
 		return -ENOMEM;
 	store->sync = config->sync;
-	make_options(store);
+	make_options(store, config->cache_bytes);
 	store->optimistic = rocksdb_optimistictransactiondb_open(store->options, config->dir, &error);
 	if (error != NULL) {
 		free_options(store);
@@ -248,14 +252,25 @@ static int rocks_delete(struct backend_thread *thread, struct bwt_slice key)
 	return error != NULL ? fail("rocksdb_delete", error) : 0;
 }
 
+/* To the last entry at or below @from. */
+static void seek_back(rocksdb_iterator_t *iterator, struct bwt_slice from)
+{
+	if (from.size == 0)
+		rocksdb_iter_seek_to_last(iterator);
+	else
+		rocksdb_iter_seek_for_prev(iterator, from.data, from.size);
+}
+
 static int rocks_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                      backend_visit_fn *visit, void *ctx)
+                      bool backward, backend_visit_fn *visit, void *ctx)
 {
 	rocksdb_iterator_t *iterator =
 		rocksdb_create_iterator(thread->store->db, thread->store->read_options);
 	char *error = NULL;
 
-	if (from.size == 0)
+	if (backward)
+		seek_back(iterator, from);
+	else if (from.size == 0)
 		rocksdb_iter_seek_to_first(iterator);
 	else
 		rocksdb_iter_seek(iterator, from.data, from.size);
@@ -267,7 +282,7 @@ static int rocks_scan(struct backend_thread *thread, struct bwt_slice from, uint
 		value.data = rocksdb_iter_value(iterator, &value.size);
 		visit(ctx, key, value);
 		if (i + 1 < count)
-			rocksdb_iter_next(iterator);
+			(backward ? rocksdb_iter_prev : rocksdb_iter_next)(iterator);
 	}
 	rocksdb_iter_get_error(iterator, &error);
 	rocksdb_iter_destroy(iterator);
@@ -282,14 +297,28 @@ static int rocks_sync(struct backend_store *store)
 	return error != NULL ? fail("rocksdb_flush_wal", error) : 0;
 }
 
+/* Memtables to the disk: the log behind them is no longer needed. */
+static int rocks_checkpoint(struct backend_store *store)
+{
+	rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+	char *error = NULL;
+
+	rocksdb_flushoptions_set_wait(options, 1);
+	rocksdb_flush(store->db, options, &error);
+	rocksdb_flushoptions_destroy(options);
+	return error != NULL ? fail("rocksdb_flush", error) : 0;
+}
+
 static void rocks_describe(struct backend_store *store, char *text, size_t size)
 {
 	snprintf(text, size,
 	         "RocksDB " VERSION_TEXT(
-			 BENCH_HAVE_ROCKSDB) ", WAL on, sync %d, bloom %d bits, block cache 1 GiB, "
+			 BENCH_HAVE_ROCKSDB) ", WAL on, sync %d, bloom %d bits, block cache %zu "
+	                                     "MiB, "
 	                                     "no compression,"
 	                                     " dynamic level bytes, background jobs %d",
 	         store->sync == BACKEND_SYNC, BLOOM_BITS,
+	         rocksdb_cache_get_capacity(store->cache) >> 20,
 	         rocksdb_options_get_max_background_jobs(store->options));
 }
 
@@ -305,6 +334,7 @@ const struct backend backend_rocksdb = {
 	.delete = rocks_delete,
 	.scan = rocks_scan,
 	.sync = rocks_sync,
+	.checkpoint = rocks_checkpoint,
 	.describe = rocks_describe,
 };
 
@@ -321,5 +351,6 @@ const struct backend backend_rocksdb_txn = {
 	.delete = rocks_delete,
 	.scan = rocks_scan,
 	.sync = rocks_sync,
+	.checkpoint = rocks_checkpoint,
 	.describe = rocks_describe,
 };

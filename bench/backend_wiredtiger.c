@@ -15,9 +15,11 @@
 #include <wiredtiger.h>
 
 #define TABLE_URI "table:bench"
+#define CACHE_SIZE (2ull << 30)
 
 struct backend_store {
 	WT_CONNECTION *connection;
+	uint64_t cache_bytes;
 	enum backend_sync sync;
 };
 
@@ -56,11 +58,13 @@ static int wt_open(const struct backend_config *config, struct backend_store **o
 	if (store == NULL)
 		return -ENOMEM;
 	store->sync = config->sync;
+	store->cache_bytes = config->cache_bytes > 0 ? config->cache_bytes : CACHE_SIZE;
 	snprintf(settings, sizeof settings,
-	         "create,cache_size=2G,session_max=%u,log=(enabled=true,file_max=100MB),"
+	         "create,cache_size=%ju,session_max=%u,log=(enabled=true,file_max=100MB),"
 	         "transaction_sync=(enabled=%s,method=fsync),checkpoint=(wait=60,log_size=1GB),"
 	         "statistics=(none)",
-	         config->thread_count + 64, config->sync == BACKEND_SYNC ? "true" : "false");
+	         (uintmax_t)store->cache_bytes, config->thread_count + 64,
+	         config->sync == BACKEND_SYNC ? "true" : "false");
 	rc = wiredtiger_open(config->dir, NULL, settings, &store->connection);
 	if (rc != 0) {
 		free(store);
@@ -235,21 +239,22 @@ static int wt_delete(struct backend_thread *thread, struct bwt_slice key)
 }
 
 static int wt_scan(struct backend_thread *thread, struct bwt_slice from, uint64_t count,
-                   backend_visit_fn *visit, void *ctx)
+                   bool backward, backend_visit_fn *visit, void *ctx)
 {
 	WT_CURSOR *cursor = thread->cursor;
+	int (*const step)(WT_CURSOR *) = backward ? cursor->prev : cursor->next;
 	WT_ITEM key = item_of(from);
 	WT_ITEM value;
 	int exact = 0;
 	int rc;
 
 	if (from.size == 0) {
-		rc = cursor->next(cursor); /* a reset cursor starts at the first entry */
+		rc = step(cursor); /* a reset cursor starts at the first entry, or the last */
 	} else {
 		cursor->set_key(cursor, &key);
 		rc = cursor->search_near(cursor, &exact);
-		if (rc == 0 && exact < 0)
-			rc = cursor->next(cursor);
+		if (rc == 0 && (backward ? exact > 0 : exact < 0))
+			rc = step(cursor);
 	}
 	for (uint64_t i = 0; i < count && rc == 0; i++) {
 		rc = cursor->get_key(cursor, &key);
@@ -260,10 +265,10 @@ static int wt_scan(struct backend_thread *thread, struct bwt_slice from, uint64_
 		visit(ctx, (struct bwt_slice){key.data, key.size},
 		      (struct bwt_slice){value.data, value.size});
 		if (i + 1 < count)
-			rc = cursor->next(cursor);
+			rc = step(cursor);
 	}
 	(void)cursor->reset(cursor);
-	return rc != 0 && rc != WT_NOTFOUND ? fail("next", rc) : 0;
+	return rc != 0 && rc != WT_NOTFOUND ? fail(backward ? "prev" : "next", rc) : 0;
 }
 
 static int wt_sync(struct backend_store *store)
@@ -278,6 +283,18 @@ static int wt_sync(struct backend_store *store)
 	return rc != 0 ? fail("log_flush", rc) : 0;
 }
 
+static int wt_checkpoint(struct backend_store *store)
+{
+	WT_SESSION *session;
+	int rc = store->connection->open_session(store->connection, NULL, NULL, &session);
+
+	if (rc != 0)
+		return fail("open_session", rc);
+	rc = session->checkpoint(session, NULL);
+	(void)session->close(session, NULL);
+	return rc != 0 ? fail("checkpoint", rc) : 0;
+}
+
 static void wt_describe(struct backend_store *store, char *text, size_t size)
 {
 	int major;
@@ -286,9 +303,10 @@ static void wt_describe(struct backend_store *store, char *text, size_t size)
 
 	(void)wiredtiger_version(&major, &minor, &patch);
 	snprintf(text, size,
-	         "WiredTiger %d.%d.%d, log enabled, commits %s, cache 2 GiB, no compression,"
+	         "WiredTiger %d.%d.%d, log enabled, commits %s, cache %ju MiB, no compression,"
 	         " checkpoint every 60 s or 1 GB of log",
-	         major, minor, patch, store->sync == BACKEND_SYNC ? "fsync the log" : "do not wait");
+	         major, minor, patch, store->sync == BACKEND_SYNC ? "fsync the log" : "do not wait",
+	         (uintmax_t)(store->cache_bytes >> 20));
 }
 
 const struct backend backend_wiredtiger = {
@@ -304,5 +322,6 @@ const struct backend backend_wiredtiger = {
 	.delete = wt_delete,
 	.scan = wt_scan,
 	.sync = wt_sync,
+	.checkpoint = wt_checkpoint,
 	.describe = wt_describe,
 };

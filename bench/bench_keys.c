@@ -24,6 +24,8 @@ int keys_init(struct keys *keys, bool ordered, uint32_t key_size, uint32_t value
 	keys->ordered = ordered;
 	keys->key_size = key_size;
 	keys->value_size = value_size;
+	keys->prefix = NULL;
+	keys->prefix_size = 0;
 	keys->filler = malloc(size);
 	if (keys->filler == NULL)
 		return -ENOMEM;
@@ -39,11 +41,36 @@ void keys_deinit(struct keys *keys)
 	keys->filler = NULL;
 }
 
+uint64_t keys_use_prefix(struct keys *keys, const char *prefix)
+{
+	uint64_t limit = 1;
+
+	keys->prefix = prefix;
+	keys->prefix_size = (uint32_t)strlen(prefix);
+	for (uint32_t i = keys->prefix_size; i < keys->key_size && limit <= UINT64_MAX / 10; i++)
+		limit *= 10;
+	return limit;
+}
+
+/* Decimal, with leading zeros, behind the first @from bytes. */
+static void put_digits(const struct keys *keys, uint32_t from, uint64_t number, unsigned char *key)
+{
+	for (uint32_t i = keys->key_size; i > from; i--) {
+		key[i - 1] = (unsigned char)('0' + number % 10);
+		number /= 10;
+	}
+}
+
 void keys_key(const struct keys *keys, uint64_t record, unsigned char *key)
 {
 	uint64_t number = keys->ordered ? record : random_mix(record);
 	uint64_t big_endian;
 
+	if (keys->prefix != NULL) {
+		memcpy(key, keys->prefix, keys->prefix_size);
+		put_digits(keys, keys->prefix_size, record, key);
+		return;
+	}
 	if (keys->key_size < KEYS_TEXT_SIZE) {
 		big_endian = htobe64(number);
 		memset(key, 'k', keys->key_size - sizeof big_endian);
@@ -51,10 +78,7 @@ void keys_key(const struct keys *keys, uint64_t record, unsigned char *key)
 		return;
 	}
 	memcpy(key, text_prefix, sizeof text_prefix);
-	for (uint32_t i = keys->key_size; i > sizeof text_prefix; i--) {
-		key[i - 1] = (unsigned char)('0' + number % 10);
-		number /= 10;
-	}
+	put_digits(keys, sizeof text_prefix, number, key);
 }
 
 static uint64_t check_word(const unsigned char *key, uint32_t key_size, uint64_t version)

@@ -29,6 +29,8 @@ struct keys {
 	bool ordered; /* record numbers are key order */
 	uint32_t key_size;
 	uint32_t value_size;
+	uint32_t prefix_size;
+	const char *prefix;    /* NULL: as said above */
 	unsigned char *filler; /* random bytes, value_size and some more */
 };
 
@@ -40,6 +42,13 @@ struct keys {
  * Owner:   keys_deinit() frees
  */
 int keys_init(struct keys *keys, bool ordered, uint32_t key_size, uint32_t value_size, uint64_t seed);
+
+/**
+ * keys_use_prefix - keys are @prefix and the record number in decimal, of equal length, as others have them
+ * @prefix: shorter than key_size; kept by the caller
+ * Returns: records that such keys can tell apart
+ */
+uint64_t keys_use_prefix(struct keys *keys, const char *prefix);
 
 void keys_deinit(struct keys *keys);
 

@@ -45,6 +45,8 @@ static const char *refusal(const struct bench_options *options, const struct pla
 
 	if (options->backend->get == NULL && !is_durable)
 		return "this backend is for the workload commit only";
+	if ((item->workload->flags & WORKLOAD_REOPEN) != 0 && item->thread_count > 1)
+		return "this workload is for one thread";
 	if (options->records < item->thread_count)
 		return "there must be at least one record for each thread";
 	return NULL;
@@ -139,6 +141,8 @@ int main(int argc, char **argv)
 	if (session_init(&session, &options, plan.thread_max) < 0)
 		return EXIT_FAILURE;
 	rc = measure(&session, &plan);
+	if (rc == 0 && options.crash && !run_interrupted())
+		rc = session_crash(&session);
 	close_rc = session_close(&session);
 	if (rc < 0)
 		fprintf(stderr, "bwt-bench: %s failed\n", options.backend->name);

@@ -14,6 +14,8 @@
 #include "bench_keys.h"
 #include "workload.h"
 
+#define MEMORY_MIN 1000000u /* below that, nothing works at all */
+
 enum option_code {
 	OPTION_BACKEND = 'b',
 	OPTION_WORKLOAD = 'w',
@@ -39,6 +41,12 @@ enum option_code {
 	OPTION_SPACE_TARGET,
 	OPTION_WORKERS,
 	OPTION_LIST,
+	OPTION_LABEL,
+	OPTION_KEY_PREFIX,
+	OPTION_MEMORY,
+	OPTION_CACHE,
+	OPTION_STORE,
+	OPTION_CRASH,
 };
 
 static const struct option long_options[] = {
@@ -63,6 +71,12 @@ static const struct option long_options[] = {
 	{"distribution", required_argument, NULL, OPTION_DISTRIBUTION},
 	{"space-target", required_argument, NULL, OPTION_SPACE_TARGET},
 	{"workers", required_argument, NULL, OPTION_WORKERS},
+	{"label", required_argument, NULL, OPTION_LABEL},
+	{"key-prefix", required_argument, NULL, OPTION_KEY_PREFIX},
+	{"memory", required_argument, NULL, OPTION_MEMORY},
+	{"cache", required_argument, NULL, OPTION_CACHE},
+	{"store", required_argument, NULL, OPTION_STORE},
+	{"crash", no_argument, NULL, OPTION_CRASH},
 	{"list", no_argument, NULL, OPTION_LIST},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -77,6 +91,7 @@ static const char help_text[] =
 	"  -w, --workload=LIST      NAME[:THREADS],... on one store, in that order (load,read)\n"
 	"  -n, --records=N          records of the store (1M); k, M and G are decimal\n"
 	"      --key-size=BYTES     8..1024 (8); from 24 on keys are text\n"
+	"      --key-prefix=TEXT    keys are TEXT and the record's number in decimal\n"
 	"      --value-size=BYTES   (100)\n"
 	"      --threads=N          where the workload does not say (1)\n"
 	"      --seconds=S          length of a run (5)\n"
@@ -88,10 +103,15 @@ static const char help_text[] =
 	"      --scan-length=N      entries of one scan (100)\n"
 	"      --space-target=PCT   libbwt: percent of arena bytes over live bytes (250)\n"
 	"      --workers=N|off      libbwt: background threads (1)\n"
+	"      --memory=BYTES       once loaded, of this process and its page cache (no bound)\n"
+	"      --cache=BYTES        of stores that have their own (half of --memory)\n"
 	"      --repeat=N           measure each run so often (1)\n"
 	"      --time-every=N       time every Nth operation (16; durable puts 1)\n"
 	"      --seed=N             of all random choices (from the clock)\n"
 	"      --dir=DIR            make the store's directory below DIR ($TMPDIR or /var/tmp)\n"
+	"      --store=DIR          make the store in DIR, or use the one there; stays\n"
+	"      --crash              end by SIGKILL, all that was put in the log\n"
+	"      --label=TEXT         write TEXT into each line\n"
 	"      --keep               leave the store behind, and say where\n"
 	"      --json               one JSON object for each run\n"
 	"      --list               backends and workloads of this build\n"
@@ -245,6 +265,19 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 		return parse_unsigned("--time-every", text, 1, UINT32_MAX, &options->time_every);
 	case OPTION_DISTRIBUTION:
 		return parse_shape(text, &options->shape);
+	case OPTION_LABEL:
+		options->label = text;
+		return 0;
+	case OPTION_KEY_PREFIX:
+		options->key_prefix = text;
+		return 0;
+	case OPTION_MEMORY:
+		return parse_number("--memory", text, MEMORY_MIN, UINT64_MAX, &options->memory);
+	case OPTION_CACHE:
+		return parse_number("--cache", text, MEMORY_MIN, UINT64_MAX, &options->cache);
+	case OPTION_STORE:
+		options->store = text;
+		return 0;
 	case OPTION_SPACE_TARGET:
 		return parse_unsigned("--space-target", text, 110, 100000, &options->space_target);
 	case OPTION_WORKERS:
@@ -262,6 +295,7 @@ static void set_defaults(struct bench_options *options)
 	clock_gettime(CLOCK_REALTIME, &now);
 	*options = (struct bench_options){
 		.backend = &backend_bwt,
+		.label = "",
 		.workloads = "load,read",
 		.dir = tmp != NULL && tmp[0] != '\0' ? tmp : "/var/tmp",
 		.records = 1000000,
@@ -296,6 +330,9 @@ enum options_outcome options_parse(struct bench_options *options, int argc, char
 		case OPTION_JSON:
 			options->json = true;
 			break;
+		case OPTION_CRASH:
+			options->crash = true;
+			break;
 		case OPTION_KEEP:
 			options->keep = true;
 			break;
@@ -303,6 +340,10 @@ enum options_outcome options_parse(struct bench_options *options, int argc, char
 			if (parse_valued(options, code, optarg) < 0)
 				return OPTIONS_WRONG;
 		}
+	}
+	if (options->key_prefix != NULL && strlen(options->key_prefix) >= options->key_size) {
+		(void)wrong("--key-prefix is not shorter than keys", options->key_prefix);
+		return OPTIONS_WRONG;
 	}
 	if (optind < argc) {
 		(void)wrong("unexpected argument", argv[optind]);

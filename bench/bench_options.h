@@ -18,12 +18,17 @@
 
 struct bench_options {
 	const struct backend *backend;
-	const char *workloads; /* NAME[:THREADS], separated by commas */
-	const char *dir;       /* where the store's directory is made */
+	const char *workloads;  /* NAME[:THREADS], separated by commas */
+	const char *dir;        /* where the store's directory is made */
+	const char *store;      /* the store's directory itself; NULL: one of its own below dir */
+	const char *key_prefix; /* NULL: keys as bench_keys.h says */
+	const char *label;      /* of the result lines; "": none */
 	uint64_t records;
 	uint64_t ops;   /* of each measured run, all threads together; 0: as long as seconds says */
 	double seconds; /* length of each measured run */
 	uint64_t seed;
+	uint64_t memory; /* bytes, of a control group that the process enters once the store is loaded; 0: none */
+	uint64_t cache; /* bytes that stores with a cache of their own may use; 0: half of memory, or their default */
 	uint32_t key_size;
 	uint32_t value_size;
 	unsigned threads;
@@ -38,6 +43,7 @@ struct bench_options {
 	enum random_shape shape;
 	bool json;
 	bool keep;
+	bool crash; /* end by SIGKILL, the store open and its log full */
 };
 
 enum options_outcome {

@@ -112,8 +112,10 @@ static void print_result(struct report *report, const struct run_result *result)
 	number(report, "ops", "%" PRIu64, result->ops);
 	number(report, "seconds", "%.3f", seconds);
 	number(report, "p50_us", "%.2f", (double)histogram_percentile(latency, 50) / 1e3);
+	number(report, "p90_us", "%.2f", (double)histogram_percentile(latency, 90) / 1e3);
 	number(report, "p99_us", "%.2f", (double)histogram_percentile(latency, 99) / 1e3);
 	number(report, "p999_us", "%.2f", (double)histogram_percentile(latency, 99.9) / 1e3);
+	number(report, "p9999_us", "%.2f", (double)histogram_percentile(latency, 99.99) / 1e3);
 	number(report, "max_us", "%.2f", (double)latency->max / 1e3);
 	number(report, "cpu_us_per_op", "%.3f", per(result->cpu_ns, result->ops) / 1e3);
 	number(report, "timed", "%" PRIu64, latency->total);
@@ -124,6 +126,7 @@ static void print_result(struct report *report, const struct run_result *result)
 	number(report, "device_write_amp", "%.2f", per(result->written.device, result->put_bytes));
 	number(report, "disk_bytes", "%" PRIu64, result->disk_bytes);
 	number(report, "space_amp", "%.2f", per(result->disk_bytes, result->live_bytes));
+	number(report, "data_growth", "%.3f", per(result->data_max, result->data_first));
 	number(report, "anon_mib", "%.1f", (double)result->anon_peak / 1048576.0);
 }
 
@@ -135,6 +138,7 @@ static void print_settings(struct report *report, const struct run *run,
 	number(report, "value_size", "%u", run->keys->value_size);
 	number(report, "batch", "%u", run->options->batch);
 	number(report, "read_batch", "%u", run->options->read_batch);
+	number(report, "memory", "%" PRIu64, run->options->memory);
 	number(report, "scan_length", "%u", run->options->scan_length);
 	text(report, "distribution", shape_name(run->shape));
 	text(report, "order", context->ordered ? "key" : "random");
@@ -156,6 +160,8 @@ void report_print(FILE *out, const struct run *run, const struct run_result *res
 	if (report.json)
 		putc('{', out);
 	text(&report, "workload", run->workload->name);
+	if (run->options->label[0] != '\0')
+		text(&report, "label", run->options->label);
 	text(&report, "backend", run->options->backend->name);
 	number(&report, "threads", "%u", run->thread_count);
 	number(&report, "round", "%u", context->round);

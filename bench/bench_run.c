@@ -16,6 +16,7 @@
 
 #include "workload.h"
 
+#define WORKERS_MAX (OPTIONS_THREADS_MAX + WORKLOAD_BESIDE_MAX)
 #define MONITOR_NS 5000000u /* how often the monitor looks whether time is up */
 #define MEMORY_ROUNDS 10    /* every how many of those it looks at the memory */
 #define SETTLE_WINDOW_NS 50000000u
@@ -86,8 +87,19 @@ static int steps(struct worker *worker)
 			until_timed = run->time_every;
 		}
 		worker->op_done += (uint64_t)rc;
+		atomic_store_explicit(&worker->op_shown, worker->op_done, memory_order_relaxed);
 	}
 	return 0;
+}
+
+/* What a thread beside the counted ones does, until it is told that those are done or has nothing more to do. */
+static int steps_beside(struct worker *worker)
+{
+	int rc = 0;
+
+	while (rc == 0 && !atomic_load_explicit(&worker->run->stop_beside, memory_order_relaxed))
+		rc = worker->beside(worker);
+	return rc;
 }
 
 static void *worker_main(void *arg)
@@ -102,7 +114,7 @@ static void *worker_main(void *arg)
 	(void)pthread_barrier_wait(&run->start);
 	worker->start_ns = system_now_ns();
 	if (is_open) {
-		rc = steps(worker);
+		rc = worker->beside != NULL ? steps_beside(worker) : steps(worker);
 		if (rc < 0)
 			fail(run, rc);
 	}
@@ -110,7 +122,8 @@ static void *worker_main(void *arg)
 	if (is_open)
 		run->options->backend->thread_close(worker->thread);
 	/* RELEASE: the monitor reads this worker's counts; pairs with the ACQUIRE in monitor(). */
-	atomic_fetch_sub_explicit(&run->running, 1, memory_order_release);
+	if (worker->beside == NULL)
+		atomic_fetch_sub_explicit(&run->running, 1, memory_order_release);
 	return NULL;
 }
 
@@ -127,15 +140,40 @@ static void show_progress(const struct run *run, uint64_t elapsed_ns)
 		        run->workload->name, run->thread_count, percent < 100 ? percent : 100);
 }
 
-/* Wait for the workers; returns the largest memory seen. */
-static uint64_t monitor(struct run *run)
+/* Operations of the counted workers so far. */
+static uint64_t ops_shown(struct worker *const workers[], unsigned count)
+{
+	uint64_t ops = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		ops += atomic_load_explicit(&workers[i]->op_shown, memory_order_relaxed);
+	return ops;
+}
+
+/* The size of the data from when every record has had its turn, which is when a constant one is constant. */
+static void watch_data(struct run *run, struct worker *const workers[], struct run_result *result)
+{
+	struct backend_gauge gauge = {0};
+
+	if ((run->workload->flags & WORKLOAD_OWN) == 0 || run->options->backend->gauge == NULL ||
+	    ops_shown(workers, run->thread_count) < run->record_count)
+		return;
+	run->options->backend->gauge(run->store, &gauge);
+	if (result->data_first == 0)
+		result->data_first = gauge.data_bytes;
+	if (gauge.data_bytes > result->data_max)
+		result->data_max = gauge.data_bytes;
+}
+
+/* Wait for the workers, and look at memory and data meanwhile. */
+static void monitor(struct run *run, struct worker *const workers[], struct run_result *result)
 {
 	const uint64_t limit_ns =
 		run->op_count > 0 ? UINT64_MAX : (uint64_t)(run->options->seconds * 1e9);
 	const bool is_terminal = isatty(STDERR_FILENO) != 0;
 	const uint64_t start_ns = system_now_ns();
-	uint64_t anon_peak = system_anon_bytes();
 
+	result->anon_peak = system_anon_bytes();
 	for (unsigned round = 1; atomic_load_explicit(&run->running, memory_order_acquire) > 0;
 	     round++) {
 		const uint64_t elapsed_ns = system_now_ns() - start_ns;
@@ -145,7 +183,8 @@ static uint64_t monitor(struct run *run)
 			atomic_store_explicit(&run->stop, true, memory_order_relaxed);
 		if (round % MEMORY_ROUNDS == 0) {
 			anon = system_anon_bytes();
-			anon_peak = anon > anon_peak ? anon : anon_peak;
+			result->anon_peak = anon > result->anon_peak ? anon : result->anon_peak;
+			watch_data(run, workers, result);
 			if (is_terminal)
 				show_progress(run, elapsed_ns);
 		}
@@ -155,17 +194,17 @@ static uint64_t monitor(struct run *run)
 	}
 	if (is_terminal)
 		fprintf(stderr, "\r%60s\r", "");
-	return anon_peak;
+	atomic_store_explicit(&run->stop_beside, true, memory_order_relaxed);
 }
 
-/* Sum up the workers, a list that ends with NULL. */
+/* Sum up the counted workers. */
 static void collect(struct run *run, struct worker *const workers[], struct run_result *result)
 {
 	const uint64_t pair_size = (uint64_t)run->keys->key_size + run->keys->value_size;
 	uint64_t start_ns = UINT64_MAX;
 	uint64_t end_ns = 0;
 
-	for (unsigned i = 0; workers[i] != NULL; i++) {
+	for (unsigned i = 0; i < run->thread_count; i++) {
 		const struct worker *worker = workers[i];
 
 		result->ops += worker->op_done;
@@ -191,11 +230,12 @@ static uint64_t op_limit_of(const struct run *run, unsigned id)
 }
 
 /* Workers that could not be started leave the barrier waiting, so that is fatal. */
-static int start_and_join(struct run *run, struct worker *const workers[], uint64_t *anon_peak)
+static int start_and_join(struct run *run, struct worker *const workers[], struct run_result *result)
 {
-	pthread_t threads[OPTIONS_THREADS_MAX] = {0};
+	const unsigned count = run->thread_count + run->beside_count;
+	pthread_t threads[WORKERS_MAX] = {0};
 
-	for (unsigned i = 0; i < run->thread_count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		int error = pthread_create(&threads[i], NULL, worker_main, workers[i]);
 
 		if (error != 0) {
@@ -205,37 +245,59 @@ static int start_and_join(struct run *run, struct worker *const workers[], uint6
 		}
 	}
 	(void)pthread_barrier_wait(&run->start);
-	*anon_peak = monitor(run);
-	for (unsigned i = 0; i < run->thread_count; i++)
+	monitor(run, workers, result);
+	for (unsigned i = 0; i < count; i++)
 		(void)pthread_join(threads[i], NULL);
 	return atomic_load_explicit(&run->failed, memory_order_relaxed);
 }
 
+/* The counted workers, then those beside them. Returns how many there are; fewer: no memory. */
+static unsigned make_workers(struct run *run, struct worker *workers[])
+{
+	unsigned count;
+
+	for (count = 0; count < run->thread_count + run->beside_count; count++) {
+		workers[count] = worker_new(run, count);
+		if (workers[count] == NULL)
+			break;
+		if (count < run->thread_count)
+			workers[count]->op_limit = op_limit_of(run, count);
+		else
+			workers[count]->beside = run->workload->beside[count - run->thread_count];
+	}
+	return count;
+}
+
+static void start_from_zero(struct run *run)
+{
+	atomic_store_explicit(&run->running, run->thread_count, memory_order_relaxed);
+	atomic_store_explicit(&run->failed, 0, memory_order_relaxed);
+	atomic_store_explicit(&run->stop, false, memory_order_relaxed);
+	atomic_store_explicit(&run->stop_beside, false, memory_order_relaxed);
+	(void)pthread_barrier_init(&run->start, NULL, run->thread_count + run->beside_count + 1);
+}
+
 int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
 {
-	struct worker *workers[OPTIONS_THREADS_MAX + 1] = {NULL};
+	struct worker *workers[WORKERS_MAX] = {NULL};
 	struct system_written before;
-	uint64_t anon_peak = 0;
 	uint64_t cpu_ns;
-	unsigned count = 0;
+	unsigned count;
 	int rc = -ENOMEM;
 
 	memset(result, 0, sizeof *result);
 	if (run->workload->op_count != NULL)
 		run->op_count = run->workload->op_count(run);
-	for (count = 0; count < run->thread_count; count++) {
-		workers[count] = worker_new(run, count);
-		if (workers[count] == NULL)
-			goto fail_workers;
-		workers[count]->op_limit = op_limit_of(run, count);
-	}
-	atomic_store_explicit(&run->running, run->thread_count, memory_order_relaxed);
-	atomic_store_explicit(&run->failed, 0, memory_order_relaxed);
-	atomic_store_explicit(&run->stop, false, memory_order_relaxed);
-	(void)pthread_barrier_init(&run->start, NULL, run->thread_count + 1);
+	while (run->beside_count < WORKLOAD_BESIDE_MAX &&
+	       run->workload->beside[run->beside_count] != NULL)
+		run->beside_count++;
+	count = make_workers(run, workers);
+	if (count < run->thread_count + run->beside_count)
+		goto fail_workers;
+	start_from_zero(run);
 	system_written_read(run->dir, &before);
 	cpu_ns = system_cpu_ns();
-	rc = start_and_join(run, workers, &anon_peak);
+	rc = start_and_join(run, workers, result);
 	(void)pthread_barrier_destroy(&run->start);
 	if (rc == 0 && (run->workload->flags & WORKLOAD_WRITES) != 0) {
 		rc = run->options->backend->sync(run->store);
@@ -245,7 +307,7 @@ int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
 	system_written_read(run->dir, &result->written);
 	result->written.process -= before.process;
 	result->written.device -= before.device;
-	result->anon_peak = anon_peak > anon_base ? anon_peak - anon_base : 0;
+	result->anon_peak = result->anon_peak > anon_base ? result->anon_peak - anon_base : 0;
 	result->disk_bytes = system_disk_bytes(run->dir);
 	collect(run, workers, result);
 

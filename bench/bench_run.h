@@ -36,10 +36,12 @@ struct run {
 	struct random_zipf scrambled;
 	struct random_zipf latest; /* of record_count ranks; only for RANDOM_LATEST */
 	pthread_barrier_t start;
+	unsigned beside_count;        /* threads of workload->beside */
 	_Atomic uint64_t next_record; /* R3; relaxed, only uniqueness matters */
 	_Atomic unsigned running; /* workers not done; RELEASE by each, ACQUIRE by the monitor */
 	_Atomic int failed;       /* first error code of any worker, or 0; relaxed */
 	_Atomic bool stop;        /* set by the monitor when time is up; relaxed */
+	_Atomic bool stop_beside; /* set by the monitor when the counted workers are done; relaxed */
 };
 
 struct worker {
@@ -48,11 +50,13 @@ struct worker {
 	struct random random;
 	unsigned id;
 	uint64_t op_limit;
-	uint64_t op_done;   /* operations so far */
-	uint64_t entries;   /* seen by scans */
-	uint64_t puts;      /* pairs put */
-	uint64_t conflicts; /* transactions refused, and tried again */
-	uint64_t misses;    /* gets of records that another thread was about to insert */
+	uint64_t op_done;                     /* operations so far */
+	_Atomic uint64_t op_shown;            /* the same, for the monitor; relaxed */
+	int (*beside)(struct worker *worker); /* what an uncounted worker does; NULL: it is counted */
+	uint64_t entries;                     /* seen by scans */
+	uint64_t puts;                        /* pairs put */
+	uint64_t conflicts;                   /* transactions refused, and tried again */
+	uint64_t misses; /* gets of records that another thread was about to insert */
 	uint64_t version;
 	uint64_t wrong; /* values that did not belong to their key */
 	uint64_t start_ns;
@@ -62,6 +66,10 @@ struct worker {
 	unsigned char *bytes;       /* batch times key and value, then one more key */
 	struct bwt_slice *keys; /* read_batch of them: what worker_get_many() asks for, into key_bytes */
 	unsigned char *key_bytes;
+	unsigned char *last_key; /* of the scan that goes on, which has seen so many entries */
+	uint64_t scanned;
+	bool scan_backward;
+	uint64_t lane;            /* of the workload window: steps done */
 	struct histogram latency; /* nanoseconds of the timed operations */
 };
 
@@ -76,6 +84,8 @@ struct run_result {
 	uint64_t anon_peak;  /* bytes, beyond what the process had before the store was opened */
 	uint64_t disk_bytes; /* of the store, after the run, open and synced */
 	uint64_t live_bytes; /* keys and values that the store holds then */
+	uint64_t data_first; /* of the gauge, when as many operations were done as there are records */
+	uint64_t data_max; /* and the largest since */
 	struct system_written written;
 	struct histogram latency;
 };
@@ -131,11 +141,11 @@ int worker_get_many(struct worker *worker);
 /** worker_delete - delete @record */
 int worker_delete(struct worker *worker, uint64_t record);
 
-/** worker_scan - read and check @count entries from @record's key on, in key order */
-int worker_scan(struct worker *worker, uint64_t record, uint64_t count);
+/** worker_scan - read and check @count entries from @record's key on, in key order, up or down */
+int worker_scan(struct worker *worker, uint64_t record, uint64_t count, bool backward);
 
-/** worker_scan_all - read and check every entry of the store */
-int worker_scan_all(struct worker *worker);
+/** worker_scan_all - read and check every entry of the store, and their number unless records are inserted */
+int worker_scan_all(struct worker *worker, bool backward);
 
 /** worker_pick - an existing record, chosen as the run's distribution says */
 uint64_t worker_pick(struct worker *worker);

@@ -12,6 +12,7 @@
 #ifndef BENCH_SESSION_H
 #define BENCH_SESSION_H
 
+#include "bench_memory.h"
 #include "bench_run.h"
 
 #define SESSION_PATH_MAX 4096
@@ -21,6 +22,9 @@ struct session {
 	struct keys keys;
 	struct backend_store *store;
 	bool is_open;
+	bool is_used_up; /* what is in it is not what the next workload expects */
+	bool is_bounded; /* by --memory */
+	struct memory_group memory;
 	enum backend_sync sync; /* that it is open with */
 	uint64_t loaded;        /* records in it */
 	uint64_t anon_base;     /* system_anon_bytes() before anything was opened */
@@ -35,6 +39,12 @@ struct session {
  */
 int session_init(struct session *session, const struct bench_options *options, unsigned thread_max);
 
+/** session_open - open the store in that mode, if it is not */
+int session_open(struct session *session, enum backend_sync sync);
+
+/** session_shut - close the store, if it is open */
+int session_shut(struct session *session);
+
 /** session_prepare - bring the store into the state from which @workload starts, loading it if it is empty */
 int session_prepare(struct session *session, const struct workload *workload);
 
@@ -42,7 +52,10 @@ int session_prepare(struct session *session, const struct workload *workload);
 int session_measure(struct session *session, const struct workload *workload, unsigned thread_count,
                     unsigned round);
 
-/** session_close - close the store and remove it, unless --keep says otherwise */
+/** session_crash - sync the store and end this process by SIGKILL; returns only when the sync fails */
+int session_crash(struct session *session);
+
+/** session_close - close the store and remove it, unless --keep or --store says otherwise */
 int session_close(struct session *session);
 
 #endif

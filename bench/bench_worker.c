@@ -5,6 +5,7 @@
  * Every value that a get or scan shows is compared with its key (bench_keys.h): a store that answers
  * fast and wrong ends the run.
  */
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,9 @@ struct worker *worker_new(struct run *run, unsigned id)
 	worker->bytes = malloc(batch * pair_size + run->keys->key_size);
 	worker->keys = calloc(run->options->read_batch, sizeof *worker->keys);
 	worker->key_bytes = calloc(run->options->read_batch, run->keys->key_size);
+	worker->last_key = calloc(1, run->keys->key_size);
 	if (worker->records == NULL || worker->pairs == NULL || worker->bytes == NULL ||
-	    worker->keys == NULL || worker->key_bytes == NULL) {
+	    worker->keys == NULL || worker->key_bytes == NULL || worker->last_key == NULL) {
 		worker_free(worker);
 		return NULL;
 	}
@@ -54,6 +56,7 @@ void worker_free(struct worker *worker)
 	free(worker->bytes);
 	free(worker->keys);
 	free(worker->key_bytes);
+	free(worker->last_key);
 	free(worker);
 }
 
@@ -107,7 +110,7 @@ static struct bwt_slice key_of(struct worker *worker, uint64_t record)
 
 static int wrong_value(const struct worker *worker)
 {
-	fprintf(stderr, "bwt-bench: %s: a value does not belong to its key\n",
+	fprintf(stderr, "bwt-bench: %s: a value does not belong to its key, or is out of order\n",
 	        worker->run->options->backend->name);
 	return -EBADMSG;
 }
@@ -119,6 +122,38 @@ static void check_entry(void *ctx, struct bwt_slice key, struct bwt_slice value)
 	worker->entries++;
 	if (!keys_check(worker->run->keys, key, value))
 		worker->wrong++;
+}
+
+/* Two keys of this run in the order that the scan must show them in. */
+static bool is_in_order(const struct worker *worker, const void *before, const void *after)
+{
+	const size_t size = worker->run->keys->key_size;
+	uint64_t words[2];
+	int order;
+
+	if (size == sizeof words[0]) {
+		memcpy(&words[0], before, sizeof words[0]);
+		memcpy(&words[1], after, sizeof words[1]);
+		words[0] = be64toh(words[0]);
+		words[1] = be64toh(words[1]);
+		order = words[0] < words[1] ? -1 : words[0] > words[1];
+	} else {
+		order = memcmp(before, after, size);
+	}
+	return worker->scan_backward ? order > 0 : order < 0;
+}
+
+static void check_scanned(void *ctx, struct bwt_slice key, struct bwt_slice value)
+{
+	struct worker *worker = ctx;
+	const uint64_t wrong = worker->wrong;
+
+	check_entry(worker, key, value);
+	if (worker->wrong != wrong)
+		return;
+	if (worker->scanned++ > 0 && !is_in_order(worker, worker->last_key, key.data))
+		worker->wrong++;
+	memcpy(worker->last_key, key.data, key.size);
 }
 
 int worker_update(struct worker *worker, size_t count)
@@ -185,20 +220,33 @@ int worker_delete(struct worker *worker, uint64_t record)
 	return worker->run->options->backend->delete (worker->thread, key_of(worker, record));
 }
 
-static int scan_from(struct worker *worker, struct bwt_slice from, uint64_t count)
+static int scan_from(struct worker *worker, struct bwt_slice from, uint64_t count, bool backward)
 {
-	int rc = worker->run->options->backend->scan(worker->thread, from, count, check_entry,
-	                                             worker);
+	int rc;
 
+	worker->scanned = 0;
+	worker->scan_backward = backward;
+	rc = worker->run->options->backend->scan(worker->thread, from, count, backward,
+	                                         check_scanned, worker);
 	return rc == 0 && worker->wrong > 0 ? wrong_value(worker) : rc;
 }
 
-int worker_scan(struct worker *worker, uint64_t record, uint64_t count)
+int worker_scan(struct worker *worker, uint64_t record, uint64_t count, bool backward)
 {
-	return scan_from(worker, key_of(worker, record), count);
+	return scan_from(worker, key_of(worker, record), count, backward);
 }
 
-int worker_scan_all(struct worker *worker)
+int worker_scan_all(struct worker *worker, bool backward)
 {
-	return scan_from(worker, (struct bwt_slice){NULL, 0}, UINT64_MAX);
+	struct run *run = worker->run;
+	int rc = scan_from(worker, (struct bwt_slice){NULL, 0}, UINT64_MAX, backward);
+
+	/* R2, R3: while nobody inserted, there is nothing but the records. */
+	if (rc < 0 || run->options->backend == &backend_null || worker->scanned == run->record_count ||
+	    atomic_load_explicit(&run->next_record, memory_order_relaxed) != run->record_count)
+		return rc;
+	fprintf(stderr, "bwt-bench: %s: a scan of all saw %ju of %ju records\n",
+	        run->options->backend->name, (uintmax_t)worker->scanned,
+	        (uintmax_t)run->record_count);
+	return -ENODATA;
 }

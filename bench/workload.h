@@ -7,12 +7,17 @@
 
 #include "bench_run.h"
 
+#define WORKLOAD_BESIDE_MAX 2
+
 enum workload_flag {
 	WORKLOAD_FRESH = 1,    /* starts from an empty store */
 	WORKLOAD_ORDERED = 2,  /* and gives it records in key order */
 	WORKLOAD_READS = 4,    /* needs a store that can be read back */
 	WORKLOAD_WRITES = 8,   /* write amplification means something */
 	WORKLOAD_DURABLE = 16, /* whatever --sync says */
+	WORKLOAD_OWN = 32, /* loads a store for itself, and leaves other records in it than it found */
+	WORKLOAD_REOPEN = 64, /* opens a store that was closed, instead of steps by threads */
+	WORKLOAD_CRASH = 128, /* and that was loaded by a process which was killed then */
 };
 
 /** Shares of a mixed workload, percent; together 100. */
@@ -23,6 +28,7 @@ struct workload_mix {
 	unsigned scan;   /* of 1 to 100 entries, or scan_length where fixed_scan is set */
 	unsigned modify; /* read, then update the same record */
 	bool fixed_scan;
+	bool backward;
 };
 
 struct workload {
@@ -33,6 +39,8 @@ struct workload {
 	struct workload_mix mix;
 	/* One step of a worker. Returns the number of operations done, at least 1, or a negative code. */
 	int (*step)(struct worker *worker);
+	/* What threads beside the counted ones do, again and again until those are done. */
+	int (*beside[WORKLOAD_BESIDE_MAX])(struct worker *worker);
 	/* Operations of a whole run; NULL: as the command line says. */
 	uint64_t (*op_count)(const struct run *run);
 };
@@ -51,7 +59,12 @@ int workload_many_step(struct worker *worker);
 int workload_txn_step(struct worker *worker);
 uint64_t workload_steady_op_count(const struct run *run);
 int workload_scan_full_step(struct worker *worker); /* workload_scan.c */
+int workload_scan_full_back_step(struct worker *worker);
 uint64_t workload_scan_full_op_count(const struct run *run);
 int workload_churn_step(struct worker *worker); /* workload_churn.c */
+int workload_window_step(struct worker *worker);
+int workload_beside_scan(struct worker *worker); /* workload_beside.c */
+int workload_beside_checkpoint(struct worker *worker);
+int workload_beside_put(struct worker *worker);
 
 #endif

@@ -32,12 +32,12 @@ static int update_batch(struct worker *worker)
 	return rc < 0 ? rc : (int)count;
 }
 
-static int scan_some(struct worker *worker, bool fixed)
+static int scan_some(struct worker *worker, const struct workload_mix *mix)
 {
-	const uint64_t length = fixed ? worker->run->options->scan_length
-	                              : 1 + random_below(&worker->random, SCAN_LENGTH_MAX);
+	const uint64_t length = mix->fixed_scan ? worker->run->options->scan_length
+	                                        : 1 + random_below(&worker->random, SCAN_LENGTH_MAX);
 
-	return worker_scan(worker, worker_pick(worker), length);
+	return worker_scan(worker, worker_pick(worker), length, mix->backward);
 }
 
 static int modify_one(struct worker *worker)
@@ -99,7 +99,7 @@ int workload_mix_step(struct worker *worker)
 	else if (drawn(&lot, mix->insert))
 		rc = insert_one(worker);
 	else if (drawn(&lot, mix->scan))
-		rc = scan_some(worker, mix->fixed_scan);
+		rc = scan_some(worker, mix);
 	else
 		rc = modify_one(worker);
 	return rc < 0 ? rc : 1;

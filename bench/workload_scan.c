@@ -11,7 +11,14 @@ uint64_t workload_scan_full_op_count(const struct run *run)
 
 int workload_scan_full_step(struct worker *worker)
 {
-	const int rc = worker_scan_all(worker);
+	const int rc = worker_scan_all(worker, false);
+
+	return rc < 0 ? rc : 1;
+}
+
+int workload_scan_full_back_step(struct worker *worker)
+{
+	const int rc = worker_scan_all(worker, true);
 
 	return rc < 0 ? rc : 1;
 }

@@ -60,6 +60,8 @@ look() {
 		want header wiredtiger.h libwiredtiger-dev
 		want header leveldb/c.h libleveldb-dev
 		want header db.h libdb5.3-dev
+		want header tkrzw_langc.h libtkrzw-dev
+		want command gnuplot gnuplot-nox
 		;;
 	demo)
 		need_core

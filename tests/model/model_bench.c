@@ -215,6 +215,21 @@ static void keys_differ_and_values_are_told_from_wrong_ones(void)
 		}
 }
 
+static void keys_with_a_prefix_are_it_and_the_number_and_say_how_many_there_can_be(void)
+{
+	unsigned char key[13] = {0};
+	struct keys keys;
+
+	CU_ASSERT_EQUAL_FATAL(keys_init(&keys, false, 12, 100, 1), 0);
+	CU_ASSERT_EQUAL(keys_use_prefix(&keys, "key_"), 100000000);
+	keys_key(&keys, 1234, key);
+	CU_ASSERT_STRING_EQUAL(key, "key_00001234");
+	keys_deinit(&keys);
+	CU_ASSERT_EQUAL_FATAL(keys_init(&keys, false, 100, 100, 1), 0);
+	CU_ASSERT_TRUE(keys_use_prefix(&keys, "k") > UINT64_MAX / 100);
+	keys_deinit(&keys);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -226,6 +241,7 @@ int main(void)
 		TEST(scrambled_draws_stay_in_range_and_favour_few_records),
 		TEST(uniform_draws_reach_every_record_about_equally),
 		TEST(keys_differ_and_values_are_told_from_wrong_ones),
+		TEST(keys_with_a_prefix_are_it_and_the_number_and_say_how_many_there_can_be),
 		CU_TEST_INFO_NULL,
 	};
 

@@ -24,7 +24,8 @@ expect() { holds "$@" || fail "$1 is not as expected ($3): $2"; }
 for wrong in --no-such --backend=none-such --workload=none-such --workload=read:0 --workload= \
 	--records=0 --records=-1 --records=1x --sync=maybe --seconds=nan --seconds=0 --threads=100000 \
 	--distribution=odd --key-size=7 --batch=0 surplus '--backend=raw --workload=read' \
-	'--records=2 --workload=churn:3'; do
+	'--records=2 --workload=churn:3' --key-prefix=12345678 \
+	--memory=1 --cache=x --workload=reopen:2; do
 	status=0
 	# shellcheck disable=SC2086
 	"$bench" --dir="$dir" $wrong >"$dir.out" 2>&1 || status=$?
@@ -34,13 +35,16 @@ for wrong in --no-such --backend=none-such --workload=none-such --workload=read:
 done
 [ -z "$(ls -A "$dir")" ] || fail "something was left by wrong usage"
 
-some=load:2,read:2,put:2,churn:2,scan,scan-full:2,ycsb-a:2,commit:2
-all=load:2,read:2,put:2,churn:2,scan,scan-full:2,ycsb-a:2,ycsb-b,ycsb-c,ycsb-d:2,ycsb-e,ycsb-f,commit:2,load-seq,scan-full
+scans=scan,scan-back,scan-full:2,scan-full-back
+some=load:2,read:2,put:2,$scans,put-busy,ycsb-a:2,reopen,window:2,commit:2,reopen-kill
+all=load:2,read:2,put:2,mix,put-checkpoint,read-busy,put-busy:2,read-writers,churn:2,$scans,reopen,window:2,ycsb-a:2,ycsb-b,ycsb-c,ycsb-d:2,ycsb-e,ycsb-f,commit:2,reopen-kill,scan-full,load-seq,scan-full
 stores=$("$bench" --list | awk '/^workloads/ { exit } /^  / && $1 != "raw" && $1 != "null" { print $1 }')
 # A sanitizer build checks libbwt; the peers are not compiled with it.
 case ${BUILD:-build} in */san-*) stores=bwt ;; esac
 for store in $stores; do
 	workloads=$some
+	# Each durable put of Tkrzw writes all that it has.
+	[ "$store" = tkrzw ] && workloads=${some%,commit*}
 	[ "$store" = bwt ] && workloads=$all
 	"$bench" --backend="$store" --dir="$dir" --workload=$workloads --records=3k --ops=2k --seed=7 \
 		>"$dir/lines" || fail "$store failed"
@@ -59,7 +63,9 @@ for store in $stores; do
 	expect put_bytes "$(grep '"load"' "$dir/lines")" "v == 3000 * 108"
 	expect ops "$(grep '"ycsb-a"' "$dir/lines")" "v == 2000"
 	expect space_amp "$(grep '"put"' "$dir/lines")" "v > 0.5"
-	grep '"commit"' "$dir/lines" | grep -q 'sync="sync"' || fail "$store: commit was not durable"
+	expect p50_us "$(grep '"reopen"' "$dir/lines")" "v > 0"
+	expect space_amp "$(grep '"window"' "$dir/lines")" "v > 0.5"
+	[ "$store" = tkrzw ] || grep '"commit"' "$dir/lines" | grep -q 'sync="sync"' || fail "$store: commit was not durable"
 	grep '"read"' "$dir/lines" | grep -q 'sync="none"' || fail "$store: read was not without sync"
 done
 rm -f "$dir/lines"
@@ -81,6 +87,45 @@ fi
 
 "$bench" -b raw -w commit:2 --ops=20 --seed=1 --dir="$dir" >"$dir/lines"
 expect ops "$(cat "$dir/lines")" "v == 20"
+
+# Keys of another's making, and a label.
+status=0
+"$bench" -n 11 --dir="$dir" --key-size=9 --key-prefix=12345678 -w load >/dev/null 2>&1 || status=$?
+[ "$status" -eq 1 ] || fail "eleven keys of one digit: $status"
+"$bench" -n 1k --dir="$dir" --key-size=12 --key-prefix=key_ --seed=1 --ops=300 --label=seerdb -w load-seq,mix,scan >"$dir/lines"
+[ "$(grep -c 'label="seerdb"' "$dir/lines")" -eq 3 ] || fail "the label is missing"
+expect entries_per_s "$(grep '"scan"' "$dir/lines")" "v > 0"
+
+# A window slides over many times its width; the arena's growth is told.
+"$bench" -n 1k --dir="$dir" --ops=20k --seed=1 -w window:3 >"$dir/lines"
+expect ops "$(cat "$dir/lines")" "v == 20000"
+
+# --crash leaves a store that --store finds again, with everything that was put.
+status=0
+"$bench" -n 2k --store="$dir/crashed" -w load --seed=1 --crash >"$dir/lines" 2>/dev/null || status=$?
+[ "$status" -eq 137 ] || fail "--crash ended with status $status"
+"$bench" -n 2k --store="$dir/crashed" -w scan-full,read --ops=10 >"$dir/lines" || fail "what was crashed is not whole"
+status=0
+"$bench" -n 2k --store="$dir/crashed" -w load >/dev/null 2>&1 || status=$?
+if [ "$status" -ne 1 ] || [ -z "$(ls "$dir/crashed")" ]; then
+	fail "a store that was there before was overwritten ($status)"
+fi
+status=0
+"$bench" -n 3k --store="$dir/crashed" -w scan-full >/dev/null 2>&1 || status=$?
+[ "$status" -eq 1 ] || fail "a scan that misses records is not noticed ($status)"
+rm -rf "$dir/crashed"
+
+# A bound of memory, where this user may set one.
+if "$bench" -n 20k --dir="$dir" --memory=64M --ops=200 --seed=1 -w read,put >"$dir/lines" 2>"$dir/said"; then
+	[ "$(grep -c 'memory=64000000' "$dir/lines")" -eq 2 ] || fail "the bound is not told"
+	find /sys/fs/cgroup -maxdepth 2 -name "bwt-bench-*" 2>/dev/null | while read -r group; do
+		kill -0 "${group##*-}" 2>/dev/null || fail "a control group was left behind: $group"
+	done
+else
+	grep -q -e --memory "$dir/said" || fail "no bound of memory, and not said why: $(cat "$dir/said")"
+	echo "tool_bench: SKIPPED --memory: $(cat "$dir/said")"
+fi
+rm -f "$dir/said"
 
 # --keep leaves the store; a signal removes it.
 kept=$("$bench" -n 100 --ops=10 -w read --keep --dir="$dir" 2>&1 >/dev/null | sed -n 's/^bwt-bench: kept //p')
