@@ -20,7 +20,7 @@
 
 #include "bwt.h" /* struct bwt_slice, and BWT_NOT_FOUND as the one outcome that is no fault */
 
-#define BACKEND_TEXT_MAX 512
+#define BACKEND_TEXT_MAX 1024
 
 enum backend_sync {
 	BACKEND_NONE = 0,

@@ -313,7 +313,7 @@ static void bwt_backend_describe(struct backend_store *store, char *text, size_t
 static void bwt_backend_counters(struct backend_store *store, char *text, size_t size)
 {
 	struct bwt_stats stats, last = store->last;
-	double puts, written;
+	double puts, written, flushes;
 
 	if (bwt_stat(store->db, &stats) < 0) {
 		text[0] = '\0';
@@ -321,16 +321,18 @@ static void bwt_backend_counters(struct backend_store *store, char *text, size_t
 	}
 	store->last = stats;
 	puts = stats.commits > last.commits ? (double)(stats.commits - last.commits) : 1;
+	flushes = (double)(stats.log_flushes - last.log_flushes);
 	written = (double)(stats.arena_written_bytes - last.arena_written_bytes);
 	snprintf(text, size,
 	         " bwt_arena_over_live=%.2f bwt_arena_bytes_per_put=%.0f "
 	         "bwt_device_bytes_per_put=%.0f"
-	         " bwt_cleaner_share=%.3f bwt_extents_cleaned=%ju"
+	         " bwt_group_size=%.2f bwt_cleaner_share=%.3f bwt_extents_cleaned=%ju"
 	         " bwt_pages=%ju bwt_depth=%ju bwt_arena=%ju bwt_arena_live=%ju bwt_wal=%ju"
 	         " bwt_device_bytes=%ju bwt_checkpoints=%ju bwt_consolidations=%ju bwt_splits=%ju"
 	         " bwt_swaps_lost=%ju bwt_log_flushes=%ju bwt_commits=%ju",
 	         (double)stats.arena_bytes / (double)stats.arena_live_bytes, written / puts,
 	         (double)(stats.device_bytes_written - last.device_bytes_written) / puts,
+	         flushes > 0 ? (double)(stats.commits - last.commits) / flushes : 0,
 	         written > 0 ? (double)(stats.cleaned_bytes - last.cleaned_bytes) / written : 0,
 	         (uintmax_t)(stats.extents_cleaned - last.extents_cleaned),
 	         (uintmax_t)stats.page_count, (uintmax_t)stats.tree_depth,

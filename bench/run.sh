@@ -1,23 +1,27 @@
-#!/bin/sh
+#!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh [--quick] --bench PROGRAM --results DIR - every store on every row, then one table
+# run.sh [--quick] --bench PROGRAM --results DIR [SECTION]... - every store on every row, then one table
 #
-# Each store loads its records once and does all rows on them; only the durable commits go round by
-# round through all stores, because a disk is not the same disk a minute later. All result lines go
-# to DIR/results.txt, the table to DIR/table.txt and to standard output. A store that loses is no failure; libbwt
+# Each section is a function below, named section_NAME; without any all of them run. A store loads its records once and does
+# all rows of a section on them; only the durable commits go round by round through all stores, because a disk is not the
+# same disk a minute later. All result lines go to DIR/results.txt, the table to DIR/table.txt and to
+# standard output, both together to DIR/results.json, pictures to DIR/*.svg. A store that loses is no failure; libbwt
 # answering wrongly or not at all is.
+# shellcheck disable=SC2317 # sections are called by name
 set -u
 
 bench=
 results=
 quick=0
+sections=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick) quick=1 ;;
 	--bench) bench=$2; shift ;;
 	--results) results=$2; shift ;;
-	*) echo "usage: run.sh [--quick] --bench PROGRAM --results DIR" >&2; exit 2 ;;
+	[a-z]*) sections="$sections $1" ;;
+	*) echo "usage: run.sh [--quick] --bench PROGRAM --results DIR [SECTION]..." >&2; exit 2 ;;
 	esac
 	shift
 done
@@ -32,48 +36,51 @@ lines=$results/results.txt
 seed=${SEED:-$(date +%s)}
 failed=0
 
+# Sizes: one place for what a whole run and a quick one differ in.
 if [ $quick -eq 1 ]; then
-	records=1M seconds=0.7 rounds=3
-	ycsb_threads="2" ycsb_seconds=0.7 ycsb_rounds=1
-	commit_threads="1 8 32" commit_seconds=0.7
+	records=500k small=200k seconds=0.3 rounds=1
+	ycsb_threads="2" ycsb_large=50k
+	commit_threads="1 8 32" commit_seconds=0.4 commit_rounds=1
+	scale_threads="1 2 8 32"
+	memory_records=1M memory_bytes=27M
+	steady=200k window=2M
 else
-	records=10M seconds=5 rounds=3
-	ycsb_threads="1 2" ycsb_seconds=2 ycsb_rounds=3
-	commit_threads="1 2 4 8 16 32" commit_seconds=2
+	records=10M small=1M seconds=2 rounds=3
+	ycsb_threads="1 2" ycsb_large=1M
+	commit_threads="1 2 4 8 16 32" commit_seconds=1 commit_rounds=3
+	scale_threads="1 2 4 8 16 32"
+	memory_records=5M memory_bytes=135M
+	steady=3M window=20M
 fi
-[ -n "${BENCH_RECORDS:-}" ] && records=$BENCH_RECORDS
+records=${BENCH_RECORDS:-$records}
+small=${BENCH_SMALL:-$small}
+window=${BENCH_WINDOW:-$window}
+short=$(awk "BEGIN { print $seconds / 2 }")
 
-# repeated N ITEM...: each item N times, with commas between all
+say() { echo "$(date +%H:%M:%S) $*" >&2; }
+
+# repeated ITEM...: all of them, as often as there are rounds, with commas between
 repeated() {
-	count=$1
-	list=
-	shift
-	for item in "$@"; do
-		i=0
-		while [ $i -lt "$count" ]; do
+	local list="" round item
+	for ((round = 0; round < rounds; round++)); do
+		for item in "$@"; do
 			list=$list${list:+,}$item
-			i=$((i + 1))
 		done
 	done
 	echo "$list"
 }
 
-has() { "$bench" --list | grep -q "^  $1 "; }
-
-# measure STORE OPTION...: one call of the program, its lines kept
-measure() {
-	store=$1
+# threads WORKLOAD N...: WORKLOAD:N for each
+threads() {
+	local workload=$1
 	shift
-	if ! "$bench" --backend="$store" --seed="$seed" "$@" >> "$lines"; then
-		echo "run.sh: $store failed: $*" >&2
-		[ "$store" = bwt ] && failed=1
-	fi
+	printf "$workload:%s " "$@"
 }
 
-say() { echo "$(date +%H:%M:%S) $*" >&2; }
+has() { "$bench" --list | grep -q "^  $1 "; }
 
 stores=
-for store in bwt lmdb rocksdb wiredtiger leveldb bdb; do
+for store in bwt lmdb rocksdb wiredtiger leveldb bdb tkrzw; do
 	if has $store; then
 		stores="$stores $store"
 	else
@@ -81,60 +88,176 @@ for store in bwt lmdb rocksdb wiredtiger leveldb bdb; do
 	fi
 done
 [ -n "${BENCH_STORES:-}" ] && stores=$BENCH_STORES
+
+# those NAME...: of these stores, the ones that are measured at all; NAME-txn is there when NAME is
+those() {
+	local store
+	for store in "$@"; do
+		case " $stores raw " in *" ${store%-txn} "*) has "$store" && echo "$store" ;; esac
+	done
+}
+
+# measure STORE OPTION...: one call of the program, its lines kept
+measure() {
+	local store=$1
+	shift
+	if ! "$bench" --backend="$store" --seed="$seed" "$@" >> "$lines"; then
+		echo "run.sh: $store failed: $*" >&2
+		case $store in bwt*) failed=1 ;; esac
+	fi
+}
+
+section_main() {
+	for store in $stores; do
+		say "$store: $records records of 8 + 100 bytes"
+		measure "$store" --records="$records" --seconds="$seconds" --workload="load,$(repeated \
+			read:1 read:2 read-many:1 read-many:2 scan:1 scan:2 scan-back:1 scan-full scan-full-back \
+			put:1 put:2),$(repeated reopen)"
+		say "$store: $records records in key order"
+		measure "$store" --records="$records" --workload=load-seq
+		say "$store: zipfian reads"
+		measure "$store" --label=zipf --records="$small" --distribution=zipfian --seconds="$short" \
+			--workload="load,$(repeated read:1)"
+	done
+}
+
+# ycsb LABEL RECORDS OPTION...: C before D and E, which insert
+ycsb() {
+	local label=$1 count=$2 plan="" number letter
+	shift 2
+	for number in $ycsb_threads; do
+		for letter in a b c f d e; do
+			plan="$plan ycsb-$letter:$number"
+		done
+	done
+	for store in $stores; do
+		say "$store: YCSB, $count records, $label"
+		# shellcheck disable=SC2086
+		measure "$store" --label="$label" --records="$count" --key-size=24 --seconds="$short" "$@" \
+			--workload="$(repeated $plan)"
+	done
+}
+
+section_ycsb() {
+	ycsb ycsb100 "$small"
+	ycsb ycsb1k "$ycsb_large" --value-size=1024
+}
+
+section_commit() {
+	local plan round
+	# shellcheck disable=SC2086
+	plan=$(threads commit $commit_threads | tr ' ' ,)
+	for ((round = 1; round <= commit_rounds; round++)); do
+		for store in $(those raw bwt lmdb rocksdb wiredtiger leveldb bdb); do
+			say "$store: durable commits, round $round of $commit_rounds"
+			measure "$store" --records=100k --seconds="$commit_seconds" --workload="${plan%,}"
+		done
+	done
+}
+
+section_scale() {
+	for store in $(those bwt lmdb rocksdb); do
+		say "$store: $scale_threads threads"
+		# shellcheck disable=SC2046,SC2086
+		measure "$store" --label=scale --records="$small" --seconds="$short" \
+			--workload="load,$(repeated $(threads read $scale_threads) $(threads put $scale_threads))"
+	done
+}
+
+section_busy() {
+	for store in $(those bwt lmdb rocksdb); do
+		say "$store: beside scans, checkpoints and writers"
+		measure "$store" --label=busy --records="$small" --seconds="$seconds" --time-every=4 \
+			--workload="load,$(repeated read read-busy put put-busy put-checkpoint read-writers)"
+	done
+}
+
+section_kill() {
+	local workload
+	for store in $stores; do
+		say "$store: opening after SIGKILL"
+		workload=reopen-kill
+		[ "$store" = bwt ] && workload=$(repeated reopen-kill)
+		measure "$store" --label=kill --records="$small" --workload="$workload"
+	done
+}
+
+section_memory() {
+	if ! "$bench" --memory="$memory_bytes" --records=1k --ops=1 --workload=read > /dev/null; then
+		echo "run.sh: SKIPPED, no row for more data than memory: no memory control group here" >&2
+		return
+	fi
+	for store in $(those bwt lmdb rocksdb); do
+		say "$store: $memory_records records, $memory_bytes bytes of memory"
+		measure "$store" --label=memory --records="$memory_records" --memory="$memory_bytes" \
+			--seconds="$seconds" --workload="read,put,$(repeated read:1 put:1)"
+	done
+}
+
+section_bytes() {
+	local durable=$small
+	say "bwt: durable batches of 100, ten times over"
+	measure bwt --label=durable --records="$durable" --sync=sync --batch=100 --workload=steady
+	for store in $(those bwt lmdb rocksdb wiredtiger leveldb bdb); do
+		say "$store: durable batches of 100"
+		measure "$store" --label=durable --records="$durable" --sync=sync --batch=100 \
+			--seconds="$seconds" --workload=put
+	done
+	for target in 250 160; do
+		say "bwt: ten times overwritten, space_target $target"
+		measure bwt --label="space$target" --records="$steady" --space-target="$target" --workload=load,steady:2
+	done
+	say "bwt: a window slides $window times"
+	measure bwt --label=window --records="$small" --ops="$window" --workload=window
+}
+
+section_small() {
+	say "bwt: 8-byte values"
+	measure bwt --label=small --records="$records" --value-size=8 --seconds="$seconds" \
+		--workload="load:1,$(repeated read:1),load:2,$(repeated read:2)"
+}
+
+section_txn() {
+	for store in $(those bwt bwt-txn); do
+		say "$store: a put, a get"
+		measure "$store" --label=one --records="$small" --seconds="$short" --workload="load,$(repeated read put)"
+	done
+	for store in $(those bwt-txn rocksdb-txn wiredtiger); do
+		say "$store: transactions"
+		measure "$store" --label=batch4 --records="$small" --batch=4 --seconds="$short" \
+			--workload="load,$(repeated txn:2 txn:8)"
+	done
+	for store in $(those bwt rocksdb); do
+		say "$store: 10 puts a transaction"
+		measure "$store" --label=batch10 --records="$small" --batch=10 --seconds="$short" \
+			--workload="load,$(repeated put:2)"
+	done
+}
+
+section_seerdb() {
+	for store in $stores; do
+		say "$store: seerdb's workload"
+		measure "$store" --label=seerdb --records=100k --key-prefix=key_ --key-size=12 --value-size=1024 \
+			--seconds="$short" --workload="$(repeated load-seq read mix scan)"
+	done
+}
+
 started=$(date +%s)
 trap 'exit 130' INT TERM
-
-ycsb=
-for threads in $ycsb_threads; do
-	for letter in a b c f d e; do
-		ycsb="$ycsb ycsb-$letter:$threads"
-	done
-done
-commits=
-for threads in $commit_threads; do
-	commits=$commits${commits:+,}commit:$threads
-done
-
-for store in $stores; do
-	say "$store: $records records of 8 + 100 bytes"
-	measure "$store" --records="$records" --seconds=$seconds --workload="load,$(repeated $rounds \
-		read:1 read:2 read-many:1 read-many:2 scan:1 scan:2 scan-full put:1 put:2)"
-	say "$store: $records records in key order"
-	measure "$store" --records="$records" --workload=load-seq
-	say "$store: YCSB, 1M records of 24 + 100 bytes"
-	# shellcheck disable=SC2086
-	measure "$store" --records=1M --key-size=24 --seconds=$ycsb_seconds \
-		--workload="$(repeated $ycsb_rounds $ycsb)"
-done
-for store in bwt-txn rocksdb-txn wiredtiger; do
-	case " $stores " in
-	*" ${store%-txn} "*) has "$store" || continue ;;
-	*) continue ;;
-	esac
-	say "$store: transactions"
-	[ $store = bwt-txn ] && measure "$store" --records="$records" --seconds=$seconds \
-		--workload="load,$(repeated $rounds read:1 put:1)"
-	measure "$store" --records=1M --batch=4 --seconds=$seconds --workload="load,$(repeated $rounds txn:2 txn:8)"
-done
-for store in bwt rocksdb; do
-	case " $stores " in *" $store "*)
-		say "$store: 10 puts a transaction"
-		measure "$store" --records="$records" --batch=10 --seconds=$seconds --workload="load,$(repeated $rounds put:2)"
-	esac
-done
-round=0
-while [ $round -lt 3 ]; do
-	round=$((round + 1))
-	for store in raw $stores; do
-		say "$store: durable commits, round $round of 3"
-		measure "$store" --records=100k --seconds=$commit_seconds --workload="$commits"
-	done
+for section in ${sections:-main ycsb commit scale busy kill memory bytes small txn seerdb}; do
+	if ! declare -F "section_$section" > /dev/null; then
+		echo "run.sh: no section $section" >&2
+		exit 2
+	fi
+	began=$(date +%s)
+	"section_$section"
+	say "$section took $(($(date +%s) - began)) s"
 done
 
 {
 	echo "bwt-bench, $(date -u '+%Y-%m-%d %H:%M UTC'), $(($(date +%s) - started)) s, seed $seed"
-	awk -v records="$records" -f "$here/table.awk" "$lines"
+	awk -v records="$records" -v json="$results/results.json" -f "$here/table.awk" "$here/rows.txt" "$lines"
 } | tee "$results/table.txt"
 echo
-echo "all results: $lines"
+echo "all results: $lines, $results/results.json"
 exit $failed

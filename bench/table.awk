@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
-# table.awk -v records=N results.txt - medians of all runs as one table, with ratios and the floor
+# table.awk -v records=N [-v json=FILE] rows.txt results.txt - medians of all runs as one table
 #
-# A cell is the store's median; the number after it says how many times better libbwt is there
-# (1.00 is equal, below 1 the peer is better), whether more or less is better in that row.
+# A cell is the store's median and how far the runs spread, as percent of it above and below: 339k 4. Then how
+# many times better libbwt is than the best peer (1.00 is equal, below 1 that peer is better, whether more or less
+# is better in that row), and who won. rows.txt says what is printed and which goals there are. FILE gets
+# the same as JSON, and every run beside it.
 
 # The value of "name=" in the current line, without its quotes; a space is in front of each name.
 function field(name,    at, rest) {
@@ -19,13 +21,23 @@ function field(name,    at, rest) {
 	return rest
 }
 
-function keep(metric,    key) {
-	key = store SUBSEP work SUBSEP metric
-	value[key, ++count[key]] = field(metric) + 0
+function trim(text) {
+	gsub(/^ +| +$/, "", text)
+	return text
 }
 
-function median(key,    i, j, n, moved, sorted) {
+function keep(metric, text,    key) {
+	if (text == "")
+		return
+	key = store SUBSEP work SUBSEP metric
+	value[key, ++count[key]] = text + 0
+}
+
+# Median of the runs, -1 without any; spread is set to half of the range, percent of it.
+function median(a_store, a_work, metric,    key, i, j, n, moved, sorted, middle) {
+	key = a_store SUBSEP a_work SUBSEP metric
 	n = count[key]
+	spread = 0
 	if (n == 0)
 		return -1
 	for (i = 1; i <= n; i++) {
@@ -34,11 +46,10 @@ function median(key,    i, j, n, moved, sorted) {
 			sorted[j + 1] = sorted[j]
 		sorted[j + 1] = moved
 	}
-	return sorted[int((n + 1) / 2)]
-}
-
-function get(a_store, a_work, metric) {
-	return median(a_store SUBSEP a_work SUBSEP metric)
+	middle = sorted[int((n + 1) / 2)]
+	if (middle > 0)
+		spread = (sorted[n] - sorted[1]) / 2 / middle * 100
+	return middle
 }
 
 # Five places at most: 1234567 is 1.23M, 12345 is 12.3k
@@ -49,192 +60,219 @@ function short(number) {
 		return sprintf(number >= 1e8 ? "%.0fM" : number >= 1e7 ? "%.1fM" : "%.2fM", number / 1e6)
 	if (number >= 1e3)
 		return sprintf(number >= 1e5 ? "%.0fk" : number >= 1e4 ? "%.1fk" : "%.2fk", number / 1e3)
-	return sprintf(number >= 100 ? "%.0f" : number >= 10 ? "%.1f" : "%.2f", number)
+	return sprintf(number >= 100 ? "%.0f" : number >= 10 ? "%.1f" : number >= 0.1 || number == 0 ? "%.2f" : "%.4f", number)
 }
 
-# Column titles; @columns: the raw write is the last store and belongs to the commits only.
-function head(title, columns,    i) {
-	store_count = columns
-	printf "\n%-34s", title
+# A quoted JSON string; the texts have no quotes or backslashes.
+function quoted(text) {
+	return "\"" text "\""
+}
+
+function to_json(text) {
+	if (json != "")
+		print text > json
+}
+
+# Column titles, the first time that a row below them was measured.
+function head(    i) {
+	if (head_text == "")
+		return
+	printf "\n%-36s", head_text
 	for (i = 1; i <= store_count; i++)
-		printf i == 1 ? "%8s" : "%15s", stores[i]
-	printf "  winner\n"
+		printf "%10s   ", stores[i]
+	printf "%6s  winner\n", "ratio"
+	head_text = ""
 }
 
-# One row; @less: smaller is better. Only measured cells can win.
-function row(label, a_work, metric, less,    i, ours, theirs, best, winner, ratio) {
-	ours = get(stores[1], a_work, metric)
-	best = -1
+# One row; @less: smaller is better. What the disk alone does ("raw") wins nothing.
+function row(label, a_work, metric, less,    i, ours, theirs, best, peer, winner, ratio, cells, comma, measured) {
+	best = peer = -1
 	winner = "-"
-	printf "%-34s", label
+	comma = ""
 	for (i = 1; i <= store_count; i++) {
-		theirs = get(stores[i], a_work, metric)
-		if (theirs >= 0 && stores[i] != "raw" && (best < 0 || (less ? theirs < best : theirs > best))) {
+		theirs = median(stores[i], a_work, metric)
+		cells = cells sprintf("%9s %-3s", short(theirs), theirs < 0 || count[stores[i], a_work, metric] < 2 ? "" : sprintf("%.0f", spread))
+		if (theirs < 0)
+			continue
+		json_cells = json_cells comma quoted(stores[i]) sprintf(": {\"median\": %.6g, \"spread_percent\": %.2f, \"runs\": %d}", \
+			theirs, spread, count[stores[i], a_work, metric])
+		comma = ", "
+		measured++
+		if (i == 1)
+			ours = theirs
+		if (stores[i] == "raw")
+			continue
+		if (best < 0 || (less ? theirs < best : theirs > best)) {
 			best = theirs
 			winner = stores[i]
 		}
-		if (i == 1) {
-			printf "%8s", short(theirs)
-			continue
+		if (i > 1 && (peer < 0 || (less ? theirs < peer : theirs > peer)))
+			peer = theirs
+	}
+	if (measured == 0)
+		return
+	head()
+	ratio = "-"
+	if (ours > 0 && peer > 0)
+		ratio = sprintf("%.2f", less ? peer / ours : ours / peer)
+	printf "%-36s%s%6s  %s\n", label, cells, ratio, (store_count > 1 ? winner : "-")
+	to_json(json_comma "  {\"section\": " quoted(section) ", \"row\": " quoted(label) ", \"key\": " quoted(a_work) \
+		", \"field\": " quoted(metric) ", \"better\": " quoted(less ? "less" : "more") ", \"winner\": " quoted(winner) \
+		", \"ratio\": " (ratio == "-" ? "null" : ratio) ", \"stores\": {" json_cells "}}")
+	json_comma = ","
+	json_cells = ""
+}
+
+# The best of a set of stores, for more is better; -1 when none was measured.
+function best_of(list, a_work, metric,    names, n, i, theirs, best) {
+	best = -1
+	n = split(list, names, " ")
+	for (i = 1; i <= n; i++) {
+		theirs = median(names[i], a_work, metric)
+		if (theirs > best) {
+			best = theirs
+			best_name = names[i]
 		}
-		ratio = "-"
-		if (ours > 0 && theirs > 0)
-			ratio = sprintf("%.2f", less ? theirs / ours : ours / theirs)
-		printf "%8s %6s", short(theirs), ratio
 	}
-	printf "  %s\n", winner
+	return best
 }
 
-# Transactions refused for each one that committed.
-function conflict_row(label, a_work,    i, ops, text) {
-	printf "%-34s", label
-	for (i = 1; i <= store_count; i++) {
-		ops = get(stores[i], a_work, "ops")
-		text = "-"
-		if (ops > 0)
-			text = sprintf("%.4f", get(stores[i], a_work, "conflicts") / ops)
-		printf i == 1 ? "%8s" : "%15s", text
+# "STORE KEY FIELD" or a number; a key that ends with * is the best number of threads. best_name says who it was.
+function side(text,    parts, threads, best, one) {
+	best_name = ""
+	if (split(text, parts, " ") == 1)
+		return parts[1] + 0
+	if (parts[1] == "best")
+		return best_of(LOGGED " " UNLOGGED, parts[2], parts[3])
+	if (parts[1] == "logged")
+		return best_of(LOGGED, parts[2], parts[3])
+	if (parts[1] == "unlogged")
+		return best_of(UNLOGGED, parts[2], parts[3])
+	if (sub(/\*$/, "", parts[2])) {
+		best = -1
+		for (threads = 1; threads <= 256; threads *= 2) {
+			one = median(parts[1], parts[2] threads, parts[3])
+			best = one > best ? one : best
+		}
+		return best
 	}
-	printf "\n"
+	return median(parts[1], parts[2], parts[3])
 }
 
-function txn_rows(    threads) {
-	split("bwt-txn rocksdb-txn wiredtiger", stores, " ")
-	head("4 gets and puts, zipfian 0.99", 3)
-	for (threads = 2; threads <= 8; threads += 6) {
-		row("commits/s, " threads " threads", "txn:" threads ":4", "ops_per_s", 0)
-		row("p99, microseconds", "txn:" threads ":4", "p99_us", 1)
-		conflict_row("conflicts for each commit", "txn:" threads ":4")
-	}
-}
-
-function floor_line(label, ours, theirs, wanted,    ratio) {
-	if (ours <= 0 || theirs <= 0) {
-		printf "  %-58s not measured\n", label
+function goal(label, left, right, condition,    ours, theirs, ratio, wanted, reached) {
+	ours = side(left)
+	theirs = side(right)
+	if (ours < 0 || theirs <= 0) {
+		unmeasured++
 		return
 	}
+	split(condition, wanted, " ")
 	ratio = ours / theirs
-	printf "  %-58s %s: %.3f of %.2f (%s against %s)\n", label, (ratio >= wanted ? "reached" : "missed"), \
-		ratio, wanted, short(ours), short(theirs)
+	reached = wanted[1] == ">=" ? ratio >= wanted[2] + 0 : ratio <= wanted[2] + 0
+	printf "  %-60s %s: %.3f of %s (%s against %s%s)\n", label, (reached ? "reached" : "missed"), \
+		ratio, wanted[2], short(ours), short(theirs), best_name == "" ? "" : ", " best_name
+	goal_count++
+	reached_count += reached
+	to_json(json_comma "  {\"goal\": " quoted(label) ", \"reached\": " (reached ? "true" : "false") \
+		", \"ratio\": " sprintf("%.4f", ratio) ", \"wanted\": " quoted(condition) "}")
+	json_comma = ","
 }
 
 function memory_line(    limit) {
-	if (memory_pages == 0) {
-		printf "  %-58s not measured\n", "memory beside the mapped files"
+	if (memory_pages == 0)
 		return
-	}
 	limit = 64 + 16 * memory_pages / 1048576
-	printf "  %-58s %s: %.1f MiB of %.1f (%d pages)\n", "memory beside the mapped files", \
+	printf "  %-60s %s: %.1f MiB of %.1f (%d pages)\n", "memory beside the mapped files", \
 		(memory <= limit ? "reached" : "missed"), memory, limit, memory_pages
+}
+
+# One result line as a JSON object: quoted values stay, numbers too.
+function run_as_json(    rest, name, text, out) {
+	rest = line
+	while ((at = index(rest, "=")) > 0) {
+		name = trim(substr(rest, 1, at - 1))
+		rest = substr(rest, at + 1)
+		if (substr(rest, 1, 1) == "\"")
+			text = substr(rest, 1, index(substr(rest, 2), "\"") + 1)
+		else
+			text = substr(rest, 1, index(rest " ", " ") - 1)
+		rest = substr(rest, length(text) + 1)
+		out = out (out == "" ? "" : ", ") quoted(name) ": " text
+	}
+	return "{" out "}"
+}
+
+BEGIN {
+	LOGGED = "rocksdb wiredtiger leveldb bdb"
+	UNLOGGED = "lmdb tkrzw"
+}
+
+FNR == NR {
+	if (split($0, parts, "|") > 1)
+		spec[++spec_count] = $0
+	next
 }
 
 {
 	line = " " $0
 	store = field("backend")
-	work = field("workload") ":" field("threads") (field("batch") > 1 ? ":" field("batch") : "")
-	keep("ops_per_s")
-	keep("entries_per_s")
-	keep("p50_us")
-	keep("p99_us")
-	keep("p999_us")
-	keep("max_us")
-	keep("conflicts")
-	keep("ops")
-	keep("cpu_us_per_op")
-	keep("write_amp")
-	keep("device_write_amp")
-	keep("space_amp")
-	keep("anon_mib")
-	if (!(work in seen_work))
-		seen_work[work] = 1
-	settings[store, field("sync")] = field("store")
+	work = (field("label") == "" ? "" : field("label") "/") field("workload") ":" field("threads")
+	n = split("ops_per_s entries_per_s p50_us p90_us p99_us p999_us p9999_us max_us cpu_us_per_op write_amp" \
+		" device_write_amp space_amp anon_mib data_growth bwt_group_size bwt_arena_over_live bwt_cleaner_share", metrics, " ")
+	for (i = 1; i <= n; i++)
+		keep(metrics[i], field(metrics[i]))
+	if (field("ops") + 0 > 0)
+		keep("conflicts_per_op", field("conflicts") / field("ops"))
+	if (field("label") == "")
+		settings[store, field("sync")] = field("store")
 	if (store == "bwt" && field("sync") == "none" && field("anon_mib") + 0 > memory) {
 		memory = field("anon_mib") + 0
 		memory_pages = field("bwt_pages") + 0
 	}
 	machine = field("cpu") ", " field("kernel") ", " field("file_system") ", " field("build")
+	if (json != "")
+		runs[++run_count] = run_as_json()
 }
 
 END {
-	split("bwt lmdb rocksdb wiredtiger leveldb bdb raw", stores, " ")
 	print machine
-	print "after each peer's figure: how many times better libbwt is (more, faster, or smaller)"
-
-	head("operations/s, " records " records", 6)
-	row("load, random order", "load:1", "ops_per_s", 0)
-	row("load, key order", "load-seq:1", "ops_per_s", 0)
-	row("point reads, 1 thread", "read:1", "ops_per_s", 0)
-	row("point reads, 2 threads", "read:2", "ops_per_s", 0)
-	row("reads, 64 keys a call, 1 thread", "read-many:1", "ops_per_s", 0)
-	row("reads, 64 keys a call, 2 threads", "read-many:2", "ops_per_s", 0)
-	row("random puts, 1 thread", "put:1", "ops_per_s", 0)
-	row("random puts, 2 threads", "put:2", "ops_per_s", 0)
-	row("scans of 100, entries, 1 thread", "scan:1", "entries_per_s", 0)
-	row("scans of 100, entries, 2 threads", "scan:2", "entries_per_s", 0)
-	row("full scan, entries, 1 thread", "scan-full:1", "entries_per_s", 0)
-
-	head("operations/s, YCSB, 1M records", 6)
-	for (threads = 1; threads <= 2; threads++)
-		for (i = 1; i <= 6; i++) {
-			letter = substr("abcdef", i, 1)
-			if (("ycsb-" letter ":" threads) in seen_work)
-				row("YCSB " toupper(letter) ", " threads " thread" (threads > 1 ? "s" : ""), \
-					"ycsb-" letter ":" threads, "ops_per_s", 0)
+	print "median and spread (percent) of each store; ratio: how many times better libbwt is than the best peer (more, faster, or smaller)"
+	to_json("{\"machine\": " quoted(machine) ",\n\"rows\": [")
+	for (s = 1; s <= spec_count; s++) {
+		split(spec[s], parts, "|")
+		kind = trim(parts[1])
+		if (kind == "head") {
+			section = head_text = trim(parts[2])
+			sub(/%N/, records, section)
+			head_text = section
+			store_count = split(trim(parts[3]), stores, " ")
+		} else if (kind == "row") {
+			sub(/%N/, records, parts[2])
+			row(trim(parts[2]), trim(parts[3]), trim(parts[4]), trim(parts[5]) == "less")
 		}
-
-	head("durable commits/s, 100k records", 7)
-	for (threads = 1; threads <= 32; threads *= 2)
-		if (("commit:" threads) in seen_work)
-			row(threads " thread" (threads > 1 ? "s" : ""), "commit:" threads, "ops_per_s", 0)
-	head("durable commits, microseconds", 7)
-	for (threads = 1; threads <= 32; threads *= 2)
-		if (("commit:" threads) in seen_work) {
-			row("p50, " threads " thread" (threads > 1 ? "s" : ""), "commit:" threads, "p50_us", 1)
-			row("p99", "commit:" threads, "p99_us", 1)
-			row("p99.9", "commit:" threads, "p999_us", 1)
-			row("max", "commit:" threads, "max_us", 1)
-		}
-
-	head("processor time, microseconds/op", 6)
-	row("load, random order", "load:1", "cpu_us_per_op", 1)
-	row("point reads, 2 threads", "read:2", "cpu_us_per_op", 1)
-	row("random puts, 2 threads", "put:2", "cpu_us_per_op", 1)
-	row("durable commits, 1 thread", "commit:1", "cpu_us_per_op", 1)
-	row("durable commits, 32 threads", "commit:32", "cpu_us_per_op", 1)
-
-	head("bytes", 6)
-	row("to the device per byte put, load", "load:1", "device_write_amp", 1)
-	row("  counted by process", "load:1", "write_amp", 1)
-	row("the same, random puts", "put:2", "device_write_amp", 1)
-	row("  counted by process", "put:2", "write_amp", 1)
-	row("the same, commits, 1 thread", "commit:1", "device_write_amp", 1)
-	row("on disk per live byte, load", "load:1", "space_amp", 1)
-	row("on disk per live byte, random puts", "put:2", "space_amp", 1)
-	row("memory of its own, MiB, load", "load:1", "anon_mib", 1)
-
-	txn_rows()
-	split("bwt lmdb rocksdb wiredtiger leveldb bdb raw", stores, " ")
-
-	print "\nfloor (issue 2 asks this of 10M records; here are " records ")"
-	floor_line("point reads, 2 threads, against LMDB", get("bwt", "read:2", "ops_per_s"), \
-		get("lmdb", "read:2", "ops_per_s"), 1)
-	floor_line("random puts without sync, 2 threads, against RocksDB", get("bwt", "put:2", "ops_per_s"), \
-		get("rocksdb", "put:2", "ops_per_s"), 1)
-	floor_line("durable commits, 1 thread, against the raw write", get("bwt", "commit:1", "ops_per_s"), \
-		get("raw", "commit:1", "ops_per_s"), 0.9)
+	}
+	to_json("],\n\"goals\": [")
+	json_comma = ""
+	print "\ngoals"
+	for (s = 1; s <= spec_count; s++) {
+		split(spec[s], parts, "|")
+		if (trim(parts[1]) == "goal")
+			goal(trim(parts[2]), trim(parts[3]), trim(parts[4]), trim(parts[5]))
+	}
 	memory_line()
-	floor_line("transaction of one put, against the plain put", get("bwt-txn", "put:1", "ops_per_s"), \
-		get("bwt", "put:1", "ops_per_s"), 1 / 1.3)
-	floor_line("read-only begin, get, end, against the plain get", get("bwt-txn", "read:1", "ops_per_s"), \
-		get("bwt", "read:1", "ops_per_s"), 1 / 1.3)
-	floor_line("10 puts a transaction, 2 threads, against RocksDB", get("bwt", "put:2:10", "ops_per_s"), \
-		get("rocksdb", "put:2:10", "ops_per_s"), 1.5)
-
+	printf "  %d of %d reached\n", reached_count, goal_count
+	if (unmeasured > 0)
+		printf "  %d not measured\n", unmeasured
 	print "\nsettings"
-	for (i = 1; i <= 7; i++) {
+	n = split("bwt lmdb rocksdb wiredtiger leveldb bdb tkrzw raw", stores, " ")
+	for (i = 1; i <= n; i++) {
 		if ((stores[i], "none") in settings)
 			print "  " stores[i] ": " settings[stores[i], "none"]
 		if ((stores[i], "sync") in settings)
 			print "  " stores[i] ", durable: " settings[stores[i], "sync"]
 	}
+	to_json("],\n\"runs\": [")
+	for (i = 1; i <= run_count; i++)
+		to_json(" " runs[i] (i < run_count ? "," : ""))
+	to_json("]}")
 }

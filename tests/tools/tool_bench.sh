@@ -46,9 +46,9 @@ for store in $stores; do
 	# Each durable put of Tkrzw writes all that it has.
 	[ "$store" = tkrzw ] && workloads=${some%,commit*}
 	[ "$store" = bwt ] && workloads=$all
-	"$bench" --backend="$store" --dir="$dir" --workload=$workloads --records=3k --ops=2k --seed=7 \
+	"$bench" --backend="$store" --dir="$dir" --workload="$workloads" --records=3k --ops=2k --seed=7 \
 		>"$dir/lines" || fail "$store failed"
-	[ "$(wc -l <"$dir/lines")" -eq "$(echo $workloads | tr , '\n' | wc -l)" ] || fail "$store: lines are missing"
+	[ "$(wc -l <"$dir/lines")" -eq "$(echo "$workloads" | tr , '\n' | wc -l)" ] || fail "$store: lines are missing"
 	while read -r line; do
 		expect ops "$line" "v > 0"
 		expect p50_us "$line" "v > 0"
@@ -139,22 +139,47 @@ kill $!
 wait $! && fail "an interrupted run ended well"
 [ -z "$(ls -A "$dir")" ] || fail "an interrupted run left a store behind"
 
-# The table, from made-up lines: the median of three, ratio, winner, floor.
-line() { # WORKLOAD STORE THREADS OPS
-	printf 'workload="%s" backend="%s" threads=%s ops_per_s=%s entries_per_s=0 p50_us=1 p99_us=1 ' "$@"
-	printf 'p999_us=1 max_us=1 write_amp=%s space_amp=1 anon_mib=%s bwt_pages=65536 sync="none"\n' 2 "$4"
+# The table, from made-up lines: the median of three with its spread, the ratio to the best peer, winner, goals, JSON.
+line() { # WORKLOAD STORE THREADS OPS [LABEL]
+	printf 'workload="%s" label="%s" backend="%s" threads=%s ops_per_s=%s ' "$1" "${5:-}" "$2" "$3" "$4"
+	printf 'p50_us=1 p99_us=1 conflicts=2 ops=4 anon_mib=%s bwt_pages=65536 sync="none" store="a, b=c"\n' "$4"
 }
 {
-	for ops in 900 30 40; do line read bwt 2 $ops; done
+	for ops in 900 36 40; do line read bwt 2 $ops; done
 	for ops in 1 20 900; do line read lmdb 2 $ops; done
 	line put bwt 2 10
 	line put rocksdb 2 40
+	line put lmdb 2 20
 	line commit raw 1 1000
 	line commit bwt 1 899
+	line read bwt 4 50 scale
+	line read bwt 32 30 scale
+	line reopen bwt 1 30
 } >"$dir/lines"
-awk -v records=10M -f bench/table.awk "$dir/lines" >"$dir/table"
-for row in 'point reads, 2 threads  *40.0  *20.0  *2.00 .*  bwt$' 'random puts, 2 threads  *10.0 .*40.0  *0.25 .*  rocksdb$' \
-	'^1 thread  .*  bwt$' 'against LMDB  *reached: 2.000 of 1.00 ' 'against RocksDB  *missed: 0.250 of 1.00 ' \
-	'raw write  *missed: 0.899 of 0.90 ' 'mapped files  *missed: 900.0 MiB of 65.0'; do
+awk -v records=10M -v json="$dir/json" -f bench/table.awk bench/rows.txt "$dir/lines" >"$dir/table"
+for row in 'point reads, 2 threads  *40.0 1080  *20.0 2248 .*  2.00  bwt$' 'random puts, 2 threads  *10.0  *20.0  *40.0 .*  0.25  rocksdb$' \
+	'^1 thread  .*  bwt$' '2 threads, against LMDB  *missed: 2.000 of 2.5 ' 'random puts, 2 threads.*missed: 0.250 of 2.5 .*rocksdb)$' \
+	'raw write  *missed: 0.899 of 0.95 ' 'mapped files  *missed: 900.0 MiB of 65.0' 'by 32 threads, .* missed: 0.600 of 0.7 ' \
+	'closed, us  *reached: 0.000 of 1 ' '^closed, 10M records ' 'not measured$'; do
 	grep -q "$row" "$dir/table" || { cat "$dir/table"; fail "not in the table: $row"; }
 done
+grep -q 'YCSB, ' "$dir/table" && fail "a section without a figure"
+if command -v python3 >/dev/null; then
+	python3 -c 'import json, sys
+all = json.load(sys.stdin)
+row = all["rows"][0]
+assert row["winner"] == "bwt" and row["ratio"] == 2 and row["stores"]["lmdb"] == {"median": 20, "spread_percent": 2247.5, "runs": 3}, row
+assert len(all["runs"]) == 14 and all["runs"][0]["store"] == "a, b=c", all["runs"]
+assert [goal["reached"] for goal in all["goals"]].count(False) == 4, all["goals"]' <"$dir/json"
+fi
+
+# Every row names a workload, every goal can be parsed, and a section of the script runs to its table.
+known=" $("$bench" --list | sed -n '/^workloads/,$s/^  \([^ ]*\) .*/\1/p' | tr '\n' ' ')"
+sed -n 's/^row |[^|]*| *\([^ |]*\) .*/\1/p' bench/rows.txt | sed 's/.*\///; s/:.*//' | sort -u >"$dir/lines"
+while read -r workload; do
+	case $known in *" $workload "*) ;; *) fail "rows.txt names $workload" ;; esac
+done <"$dir/lines"
+awk -F'|' '/^(row|head|goal)/ { wanted = $1 ~ /head/ ? 3 : 5; if (NF != wanted) { print; exit 1 } }' bench/rows.txt || fail "rows.txt"
+BENCH_STORES=bwt BENCH_SMALL=500 TMPDIR=$dir bench/run.sh --quick --bench "$bench" --results "$dir/results" txn \
+	>"$dir/table" 2>"$dir/said" || { cat "$dir/said"; fail "run.sh"; }
+grep -q 'one put, against the plain put .* of 0.77' "$dir/table" || { cat "$dir/table"; fail "run.sh made no goal"; }
