@@ -117,13 +117,60 @@ static int measure(struct session *session, const struct plan *plan)
 	return rc;
 }
 
+/* The whole list on one store, options->backend. */
+static int measure_store(const struct bench_options *options, const struct plan *plan,
+                         struct plot *plot)
+{
+	struct session session;
+	int close_rc;
+	int rc = session_init(&session, options, plot, plan->thread_max);
+
+	if (rc < 0)
+		return rc;
+	rc = measure(&session, plan);
+	if (rc == 0 && options->crash && !run_interrupted())
+		rc = session_crash(&session);
+	close_rc = session_close(&session);
+	if (rc < 0)
+		fprintf(stderr, "bwt-bench: %s failed\n", options->backend->name);
+	return rc < 0 ? rc : close_rc;
+}
+
+static int measure_stores(struct bench_options *options, const struct plan *plan)
+{
+	const bool is_drawn = options->plot != NULL || options->series != NULL;
+	const char *rest = options->backends;
+	struct plot plot = {.count = 0};
+	int rc = 0;
+
+	while (rc == 0 && !run_interrupted() && options_next_backend(options, &rest))
+		rc = measure_store(options, plan, is_drawn ? &plot : NULL);
+	if (rc == 0 && options->series != NULL)
+		rc = plot_write(&plot, options->series);
+	if (rc == 0 && options->plot != NULL)
+		rc = plot_draw(&plot, options->plot);
+	plot_free(&plot);
+	return rc;
+}
+
+/* Before anything is created: every store can do all of the list. */
+static int plan_all(struct plan *plan, struct bench_options *options)
+{
+	const char *rest = options->backends;
+
+	while (options_next_backend(options, &rest)) {
+		memset(plan, 0, sizeof *plan);
+		if (plan_make(plan, options) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct plan plan;
 	struct sigaction action = {.sa_handler = on_signal};
 	struct bench_options options;
-	struct session session;
-	int close_rc;
 	int rc;
 
 	switch (options_parse(&options, argc, argv)) {
@@ -134,17 +181,10 @@ int main(int argc, char **argv)
 	case OPTIONS_RUN:
 		break;
 	}
-	if (plan_make(&plan, &options) < 0)
+	if (plan_all(&plan, &options) < 0)
 		return 2;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	if (session_init(&session, &options, plan.thread_max) < 0)
-		return EXIT_FAILURE;
-	rc = measure(&session, &plan);
-	if (rc == 0 && options.crash && !run_interrupted())
-		rc = session_crash(&session);
-	close_rc = session_close(&session);
-	if (rc < 0)
-		fprintf(stderr, "bwt-bench: %s failed\n", options.backend->name);
-	return rc < 0 || close_rc < 0 || run_interrupted() ? EXIT_FAILURE : EXIT_SUCCESS;
+	rc = measure_stores(&options, &plan);
+	return rc < 0 || run_interrupted() ? EXIT_FAILURE : EXIT_SUCCESS;
 }

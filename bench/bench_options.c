@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench_keys.h"
 #include "workload.h"
@@ -47,6 +48,9 @@ enum option_code {
 	OPTION_CACHE,
 	OPTION_STORE,
 	OPTION_CRASH,
+	OPTION_SERIES,
+	OPTION_PLOT,
+	OPTION_TABLE,
 };
 
 static const struct option long_options[] = {
@@ -77,6 +81,9 @@ static const struct option long_options[] = {
 	{"cache", required_argument, NULL, OPTION_CACHE},
 	{"store", required_argument, NULL, OPTION_STORE},
 	{"crash", no_argument, NULL, OPTION_CRASH},
+	{"series", required_argument, NULL, OPTION_SERIES},
+	{"plot", required_argument, NULL, OPTION_PLOT},
+	{"table", no_argument, NULL, OPTION_TABLE},
 	{"list", no_argument, NULL, OPTION_LIST},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -87,7 +94,7 @@ static const char help_text[] =
 	"usage: bwt-bench [OPTION]...\n"
 	"Measure libbwt, or a peer, and print one line of key=value for each run.\n"
 	"\n"
-	"  -b, --backend=NAME       store to measure (bwt); --list names them\n"
+	"  -b, --backend=LIST       NAME,... stores to measure (bwt); --list names them\n"
 	"  -w, --workload=LIST      NAME[:THREADS],... on one store, in that order (load,read)\n"
 	"  -n, --records=N          records of the store (1M); k, M and G are decimal\n"
 	"      --key-size=BYTES     8..1024 (8); from 24 on keys are text\n"
@@ -113,6 +120,9 @@ static const char help_text[] =
 	"      --crash              end by SIGKILL, all that was put in the log\n"
 	"      --label=TEXT         write TEXT into each line\n"
 	"      --keep               leave the store behind, and say where\n"
+	"      --series=FILE        write throughput and latency over time\n"
+	"      --plot=FILE.svg      draw them (gnuplot)\n"
+	"      --table              a table, as on a terminal\n"
 	"      --json               one JSON object for each run\n"
 	"      --list               backends and workloads of this build\n"
 	"  -h, --help               this text\n"
@@ -197,10 +207,30 @@ static int parse_shape(const char *text, enum random_shape *shape)
 	return 0;
 }
 
-static int parse_backend(const char *text, const struct backend **backend)
+bool options_next_backend(struct bench_options *options, const char **rest)
 {
-	*backend = backend_find(text);
-	return *backend != NULL ? 0 : wrong("no such backend in this build", text);
+	const size_t size = strcspn(*rest, ",");
+	char name[32];
+
+	if (**rest == '\0')
+		return false;
+	snprintf(name, sizeof name, "%.*s", (int)size, *rest);
+	options->backend = backend_find(name);
+	*rest += (*rest)[size] == ',' ? size + 1 : size;
+	return true;
+}
+
+/* A list of names, each of which is known. */
+static int parse_backends(const char *text, struct bench_options *options)
+{
+	const char *rest = text;
+
+	options->backends = text;
+	options->backend = NULL;
+	while (options_next_backend(options, &rest))
+		if (options->backend == NULL)
+			break;
+	return options->backend != NULL ? 0 : wrong("no such backend in this build", text);
 }
 
 static void print_list(void)
@@ -227,7 +257,7 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 {
 	switch (code) {
 	case OPTION_BACKEND:
-		return parse_backend(text, &options->backend);
+		return parse_backends(text, options);
 	case OPTION_WORKLOAD:
 		options->workloads = text;
 		return 0;
@@ -278,6 +308,12 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 	case OPTION_STORE:
 		options->store = text;
 		return 0;
+	case OPTION_SERIES:
+		options->series = text;
+		return 0;
+	case OPTION_PLOT:
+		options->plot = text;
+		return 0;
 	case OPTION_SPACE_TARGET:
 		return parse_unsigned("--space-target", text, 110, 100000, &options->space_target);
 	case OPTION_WORKERS:
@@ -294,7 +330,9 @@ static void set_defaults(struct bench_options *options)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	*options = (struct bench_options){
+		.backends = "bwt",
 		.backend = &backend_bwt,
+		.format = isatty(STDOUT_FILENO) ? OPTIONS_TABLE : OPTIONS_LINES,
 		.label = "",
 		.workloads = "load,read",
 		.dir = tmp != NULL && tmp[0] != '\0' ? tmp : "/var/tmp",
@@ -328,7 +366,10 @@ enum options_outcome options_parse(struct bench_options *options, int argc, char
 			print_list();
 			return OPTIONS_DONE;
 		case OPTION_JSON:
-			options->json = true;
+			options->format = OPTIONS_JSON;
+			break;
+		case OPTION_TABLE:
+			options->format = OPTIONS_TABLE;
 			break;
 		case OPTION_CRASH:
 			options->crash = true;

@@ -16,10 +16,17 @@
 #define OPTIONS_BATCH_MAX 100000
 #define OPTIONS_VALUE_MAX (1u << 30)
 
+enum options_format {
+	OPTIONS_LINES = 0,
+	OPTIONS_JSON,
+	OPTIONS_TABLE,
+};
+
 struct bench_options {
-	const struct backend *backend;
-	const char *workloads;  /* NAME[:THREADS], separated by commas */
-	const char *dir;        /* where the store's directory is made */
+	const char *backends;          /* names, separated by commas */
+	const struct backend *backend; /* the one of them that is measured now */
+	const char *workloads;         /* NAME[:THREADS], separated by commas */
+	const char *dir;               /* where the store's directory is made */
 	const char *store;      /* the store's directory itself; NULL: one of its own below dir */
 	const char *key_prefix; /* NULL: keys as bench_keys.h says */
 	const char *label;      /* of the result lines; "": none */
@@ -41,7 +48,9 @@ struct bench_options {
 	unsigned workers;      /* libbwt: options.worker_count; 0: its default */
 	enum backend_sync sync;
 	enum random_shape shape;
-	bool json;
+	enum options_format format;
+	const char *series; /* where runs over time are written as text; NULL: nowhere */
+	const char *plot;   /* and as a picture */
 	bool keep;
 	bool crash; /* end by SIGKILL, the store open and its log full */
 };
@@ -51,6 +60,13 @@ enum options_outcome {
 	OPTIONS_DONE = 1,   /* --help, --version or --list has been answered */
 	OPTIONS_WRONG = -1, /* said so on standard error */
 };
+
+/**
+ * options_next_backend - set options->backend to the first of @rest, and @rest to what follows it
+ * @rest:   at first options->backends
+ * Returns: whether there was one; options->backend is NULL when it is not in this build
+ */
+bool options_next_backend(struct bench_options *options, const char **rest);
 
 /** options_parse - fill @options from the command line, defaults where it says nothing */
 enum options_outcome options_parse(struct bench_options *options, int argc, char **argv);

@@ -83,7 +83,7 @@ int reopen_measure(struct session *session, struct run *run, struct run_result *
 	uint64_t start_cpu_ns;
 	int rc = session_shut(session);
 
-	memset(result, 0, sizeof *result);
+	*result = (struct run_result){.series = result->series};
 	if (rc < 0)
 		return rc;
 	run_settle(session->dir);

@@ -83,7 +83,12 @@ static int steps(struct worker *worker)
 		if (rc < 0)
 			return rc;
 		if (timed) {
-			histogram_add(&worker->latency, system_now_ns() - before_ns);
+			const uint64_t after_ns = system_now_ns();
+
+			histogram_add(&worker->latency, after_ns - before_ns);
+			if (worker->series != NULL)
+				series_add(worker->series, after_ns - worker->start_ns,
+				           worker->op_done + (uint64_t)rc, after_ns - before_ns);
 			until_timed = run->time_every;
 		}
 		worker->op_done += (uint64_t)rc;
@@ -165,6 +170,18 @@ static void watch_data(struct run *run, struct worker *const workers[], struct r
 		result->data_max = gauge.data_bytes;
 }
 
+static void watch_checkpoints(struct run *run, uint64_t elapsed_ns, struct run_result *result)
+{
+	struct backend_gauge gauge = {0};
+
+	if (result->series == NULL || run->options->backend->gauge == NULL)
+		return;
+	run->options->backend->gauge(run->store, &gauge);
+	if (elapsed_ns == 0)
+		result->marks.seen = gauge.checkpoints;
+	series_mark(&result->marks, elapsed_ns, gauge.checkpoints);
+}
+
 /* Wait for the workers, and look at memory and data meanwhile. */
 static void monitor(struct run *run, struct worker *const workers[], struct run_result *result)
 {
@@ -174,6 +191,7 @@ static void monitor(struct run *run, struct worker *const workers[], struct run_
 	const uint64_t start_ns = system_now_ns();
 
 	result->anon_peak = system_anon_bytes();
+	watch_checkpoints(run, 0, result);
 	for (unsigned round = 1; atomic_load_explicit(&run->running, memory_order_acquire) > 0;
 	     round++) {
 		const uint64_t elapsed_ns = system_now_ns() - start_ns;
@@ -185,6 +203,7 @@ static void monitor(struct run *run, struct worker *const workers[], struct run_
 			anon = system_anon_bytes();
 			result->anon_peak = anon > result->anon_peak ? anon : result->anon_peak;
 			watch_data(run, workers, result);
+			watch_checkpoints(run, elapsed_ns, result);
 			if (is_terminal)
 				show_progress(run, elapsed_ns);
 		}
@@ -213,6 +232,8 @@ static void collect(struct run *run, struct worker *const workers[], struct run_
 		result->conflicts += worker->conflicts;
 		result->put_bytes += worker->puts * pair_size;
 		histogram_merge(&result->latency, &worker->latency);
+		if (result->series != NULL)
+			series_merge(result->series, worker->series);
 		start_ns = worker->start_ns < start_ns ? worker->start_ns : start_ns;
 		end_ns = worker->end_ns > end_ns ? worker->end_ns : end_ns;
 	}
@@ -252,7 +273,7 @@ static int start_and_join(struct run *run, struct worker *const workers[], struc
 }
 
 /* The counted workers, then those beside them. Returns how many there are; fewer: no memory. */
-static unsigned make_workers(struct run *run, struct worker *workers[])
+static unsigned make_workers(struct run *run, struct worker *workers[], bool with_series)
 {
 	unsigned count;
 
@@ -264,6 +285,10 @@ static unsigned make_workers(struct run *run, struct worker *workers[])
 			workers[count]->op_limit = op_limit_of(run, count);
 		else
 			workers[count]->beside = run->workload->beside[count - run->thread_count];
+		if (with_series && worker_want_series(workers[count]) < 0) {
+			worker_free(workers[count]);
+			break;
+		}
 	}
 	return count;
 }
@@ -285,13 +310,13 @@ int run_measure(struct run *run, uint64_t anon_base, struct run_result *result)
 	unsigned count;
 	int rc = -ENOMEM;
 
-	memset(result, 0, sizeof *result);
+	*result = (struct run_result){.series = result->series};
 	if (run->workload->op_count != NULL)
 		run->op_count = run->workload->op_count(run);
 	while (run->beside_count < WORKLOAD_BESIDE_MAX &&
 	       run->workload->beside[run->beside_count] != NULL)
 		run->beside_count++;
-	count = make_workers(run, workers);
+	count = make_workers(run, workers, result->series != NULL);
 	if (count < run->thread_count + run->beside_count)
 		goto fail_workers;
 	start_from_zero(run);

@@ -18,6 +18,7 @@
 #include "bench_histogram.h"
 #include "bench_keys.h"
 #include "bench_options.h"
+#include "bench_series.h"
 #include "bench_system.h"
 
 struct workload;
@@ -70,6 +71,7 @@ struct worker {
 	uint64_t scanned;
 	bool scan_backward;
 	uint64_t lane;            /* of the workload window: steps done */
+	struct series *series;    /* over time; NULL: not asked for */
 	struct histogram latency; /* nanoseconds of the timed operations */
 };
 
@@ -85,7 +87,9 @@ struct run_result {
 	uint64_t disk_bytes; /* of the store, after the run, open and synced */
 	uint64_t live_bytes; /* keys and values that the store holds then */
 	uint64_t data_first; /* of the gauge, when as many operations were done as there are records */
-	uint64_t data_max; /* and the largest since */
+	uint64_t data_max;     /* and the largest since */
+	struct series *series; /* NULL, or the caller's: over time, all threads together */
+	struct series_marks marks;
 	struct system_written written;
 	struct histogram latency;
 };
@@ -94,6 +98,7 @@ struct run_result {
  * run_measure - do one run and say what came of it
  * @run:       all but the synchronisation fields set by the caller; next_record is read back by it
  * @anon_base: system_anon_bytes() before the store was opened
+ * @result:    filled; its series is the caller's, and wanted when it is not NULL
  * Returns: 0, or the first error of a worker
  * Blocks:  as long as the run takes, plus up to a minute until the store's background work is done
  */
@@ -121,6 +126,9 @@ bool run_interrupted(void);
 struct worker *worker_new(struct run *run, unsigned id);
 
 void worker_free(struct worker *worker);
+
+/** worker_want_series - record what happens when; -ENOMEM */
+int worker_want_series(struct worker *worker);
 
 /**
  * worker_put - put records worker->records[0..@count), as one transaction

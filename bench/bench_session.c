@@ -105,12 +105,14 @@ static int make_dir(struct session *session)
 	return mkdtemp(session->dir) == NULL ? -errno : 0;
 }
 
-int session_init(struct session *session, const struct bench_options *options, unsigned thread_max)
+int session_init(struct session *session, const struct bench_options *options, struct plot *plot,
+                 unsigned thread_max)
 {
 	int rc;
 
 	memset(session, 0, sizeof *session);
 	session->options = options;
+	session->plot = plot;
 	session->thread_max = thread_max;
 	rc = keys_init(&session->keys, false, options->key_size, options->value_size, options->seed);
 	if (rc < 0)
@@ -256,12 +258,18 @@ int session_measure(struct session *session, const struct workload *workload, un
 {
 	const struct backend *backend = session->options->backend;
 	struct report_context context = {.round = round, .sync = session->sync};
-	struct run_result *result = malloc(sizeof *result);
+	struct run_result *result = calloc(1, sizeof *result);
 	struct run run;
-	int rc;
+	int rc = -ENOMEM;
 
 	if (result == NULL)
-		return -ENOMEM;
+		return rc;
+	if (session->plot != NULL) {
+		result->series = malloc(sizeof *result->series);
+		if (result->series == NULL)
+			goto fail_result;
+		series_init(result->series);
+	}
 	prepare_run(&run, session, workload, thread_count);
 	rc = (workload->flags & WORKLOAD_REOPEN) != 0
 	             ? reopen_measure(session, &run, result)
@@ -275,7 +283,12 @@ int session_measure(struct session *session, const struct workload *workload, un
 		if (backend->counters != NULL)
 			backend->counters(session->store, context.counters, sizeof context.counters);
 		report_print(stdout, &run, result, &context);
+		if (result->series != NULL && result->series->used > 0)
+			plot_keep(session->plot, &run, result->series, &result->marks);
 	}
+	free(result->series);
+
+fail_result:
 	free(result);
 	return rc;
 }

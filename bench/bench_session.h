@@ -13,12 +13,14 @@
 #define BENCH_SESSION_H
 
 #include "bench_memory.h"
+#include "bench_plot.h"
 #include "bench_run.h"
 
 #define SESSION_PATH_MAX 4096
 
 struct session {
 	const struct bench_options *options;
+	struct plot *plot; /* runs are kept in it for --plot and --series; NULL: they are not */
 	struct keys keys;
 	struct backend_store *store;
 	bool is_open;
@@ -34,10 +36,12 @@ struct session {
 
 /**
  * session_init - make the store's directory
+ * @plot:       NULL, or where runs are kept for a picture
  * @thread_max: threads that any run will have, at most
  * Returns: 0 or a negative code, said on standard error
  */
-int session_init(struct session *session, const struct bench_options *options, unsigned thread_max);
+int session_init(struct session *session, const struct bench_options *options, struct plot *plot,
+                 unsigned thread_max);
 
 /** session_open - open the store in that mode, if it is not */
 int session_open(struct session *session, enum backend_sync sync);

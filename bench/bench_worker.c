@@ -49,8 +49,18 @@ struct worker *worker_new(struct run *run, unsigned id)
 	return worker;
 }
 
+int worker_want_series(struct worker *worker)
+{
+	worker->series = malloc(sizeof *worker->series);
+	if (worker->series == NULL)
+		return -ENOMEM;
+	series_init(worker->series);
+	return 0;
+}
+
 void worker_free(struct worker *worker)
 {
+	free(worker->series);
 	free(worker->records);
 	free(worker->pairs);
 	free(worker->bytes);

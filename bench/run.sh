@@ -43,14 +43,14 @@ if [ $quick -eq 1 ]; then
 	commit_threads="1 8 32" commit_seconds=0.4 commit_rounds=1
 	scale_threads="1 2 8 32"
 	memory_records=1M memory_bytes=27M
-	steady=200k window=2M
+	steady=200k window=2M series_seconds=2
 else
 	records=10M small=1M seconds=2 rounds=3
 	ycsb_threads="1 2" ycsb_large=1M
 	commit_threads="1 2 4 8 16 32" commit_seconds=1 commit_rounds=3
 	scale_threads="1 2 4 8 16 32"
 	memory_records=5M memory_bytes=135M
-	steady=3M window=20M
+	steady=3M window=20M series_seconds=20
 fi
 records=${BENCH_RECORDS:-$records}
 small=${BENCH_SMALL:-$small}
@@ -242,9 +242,22 @@ section_seerdb() {
 	done
 }
 
+# Only a picture: throughput and latency while checkpoints come and go.
+section_time() {
+	local picture
+	if ! command -v gnuplot > /dev/null; then
+		echo "run.sh: SKIPPED, no pictures: no gnuplot here" >&2
+		return
+	fi
+	picture=$(those bwt lmdb rocksdb | paste -sd,)
+	say "$picture: puts over time"
+	measure "$picture" --label=time --records="$small" --seconds="$series_seconds" --workload=put:2 \
+		--plot="$results/time.svg" --series="$results/time.txt"
+}
+
 started=$(date +%s)
 trap 'exit 130' INT TERM
-for section in ${sections:-main ycsb commit scale busy kill memory bytes small txn seerdb}; do
+for section in ${sections:-main ycsb commit scale busy kill memory bytes small txn seerdb time}; do
 	if ! declare -F "section_$section" > /dev/null; then
 		echo "run.sh: no section $section" >&2
 		exit 2
@@ -256,8 +269,15 @@ done
 
 {
 	echo "bwt-bench, $(date -u '+%Y-%m-%d %H:%M UTC'), $(($(date +%s) - started)) s, seed $seed"
-	awk -v records="$records" -v json="$results/results.json" -f "$here/table.awk" "$here/rows.txt" "$lines"
+	awk -v records="$records" -v json="$results/results.json" -f "$here/results.awk" \
+		-f "$here/table.awk" "$here/rows.txt" "$lines"
 } | tee "$results/table.txt"
+if command -v gnuplot > /dev/null; then
+	awk -v dir="$results" -f "$here/results.awk" -f "$here/plot.awk" "$here/rows.txt" "$lines" | gnuplot ||
+		echo "run.sh: gnuplot failed" >&2
+	# Groups without anything in them are a third of what gnuplot writes.
+	sed -i -e '/^<g .*>$/ { N; /\n<\/g>$/d }' "$results"/*.svg
+fi
 echo
 echo "all results: $lines, $results/results.json"
 exit $failed

@@ -1,56 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
-# table.awk -v records=N [-v json=FILE] rows.txt results.txt - medians of all runs as one table
+# awk -v records=N [-v json=FILE] -f results.awk -f table.awk rows.txt results.txt - medians of all runs as one table
 #
 # A cell is the store's median and how far the runs spread, as percent of it above and below: 339k 4. Then how
 # many times better libbwt is than the best peer (1.00 is equal, below 1 that peer is better, whether more or less
 # is better in that row), and who won. rows.txt says what is printed and which goals there are. FILE gets
 # the same as JSON, and every run beside it.
-
-# The value of "name=" in the current line, without its quotes; a space is in front of each name.
-function field(name,    at, rest) {
-	at = index(line, " " name "=")
-	if (at == 0)
-		return ""
-	rest = substr(line, at + length(name) + 2)
-	if (substr(rest, 1, 1) == "\"") {
-		rest = substr(rest, 2)
-		return substr(rest, 1, index(rest, "\"") - 1)
-	}
-	sub(/ .*/, "", rest)
-	return rest
-}
-
-function trim(text) {
-	gsub(/^ +| +$/, "", text)
-	return text
-}
-
-function keep(metric, text,    key) {
-	if (text == "")
-		return
-	key = store SUBSEP work SUBSEP metric
-	value[key, ++count[key]] = text + 0
-}
-
-# Median of the runs, -1 without any; spread is set to half of the range, percent of it.
-function median(a_store, a_work, metric,    key, i, j, n, moved, sorted, middle) {
-	key = a_store SUBSEP a_work SUBSEP metric
-	n = count[key]
-	spread = 0
-	if (n == 0)
-		return -1
-	for (i = 1; i <= n; i++) {
-		moved = value[key, i]
-		for (j = i - 1; j > 0 && sorted[j] > moved; j--)
-			sorted[j + 1] = sorted[j]
-		sorted[j + 1] = moved
-	}
-	middle = sorted[int((n + 1) / 2)]
-	if (middle > 0)
-		spread = (sorted[n] - sorted[1]) / 2 / middle * 100
-	return middle
-}
 
 # Five places at most: 1234567 is 1.23M, 12345 is 12.3k
 function short(number) {
@@ -61,11 +16,6 @@ function short(number) {
 	if (number >= 1e3)
 		return sprintf(number >= 1e5 ? "%.0fk" : number >= 1e4 ? "%.1fk" : "%.2fk", number / 1e3)
 	return sprintf(number >= 100 ? "%.0f" : number >= 10 ? "%.1f" : number >= 0.1 || number == 0 ? "%.2f" : "%.4f", number)
-}
-
-# A quoted JSON string; the texts have no quotes or backslashes.
-function quoted(text) {
-	return "\"" text "\""
 }
 
 function to_json(text) {
@@ -187,8 +137,7 @@ function memory_line(    limit) {
 }
 
 # One result line as a JSON object: quoted values stay, numbers too.
-function run_as_json(    rest, name, text, out) {
-	rest = line
+function run_as_json(rest,    at, name, text, out) {
 	while ((at = index(rest, "=")) > 0) {
 		name = trim(substr(rest, 1, at - 1))
 		rest = substr(rest, at + 1)
@@ -205,33 +154,6 @@ function run_as_json(    rest, name, text, out) {
 BEGIN {
 	LOGGED = "rocksdb wiredtiger leveldb bdb"
 	UNLOGGED = "lmdb tkrzw"
-}
-
-FNR == NR {
-	if (split($0, parts, "|") > 1)
-		spec[++spec_count] = $0
-	next
-}
-
-{
-	line = " " $0
-	store = field("backend")
-	work = (field("label") == "" ? "" : field("label") "/") field("workload") ":" field("threads")
-	n = split("ops_per_s entries_per_s p50_us p90_us p99_us p999_us p9999_us max_us cpu_us_per_op write_amp" \
-		" device_write_amp space_amp anon_mib data_growth bwt_group_size bwt_arena_over_live bwt_cleaner_share", metrics, " ")
-	for (i = 1; i <= n; i++)
-		keep(metrics[i], field(metrics[i]))
-	if (field("ops") + 0 > 0)
-		keep("conflicts_per_op", field("conflicts") / field("ops"))
-	if (field("label") == "")
-		settings[store, field("sync")] = field("store")
-	if (store == "bwt" && field("sync") == "none" && field("anon_mib") + 0 > memory) {
-		memory = field("anon_mib") + 0
-		memory_pages = field("bwt_pages") + 0
-	}
-	machine = field("cpu") ", " field("kernel") ", " field("file_system") ", " field("build")
-	if (json != "")
-		runs[++run_count] = run_as_json()
 }
 
 END {
@@ -273,6 +195,6 @@ END {
 	}
 	to_json("],\n\"runs\": [")
 	for (i = 1; i <= run_count; i++)
-		to_json(" " runs[i] (i < run_count ? "," : ""))
+		to_json(" " run_as_json(text_of_run[i]) (i < run_count ? "," : ""))
 	to_json("]}")
 }

@@ -12,6 +12,7 @@
 #include "bench/bench_histogram.c" /* NOLINT(bugprone-suspicious-include) */
 #include "bench/bench_keys.c"      /* NOLINT(bugprone-suspicious-include) */
 #include "bench/bench_random.c"    /* NOLINT(bugprone-suspicious-include) */
+#include "bench/bench_series.c"    /* NOLINT(bugprone-suspicious-include) */
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 
@@ -230,6 +231,55 @@ static void keys_with_a_prefix_are_it_and_the_number_and_say_how_many_there_can_
 	keys_deinit(&keys);
 }
 
+/* Three threads of one run, whose timed operations come at random times: none is lost, and each is where it was. */
+static void slots_of_time_get_longer_and_lose_nothing(void)
+{
+	static struct series parts[3];
+	static struct series whole;
+	uint64_t ops = 0, timed = 0;
+	uint64_t most = 0;
+
+	series_init(&whole);
+	for (unsigned i = 0; i < 3; i++) {
+		const uint64_t span_ns = SERIES_INTERVAL_NS * (uint64_t)SERIES_SLOTS * (i + 1);
+
+		series_init(&parts[i]);
+		for (unsigned j = 0; j < 5000; j++) {
+			const uint64_t at_ns = span_ns * 2 / 5000 * j;
+			const uint64_t latency_ns = rng_below(&rng, 1u << 20);
+
+			series_add(&parts[i], at_ns, (uint64_t)(j + 1) * 16, latency_ns);
+			most = latency_ns > most ? latency_ns : most;
+		}
+		CU_ASSERT_EQUAL(parts[i].interval_ns,
+		                (i == 0 ? 2u : 4u << (i == 2)) * SERIES_INTERVAL_NS);
+		series_merge(&whole, &parts[i]);
+	}
+	for (size_t i = 0; i < whole.used; i++) {
+		ops += whole.slots[i].ops;
+		timed += whole.slots[i].timed;
+		CU_ASSERT_TRUE(whole.slots[i].max_ns <= most);
+		CU_ASSERT_TRUE(series_percentile(&whole.slots[i], 100) == whole.slots[i].max_ns);
+	}
+	CU_ASSERT_EQUAL(ops, 3 * 5000 * 16);
+	CU_ASSERT_EQUAL(timed, 3 * 5000);
+	CU_ASSERT_TRUE(whole.used <= SERIES_SLOTS);
+}
+
+static void a_slots_percentile_is_within_a_fifth(void)
+{
+	struct series_slot *slot;
+	static struct series series;
+
+	series_init(&series);
+	for (unsigned i = 1; i <= 10000; i++)
+		series_add(&series, 1, i, i);
+	slot = &series.slots[0];
+	CU_ASSERT_TRUE(series_percentile(slot, 50) >= 5000 && series_percentile(slot, 50) < 6250);
+	CU_ASSERT_TRUE(series_percentile(slot, 99) >= 9900 && series_percentile(slot, 99) <= 10000);
+	CU_ASSERT_EQUAL(series_percentile(&series.slots[1], 99), 0);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -241,6 +291,8 @@ int main(void)
 		TEST(scrambled_draws_stay_in_range_and_favour_few_records),
 		TEST(uniform_draws_reach_every_record_about_equally),
 		TEST(keys_differ_and_values_are_told_from_wrong_ones),
+		TEST(slots_of_time_get_longer_and_lose_nothing),
+		TEST(a_slots_percentile_is_within_a_fifth),
 		TEST(keys_with_a_prefix_are_it_and_the_number_and_say_how_many_there_can_be),
 		CU_TEST_INFO_NULL,
 	};

@@ -25,7 +25,7 @@ for wrong in --no-such --backend=none-such --workload=none-such --workload=read:
 	--records=0 --records=-1 --records=1x --sync=maybe --seconds=nan --seconds=0 --threads=100000 \
 	--distribution=odd --key-size=7 --batch=0 surplus '--backend=raw --workload=read' \
 	'--records=2 --workload=churn:3' --key-prefix=12345678 \
-	--memory=1 --cache=x --workload=reopen:2; do
+	--backend=bwt,none --backend= --memory=1 --cache=x --workload=reopen:2; do
 	status=0
 	# shellcheck disable=SC2086
 	"$bench" --dir="$dir" $wrong >"$dir.out" 2>&1 || status=$?
@@ -84,6 +84,26 @@ expect timed "$(grep '"read"' "$dir/lines")" "v == 200"
 if command -v python3 >/dev/null; then
 	python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <"$dir/lines"
 fi
+
+# Two stores by turns, over time, and as a table for people.
+"$bench" -b bwt,null -n 1k --seed=1 --seconds=0.3 -w put:2 --dir="$dir" --series="$dir/series" --table >"$dir/lines"
+[ "$(grep -c '^[a-z]* *put:2 *[0-9]* ' "$dir/lines")" -eq 2 ] || fail "table: $(cat "$dir/lines")"
+grep -q '^store  *workload  *operations/s ' "$dir/lines" || fail "no titles"
+[ "$(grep -c '^# [a-z]* put:2: ' "$dir/series")" -eq 2 ] || fail "series: $(cat "$dir/series")"
+awk '/^[0-9]/ && NF != 5 { exit 1 } /^[0-9]/ { n++ } END { exit !(n > 10) }' "$dir/series" || fail "series: $(cat "$dir/series")"
+if command -v gnuplot >/dev/null; then
+	"$bench" -b bwt,null -n 1k --seed=1 --seconds=0.3 -w put --dir="$dir" --plot="$dir/it's.svg" >/dev/null
+	grep -q 'bwt put:1' "$dir/it's.svg" || fail "no curve in the picture"
+	rm "$dir/it's.svg"
+else
+	echo "tool_bench: SKIPPED --plot: no gnuplot here"
+fi
+status=0
+PATH=/nowhere "$bench" -n 100 --ops=10 -w put --dir="$dir" --plot="$dir/x.svg" >/dev/null 2>"$dir/said" || status=$?
+if [ "$status" -ne 1 ] || ! grep -q gnuplot "$dir/said"; then
+	fail "without gnuplot: $status, $(cat "$dir/said")"
+fi
+rm -f "$dir/said" "$dir/series"
 
 "$bench" -b raw -w commit:2 --ops=20 --seed=1 --dir="$dir" >"$dir/lines"
 expect ops "$(cat "$dir/lines")" "v == 20"
@@ -156,7 +176,7 @@ line() { # WORKLOAD STORE THREADS OPS [LABEL]
 	line read bwt 32 30 scale
 	line reopen bwt 1 30
 } >"$dir/lines"
-awk -v records=10M -v json="$dir/json" -f bench/table.awk bench/rows.txt "$dir/lines" >"$dir/table"
+awk -v records=10M -v json="$dir/json" -f bench/results.awk -f bench/table.awk bench/rows.txt "$dir/lines" >"$dir/table"
 for row in 'point reads, 2 threads  *40.0 1080  *20.0 2248 .*  2.00  bwt$' 'random puts, 2 threads  *10.0  *20.0  *40.0 .*  0.25  rocksdb$' \
 	'^1 thread  .*  bwt$' '2 threads, against LMDB  *missed: 2.000 of 2.5 ' 'random puts, 2 threads.*missed: 0.250 of 2.5 .*rocksdb)$' \
 	'raw write  *missed: 0.899 of 0.95 ' 'mapped files  *missed: 900.0 MiB of 65.0' 'by 32 threads, .* missed: 0.600 of 0.7 ' \
@@ -182,4 +202,7 @@ done <"$dir/lines"
 awk -F'|' '/^(row|head|goal)/ { wanted = $1 ~ /head/ ? 3 : 5; if (NF != wanted) { print; exit 1 } }' bench/rows.txt || fail "rows.txt"
 BENCH_STORES=bwt BENCH_SMALL=500 TMPDIR=$dir bench/run.sh --quick --bench "$bench" --results "$dir/results" txn \
 	>"$dir/table" 2>"$dir/said" || { cat "$dir/said"; fail "run.sh"; }
+if command -v gnuplot >/dev/null; then
+	awk -v dir="$dir" -f bench/results.awk -f bench/plot.awk bench/rows.txt "$dir/results/results.txt" | gnuplot
+fi
 grep -q 'one put, against the plain put .* of 0.77' "$dir/table" || { cat "$dir/table"; fail "run.sh made no goal"; }
