@@ -125,6 +125,7 @@ struct bwt_options {
 	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
 	void *ctx;                  /* handed to both */
 	unsigned vlog_space_target; /* percent, bytes of the value log over live ones; default 150 */
+	const char *wal_path; /* folder for the log of a new store, absent or empty; default: in the store */
 };
 
 struct bwt_stats {
@@ -157,7 +158,7 @@ struct bwt_stats {
 	uint64_t log_flushes;   /* group commits */
 	uint64_t gate_retries;  /* checkpoint cuts that gave up and came back */
 	char io_engine[16];     /* "io_uring" or "plain" */
-	char media[16];         /* "file", "dax", or "forced-dax" */
+	char media[16];         /* of the arena: "file", "dax", or "forced-dax" */
 	uint64_t cleaned_pages; /* pages moved out of extents that were to be emptied */
 	uint64_t cleaned_bytes; /* of the pages written for that */
 	uint64_t arena_written_bytes; /* arena bytes taken for new blocks since open, cleaned_bytes included */
@@ -168,6 +169,8 @@ struct bwt_stats {
 	uint64_t values_moved; /* large values copied out of value-log files that were to be emptied */
 	uint64_t value_bytes_moved; /* bytes of these */
 	uint64_t value_files_freed; /* value-log files removed since open */
+	char wal_media[16];         /* as media, of the log */
+	char flush_instruction[16]; /* "clwb", "clflushopt", "clflush" or "eadr"; "": no persistent memory */
 };
 
 enum bwt_severity {
@@ -193,12 +196,14 @@ struct bwt_finding {
  * @path:    folder of the store; with BWT_CREATE it may be absent (its parent is not) or empty
  * @options: NULL, or what should differ from the defaults; every field that is zero means its
  *           default; read during the call only, except log, progress and ctx, which are kept.
+ *           wal_path is recorded in the store: later calls need not name it, and may name no other
  *           flags: BWT_CREATE, BWT_EXCL (needs BWT_CREATE), BWT_RDONLY (not with BWT_CREATE),
  *           BWT_NO_URING, BWT_CATCH_SIGBUS, BWT_VERIFY
  * @db:      out
  * Returns:  BWT_OK
  *           BWT_INVALID    flags that contradict or do not exist, a NULL that may not be one, an
- *                          option out of range, or a folder with files in it that is no store
+ *                          option out of range, a folder with files in it that is no store, or a
+ *                          wal_path that is not empty or not that of the store
  *           BWT_EXISTS     BWT_EXCL, and the store is there already
  *           BWT_BUSY       another opener, in this process or another, has it; bwt_detail() has its
  *                          process id
@@ -206,7 +211,7 @@ struct bwt_finding {
  *           BWT_CORRUPT    damaged beyond what recovery may decide; bwt_detail() has file and offset
  *           BWT_FULL       no space to create it, or to finish recovery
  *           BWT_IO         the device failed
- *           -ENOENT        no such folder, and no BWT_CREATE
+ *           -ENOENT        no such folder, and no BWT_CREATE; or the folder of its log is not there
  *           -ENOTDIR       @path is a file
  *           -EACCES, -ENOMEM and others of the system
  * Owner:    the caller, until bwt_close()

@@ -336,7 +336,7 @@ static int publish(struct store *store, struct checkpointer *checkpointer, const
 
 	TEST_YIELD("checkpoint_synced");
 	if (rc == BWT_OK)
-		rc = superblock_write(store->arena_fd, to, &super);
+		rc = superblock_store(&store->arena, to, &super);
 	if (rc == BWT_OK && late)
 		rc = arena_sync(&store->arena);
 	if (rc < 0) {

@@ -111,6 +111,7 @@ static int wire(struct opening *opening, uint64_t next_page)
 	struct store *store = opening->store;
 	int rc = epoch_init(&store->epoch);
 
+	store->epoch.persist = store->arena.map.media == SYS_MEDIA_FILE ? NULL : &store->arena.map;
 	if (rc == BWT_OK)
 		rc = extents_init(&store->extents, &store->arena, &store->epoch, &store->interval);
 	if (rc == BWT_OK)
@@ -169,6 +170,7 @@ static int open_log(struct opening *opening)
 		.store_id = store->store_id,
 		.segment_size = config->wal_segment_size,
 		.plain = config->plain,
+		.catch_sigbus = config->catch_sigbus,
 		.sync = config->durability == BWT_SYNC,
 		.end_lsn = opening->replayed.end_lsn,
 		.end_incarnation = opening->replayed.incarnation,
@@ -226,7 +228,7 @@ static int first_checkpoints(struct opening *opening)
 static int create(struct opening *opening)
 {
 	struct store *store = opening->store;
-	int rc = store_files_begin(store);
+	int rc = store_files_begin(store, opening->config);
 
 	if (rc == BWT_OK)
 		rc = sys_random(&store->store_id, sizeof store->store_id);

@@ -16,6 +16,7 @@
 
 struct recover_config {
 	const char *path;
+	const char *wal_path; /* folder of the log; NULL: wal/ in the store, or where an earlier opening put it */
 	bool create; /* make it if the directory is absent, empty, or holds only a creation cut off */
 	bool exclusive; /* with create: BWT_EXISTS if it is a store already */
 	bool readonly;  /* write nothing: recover in a private mapping */

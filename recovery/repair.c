@@ -101,6 +101,21 @@ int repair_save(struct repair *repair, int fd, uint64_t off, uint64_t len, const
 	return rc;
 }
 
+/* The folder is on another file system: a copy, then gone. */
+static int move_over(struct repair *repair, int folder_fd, const char *name, const char *bare)
+{
+	uint64_t size = 0;
+	int fd, rc = sys_file_open(folder_fd, name, SYS_RDONLY, &fd);
+
+	if (rc < 0)
+		return rc;
+	rc = sys_file_size(fd, &size);
+	if (rc == BWT_OK)
+		rc = repair_save(repair, fd, 0, size, bare);
+	sys_file_close(fd);
+	return rc < 0 ? rc : sys_file_unlink(folder_fd, name);
+}
+
 int repair_set_aside(struct repair *repair, const char *folder, int folder_fd, const char *name)
 {
 	char from[2 * SYS_NAME_SIZE], to[2 * SYS_NAME_SIZE], bare[SYS_NAME_SIZE];
@@ -115,6 +130,8 @@ int repair_set_aside(struct repair *repair, const char *folder, int folder_fd, c
 		snprintf(to, sizeof to, LOST_NAME "/%s", bare);
 		repair_say(repair, "%s is moved to %s", from, to);
 		rc = sys_file_rename(repair->files.dir_fd, from, to);
+		if (rc == -EXDEV)
+			rc = move_over(repair, folder_fd, name, bare);
 	}
 	/* It is there before it is gone: a crash leaves it in one place at least. */
 	if (rc == BWT_OK)

@@ -18,13 +18,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "recovery/log_folder.h"
 #include "sys/file.h"
 
 #define ARENA_NAME "arena"
 #define ARENA_NEW_NAME "arena.new"
 #define ARENA_PART_NAME "arena.part"
 #define LOCK_NAME "LOCK"
-#define WAL_NAME "wal"
 #define VLOG_NAME "vlog"
 
 struct contents {
@@ -45,7 +45,7 @@ static int survey_name(void *ctx, const char *name)
 		contents->arena_new = true;
 	else if (strcmp(name, ARENA_PART_NAME) == 0)
 		contents->arena_part = true;
-	else if (strcmp(name, WAL_NAME) == 0 || strcmp(name, VLOG_NAME) == 0)
+	else if (strcmp(name, LOG_FOLDER_NAME) == 0 || strcmp(name, VLOG_NAME) == 0)
 		contents->logs = true;
 	else if (strcmp(name, LOCK_NAME) != 0)
 		contents->other = true;
@@ -108,12 +108,13 @@ static int lock(struct store *store)
 	return rc < 0 ? rc : sys_file_lock_note(store->lock_fd);
 }
 
-static int open_log_dir(int dir_fd, const char *name, int *out)
+static int open_vlog(int dir_fd, int *out)
 {
-	int rc = sys_dir_open_at(dir_fd, name, out);
+	int rc = sys_dir_open_at(dir_fd, VLOG_NAME, out);
 
 	if (rc == -ENOENT || rc == -ENOTDIR)
-		return error_set(BWT_CORRUPT, "the folder \"%s\" of the store is missing", name);
+		return error_set(BWT_CORRUPT,
+		                 "the folder \"" VLOG_NAME "\" of the store is missing");
 	return rc;
 }
 
@@ -140,9 +141,9 @@ int store_files_open(struct store *store, const struct recover_config *config, b
 	rc = sys_file_open(store->dir_fd, ARENA_NAME, store->readonly ? SYS_RDONLY : 0,
 	                   &store->arena_fd);
 	if (rc == BWT_OK)
-		rc = open_log_dir(store->dir_fd, WAL_NAME, &store->wal_dir_fd);
+		rc = log_folder_open(store, config);
 	if (rc == BWT_OK)
-		rc = open_log_dir(store->dir_fd, VLOG_NAME, &store->vlog_dir_fd);
+		rc = open_vlog(store->dir_fd, &store->vlog_dir_fd);
 	return rc;
 }
 
@@ -165,7 +166,7 @@ static int fresh_dir(int dir_fd, const char *name, int *out)
 	return rc < 0 ? rc : sys_dir_list(*out, unlink_name, out);
 }
 
-int store_files_begin(struct store *store)
+int store_files_begin(struct store *store, const struct recover_config *config)
 {
 	int rc = sys_file_open(store->dir_fd, ARENA_NEW_NAME, SYS_CREATE, &store->arena_fd);
 
@@ -174,7 +175,7 @@ int store_files_begin(struct store *store)
 	if (rc == BWT_OK)
 		rc = sys_dir_sync(store->dir_fd); /* SF1 */
 	if (rc == BWT_OK)
-		rc = fresh_dir(store->dir_fd, WAL_NAME, &store->wal_dir_fd);
+		rc = log_folder_begin(store, config);
 	if (rc == BWT_OK)
 		rc = fresh_dir(store->dir_fd, VLOG_NAME, &store->vlog_dir_fd);
 	return rc;
@@ -233,7 +234,7 @@ int store_files_backup(struct store *target, const char *path)
 	if (rc == BWT_OK)
 		rc = sys_dir_sync(target->dir_fd); /* SF1 */
 	if (rc == BWT_OK)
-		rc = fresh_dir(target->dir_fd, WAL_NAME, &target->wal_dir_fd);
+		rc = fresh_dir(target->dir_fd, LOG_FOLDER_NAME, &target->wal_dir_fd);
 	if (rc == BWT_OK)
 		rc = fresh_dir(target->dir_fd, VLOG_NAME, &target->vlog_dir_fd);
 	return rc;

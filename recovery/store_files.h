@@ -6,7 +6,7 @@
  *   arena       superblocks, pages, images; its name is what makes the directory a store
  *   arena.new   a creation that was cut off
  *   arena.part  a backup that was cut off
- *   wal/ vlog/  the logs
+ *   wal/ vlog/  the logs; wal may be a link to a folder elsewhere (log_folder.h)
  *   stats       counters for bwt-stat (db layer)
  */
 #ifndef BWT_RECOVERY_STORE_FILES_H
@@ -23,8 +23,8 @@
 int store_files_open(struct store *store, const struct recover_config *config, bool *create);
 /** store_files_arena_direct - a second descriptor of the arena, reading past the page cache; -EINVAL: refused here */
 int store_files_arena_direct(const struct store *store, int *fd);
-/** store_files_begin - an empty arena.new, empty wal/ and vlog/; what an earlier attempt left is gone */
-int store_files_begin(struct store *store);
+/** store_files_begin - an empty arena.new, an empty folder for the log, an empty vlog/; what an earlier attempt left is gone */
+int store_files_begin(struct store *store, const struct recover_config *config);
 /**
  * store_files_backup - lock the target of a backup, and make arena.part and empty wal/ and vlog/ in it
  * @target: its descriptors are all -1; they are set; store_files_close() them, after a failure too

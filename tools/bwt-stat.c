@@ -109,7 +109,7 @@ static const struct field {
 
 #define FIELD_TOTAL (sizeof fields / sizeof fields[0])
 
-static_assert(sizeof(struct bwt_stats) == FIELD_TOTAL * 8 + 32, "a number has no line above");
+static_assert(sizeof(struct bwt_stats) == FIELD_TOTAL * 8 + 4 * 16, "a number has no line above");
 
 struct source {      /* where the numbers come from */
 	bool live;   /* of a process that has the store open */
@@ -196,6 +196,10 @@ static void print_json(const struct watcher *watcher)
 	tool_json_string(stdout, watcher->stats.io_engine);
 	fputs(", \"media\": ", stdout);
 	tool_json_string(stdout, watcher->stats.media);
+	fputs(", \"wal_media\": ", stdout);
+	tool_json_string(stdout, watcher->stats.wal_media);
+	fputs(", \"flush_instruction\": ", stdout);
+	tool_json_string(stdout, watcher->stats.flush_instruction);
 	if (watcher->source.live)
 		printf(", \"owner_pid\": %ld, \"age_seconds\": %.3f}\n",
 		       (long)watcher->source.owner, watcher->source.age);
@@ -243,6 +247,10 @@ static void print_prometheus(const struct watcher *watcher)
 	print_label("io_engine", watcher->stats.io_engine);
 	putchar(',');
 	print_label("media", watcher->stats.media);
+	putchar(',');
+	print_label("wal_media", watcher->stats.wal_media);
+	putchar(',');
+	print_label("flush_instruction", watcher->stats.flush_instruction);
 	puts("} 1");
 }
 
@@ -265,8 +273,11 @@ static void print_all(const struct watcher *watcher)
 			printf("  %s", tool_human(human, value));
 		putchar('\n');
 	}
-	printf("System\n  %-26s %20s\n  %-26s %20s\n", "I/O engine", watcher->stats.io_engine,
-	       "media", watcher->stats.media);
+	printf("System\n  %-26s %20s\n  %-26s %20s\n  %-26s %20s\n", "I/O engine",
+	       watcher->stats.io_engine, "media", watcher->stats.media, "media of the log",
+	       watcher->stats.wal_media);
+	if (watcher->stats.flush_instruction[0] != '\0')
+		printf("  %-26s %20s\n", "flush instruction", watcher->stats.flush_instruction);
 }
 
 /* Events per second; a counter that went back belongs to a new opening. */

@@ -103,6 +103,7 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 
 	*config = (struct recover_config){
 		.path = path,
+		.wal_path = options->wal_path,
 		.create = (options->flags & BWT_CREATE) != 0,
 		.exclusive = (options->flags & BWT_EXCL) != 0,
 		.readonly = (options->flags & BWT_RDONLY) != 0,
@@ -208,6 +209,7 @@ int bwt_open(const char *path, const struct bwt_options *options, struct bwt_db 
 	if (rc < 0)
 		goto fail_free;
 	fill_config(db, path, &config);
+	db->options.wal_path = NULL; /* the caller's */
 	db->store.trees_lock = &db->trees_lock;
 	rc = recover_open(&db->store, &config, &db->checkpointer);
 	if (rc < 0)

@@ -52,6 +52,8 @@ static int check_values(const struct bwt_options *options)
 {
 	int rc = BWT_OK;
 
+	if (options->wal_path != NULL && options->wal_path[0] == '\0')
+		return error_set(BWT_INVALID, "options.wal_path: an empty path");
 	if (options->durability < BWT_SYNC || options->durability > BWT_NONE)
 		return error_set(
 			BWT_INVALID,

@@ -116,6 +116,18 @@ static void collect_snapshots(struct store *store, struct bwt_stats *stats)
 		stats->newest_lsn > info.lsn ? stats->newest_lsn - info.lsn : 0;
 }
 
+static void collect_media(const struct store *store, struct bwt_stats *stats)
+{
+	enum sys_media arena = store->arena.map.media;
+	enum sys_media log = store->wal == NULL ? SYS_MEDIA_FILE : wal_media(store->wal);
+
+	strncpy(stats->media, media_name(arena), sizeof stats->media - 1);
+	strncpy(stats->wal_media, media_name(log), sizeof stats->wal_media - 1);
+	if (arena != SYS_MEDIA_FILE || log != SYS_MEDIA_FILE)
+		strncpy(stats->flush_instruction, sys_persist_instruction(),
+		        sizeof stats->flush_instruction - 1);
+}
+
 static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 {
 	struct store *store = &db->store;
@@ -137,7 +149,7 @@ static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 		collect_files(db, stats);
 	collect_snapshots(store, stats);
 	strncpy(stats->io_engine, engine, sizeof stats->io_engine - 1);
-	strncpy(stats->media, media_name(store->arena.map.media), sizeof stats->media - 1);
+	collect_media(store, stats);
 }
 
 void stat_collect(struct bwt_db *db, struct bwt_stats *stats)

@@ -26,6 +26,7 @@
 #include "sys/thread.h"
 
 #define FRAME_HEAD sizeof(struct wal_frame)
+#define MAPPED_SPINS 256u /* looks for the end of another thread's flush before sleeping */
 
 static const uint8_t zeroes[WAL_BLOCK];
 
@@ -125,6 +126,11 @@ uint32_t wal_incarnation(const struct wal *wal)
 const char *wal_engine(const struct wal *wal)
 {
 	return sys_ring_name(wal->io);
+}
+
+enum sys_media wal_media(const struct wal *wal)
+{
+	return wal->media;
 }
 
 uint64_t wal_file_bytes(const struct wal *wal)
@@ -411,6 +417,20 @@ static int flush_for(struct wal *wal, uint64_t lsn)
 	return rc;
 }
 
+/*
+ * Until an event after @seen. A flush of mapped segments is over before a thread would be asleep, so there the
+ * eyes stay open for a while: the flusher leaves with an event, for this thread has wanted its place.
+ */
+static void wait_event(struct wal *wal, uint32_t seen)
+{
+	for (unsigned spins = 0; wal_mapped(wal) && spins < MAPPED_SPINS; spins++) {
+		if (atomic_load_explicit(&wal->moves, memory_order_acquire) != seen)
+			return;
+		cpu_relax();
+	}
+	wal_park(wal, seen);
+}
+
 static int wait_for(struct wal *wal, uint64_t lsn)
 {
 	int rc;
@@ -427,7 +447,7 @@ static int wait_for(struct wal *wal, uint64_t lsn)
 		if (wal_flusher_try(wal))
 			rc = flush_for(wal, lsn);
 		else
-			wal_park(wal, seen);
+			wait_event(wal, seen);
 	} while (rc == BWT_OK);
 	return rc;
 }

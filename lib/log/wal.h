@@ -12,6 +12,9 @@
  * waits and finds none becomes it; the others join the next flush. The ring is zero wherever nothing
  * was filled, and a frame's first word is stored last, so the flusher finds the end of what is filled
  * without a hole by walking frames.
+ *
+ * In persistent memory the segments are mapped. A flusher copies what is filled straight to its place there, past
+ * the cache, and one fence makes it durable: no block buffer, no write, no system call.
  */
 #ifndef BWT_LOG_WAL_H
 #define BWT_LOG_WAL_H
@@ -22,6 +25,7 @@
 #include "base/stats.h"
 #include "bwt.h"
 #include "log/wal_format.h"
+#include "sys/map.h"
 #include "sys/ring.h"
 
 struct wal_config {
@@ -30,6 +34,7 @@ struct wal_config {
 	uint64_t segment_size; /* file bytes of a full-grown segment */
 	uint32_t ring_size;    /* bytes, a power of two >= 4 * (WAL_PAYLOAD_MAX + 64); 0: 8 MiB */
 	bool plain;            /* no io_uring */
+	bool catch_sigbus;     /* faults of mapped segments make the log fail */
 	bool sync; /* waiters' flushes are durable ones; false: BWT_INTERVAL and BWT_NONE write without
 	                           * sync unless wal_flush(durable) asks */
 	/* How the log ends so far, from the reader (all 0: a new store). */
@@ -63,7 +68,8 @@ uint64_t wal_durable_lsn(const struct wal *wal);
 uint64_t wal_written_lsn(const struct wal *wal);
 uint32_t wal_incarnation(const struct wal *wal);
 const char *wal_engine(const struct wal *wal);
-int wal_failure(const struct wal *wal); /* BWT_OK, or why the log is read-only */
+enum sys_media wal_media(const struct wal *wal); /* of the segments: not SYS_MEDIA_FILE: they are mapped */
+int wal_failure(const struct wal *wal);          /* BWT_OK, or why the log is read-only */
 uint64_t wal_file_bytes(const struct wal *wal);
 
 struct wal_payload { /* up to three pieces laid one after another; their CRC is taken before the reservation */

@@ -11,7 +11,8 @@
  *
  * A step copies the filled records out of the ring into the staging buffer, zeroes the ring behind
  * them and gives the room back at once; then it writes whole blocks out of the staging buffer. Records
- * are collected whole, so every position reached is the end of one (W1).
+ * are collected whole, so every position reached is the end of one (W1). Where segments are mapped it copies
+ * to them instead, and one fence takes the place of the write (wal_mapped.c).
  *
  *   F1  One step at a time: no two writes in flight share a block (W2).
  *   F2  The front of the staging buffer is the last, partial block as it was written: writing it
@@ -81,7 +82,8 @@ void wal_flusher_gather(struct wal *wal)
 	uint64_t deadline, patience_ns = wal->flush_ns / GATHER_SHARE;
 	uint32_t before = came(wal);
 
-	if (before >= wal->group)
+	if (before >= wal->group ||
+	    wal_mapped(wal)) /* a step there costs less than a look at the clock */
 		return;
 	if (wal->gather_skip > 0) {
 		wal->gather_skip--;
@@ -121,7 +123,7 @@ static uint64_t filled_end(struct wal *wal, uint64_t from, bool *hole)
 	}
 }
 
-/* Move [from, to) from the ring to the staging buffer, leaving zeroes (R3). */
+/* Move [from, to) from the ring to the staging buffer, or the mapped segments, leaving zeroes (R3). */
 static void copy_out(struct wal *wal, uint64_t from, uint64_t to)
 {
 	uint8_t *staged = wal->staging + (from - wal->staging_start);
@@ -129,9 +131,13 @@ static void copy_out(struct wal *wal, uint64_t from, uint64_t to)
 	size_t size = (size_t)(to - from);
 	size_t first = wal->ring_size - off < size ? (size_t)(wal->ring_size - off) : size;
 
-	memcpy(staged, wal->ring + off, first);
+	if (wal_mapped(wal)) {
+		wal_mapped_copy(wal, from, to);
+	} else {
+		memcpy(staged, wal->ring + off, first);
+		memcpy(staged + first, wal->ring, size - first);
+	}
 	memset(wal->ring + off, 0, first);
-	memcpy(staged + first, wal->ring, size - first);
 	memset(wal->ring, 0, size - first);
 }
 
@@ -321,7 +327,7 @@ static void keep_partial_block(struct wal *wal, uint64_t end)
 {
 	uint64_t start = end & ~(uint64_t)(WAL_BLOCK - 1);
 
-	if (start != wal->staging_start)
+	if (start != wal->staging_start && !wal_mapped(wal))
 		memmove(wal->staging, wal->staging + (start - wal->staging_start),
 		        (size_t)(end - start));
 	wal->staging_start = start;
@@ -339,6 +345,25 @@ static void advance(struct wal *wal, uint64_t end, bool durable)
 	atomic_store_explicit(&wal->durable, end, memory_order_release);
 	if (wal->config.moved != NULL)
 		wal->config.moved(wal->config.ctx);
+}
+
+/* The same where the bytes are in their place already (WM4). A failure is final: what was there is not known. */
+static int drain_out(struct wal *wal, bool durable)
+{
+	struct batch batch = {.wal = wal, .rc = BWT_OK};
+	int rc = wal_mapped_drain(wal);
+
+	if (rc == BWT_OK && durable) {
+		add_value_syncs(&batch);
+		batch_run(&batch);
+		rc = batch.rc;
+	}
+	if (rc < 0)
+		return wal_fail(wal, rc);
+	if (wal->config.stats != NULL)
+		stats_add(wal->config.stats, 0, STAT_LOG_FLUSHES, 1);
+	advance(wal, collected_lsn(wal), durable);
+	return BWT_OK;
 }
 
 static int write_out(struct wal *wal, bool durable)
@@ -389,7 +414,7 @@ int wal_flush_step(struct wal *wal, struct wal_step *step)
 	if (!work_left(wal, step))
 		return BWT_OK;
 	step->progress = true;
-	rc = write_out(wal, step->durable);
+	rc = wal_mapped(wal) ? drain_out(wal, step->durable) : write_out(wal, step->durable);
 	if (step->durable) {
 		wal->group = came(wal);
 		wal->arrived = arrivals;

@@ -56,8 +56,9 @@ struct wal_segment {
 	uint64_t prev_end_lsn;
 	uint32_t incarnation;
 	uint32_t prev_incarnation;
-	int fd;     /* -1: of an earlier life */
-	bool dirty; /* the flusher's: written to without sync since the last sync */
+	int fd;             /* -1: of an earlier life */
+	struct sys_map map; /* in persistent memory; base NULL: written through the descriptor */
+	bool dirty;         /* the flusher's: written to without sync since the last sync */
 };
 
 struct wal_spare {
@@ -120,8 +121,10 @@ struct wal {
 	unsigned spare_count;
 	uint64_t next_spare; /* number of the next spare's name */
 	uint64_t next_seq;
-	uint64_t segment_size;        /* file bytes */
-	bool direct;                  /* O_DIRECT has not been refused */
+	uint64_t segment_size; /* file bytes */
+	bool direct;           /* O_DIRECT has not been refused */
+	enum sys_media media; /* of this life's segments, told by the first; constant from then on */
+	_Atomic(uint32_t) faulted; /* set to 1 by a fault in a mapped segment: its bytes are lost */
 	_Atomic(uint64_t) prepare_at; /* collected beyond this: ask for the next segment */
 	_Atomic(uint64_t) file_bytes; /* of segments and spares */
 
@@ -144,6 +147,11 @@ static inline uint32_t wal_frame_crc(uint32_t payload_crc, const struct wal_fram
 	head = {frame->lsn, frame->incarnation, frame->len_type, frame->durable_behind};
 
 	return crc32c(payload_crc, &head, sizeof head);
+}
+
+static inline bool wal_mapped(const struct wal *wal)
+{
+	return wal->media != SYS_MEDIA_FILE;
 }
 
 static inline _Atomic(uint32_t) *wal_ring_word(const struct wal *wal, uint64_t lsn)
@@ -211,6 +219,15 @@ void wal_segments_close(struct wal *wal, bool only_descriptors);
 int wal_segment_extend(struct wal *wal, uint64_t need, bool soft);
 /** wal_segment_at - the segment of this life that holds @lsn; becomes current. Threads: the flusher */
 struct wal_segment *wal_segment_at(struct wal *wal, uint64_t lsn);
+
+/* --- wal_mapped.c --- */
+
+/** wal_segment_map - map a segment of a mapped log, page tables filled; -ENOTSUP: its file cannot be mapped so */
+int wal_segment_map(struct wal *wal, struct wal_segment *segment);
+/** wal_mapped_copy - [from, to) of the ring to its place in the segments, no fence. Threads: the flusher */
+void wal_mapped_copy(struct wal *wal, uint64_t from, uint64_t to);
+/** wal_mapped_drain - what was copied is durable; BWT_IO: memory failed under it. Threads: the flusher */
+int wal_mapped_drain(struct wal *wal);
 
 /* --- wal_head.c --- */
 

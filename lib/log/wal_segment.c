@@ -108,7 +108,8 @@ struct wal_segment *wal_segment_at(struct wal *wal, uint64_t lsn)
 	wal->current = segment;
 	log_unlock(&wal->list_lock);
 	BWT_CHECK(lsn >= segment->start_lsn && lsn < segment->end_lsn); /* R2 */
-	sys_ring_register_file(wal->io, segment->fd);
+	if (!wal_mapped(wal))
+		sys_ring_register_file(wal->io, segment->fd);
 	return segment;
 }
 
@@ -210,18 +211,30 @@ static int write_heads(int fd, const struct wal_segment_head *head)
 	return rc;
 }
 
-/* The descriptor that frames go through: past the page cache where that is allowed. */
+/* The descriptor that frames go through: past the page cache where that is allowed and of use. */
 static int open_for_frames(struct wal *wal, const char *name, int *fd)
 {
 	int rc = -EINVAL;
 
-	if (wal->direct)
+	if (wal->direct && !wal_mapped(wal))
 		rc = sys_file_open(wal->config.dir_fd, name, SYS_DIRECT, fd);
 	if (rc == -EINVAL) {
 		wal->direct = false;
 		rc = sys_file_open(wal->config.dir_fd, name, 0, fd);
 	}
 	return rc;
+}
+
+/* Is this file, and so the folder that the log stands in, in persistent memory? */
+static int find_media(struct wal *wal, const char *name)
+{
+	int fd, rc = sys_file_open(wal->config.dir_fd, name, 0, &fd);
+
+	if (rc < 0)
+		return rc;
+	wal->media = sys_map_media(fd);
+	sys_file_close(fd);
+	return BWT_OK;
 }
 
 static struct wal_segment_head head_of(const struct wal *wal, const struct wal_segment *segment)
@@ -258,13 +271,23 @@ static int name_segment(struct wal *wal, const struct wal_spare *spare, struct w
 	sys_file_close(fd);
 	if (rc < 0)
 		return rc;
-	rc = open_for_frames(wal, from, &segment->fd);
+	if (wal->newest == NULL || wal->newest->fd < 0) /* the first of this life */
+		rc = find_media(wal, from);
+	if (rc == BWT_OK)
+		rc = open_for_frames(wal, from, &segment->fd);
 	if (rc < 0)
 		return rc;
+	if (wal_mapped(wal)) /* WM2: what may fail without harm comes first */
+		rc = wal_segment_map(wal, segment);
+	if (rc < 0) {
+		sys_file_close(segment->fd);
+		return rc;
+	}
 	rc = sys_file_rename(wal->config.dir_fd, from, to);
 	if (rc == BWT_OK && !TEST_FAULT("wal_skip_dir_sync"))
 		rc = sys_dir_sync(wal->config.dir_fd);
 	if (rc < 0) {
+		sys_map_close(&segment->map);
 		sys_file_close(segment->fd);
 		return wal_fail(wal, rc);
 	}
@@ -456,6 +479,7 @@ int wal_release(struct wal *wal, uint64_t lsn)
 			if (extra.number != UINT64_MAX)
 				spare_unlink(wal, &extra);
 		}
+		sys_map_close(&segment->map);
 		sys_file_close(segment->fd);
 		free(segment);
 	}
@@ -587,7 +611,8 @@ int wal_segments_open(struct wal *wal)
 		return rc;
 	}
 	wal->current = wal->newest;
-	sys_ring_register_file(wal->io, wal->current->fd);
+	if (!wal_mapped(wal))
+		sys_ring_register_file(wal->io, wal->current->fd);
 	return BWT_OK;
 }
 
@@ -598,6 +623,8 @@ void wal_segments_close(struct wal *wal, bool only_descriptors)
 
 	for (s = atomic_load_explicit(&wal->oldest, memory_order_acquire); s != NULL; s = next) {
 		next = s->next;
+		if (!only_descriptors)
+			sys_map_close(&s->map);
 		sys_file_close(s->fd);
 		s->fd = -1;
 		if (!only_descriptors)

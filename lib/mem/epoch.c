@@ -182,6 +182,11 @@ void gate_wait(struct epoch *epoch)
 	} while (atomic_load_explicit(&epoch->closed, memory_order_acquire) == turn);
 }
 
+void gate_drain(const struct epoch *epoch)
+{
+	sys_persist_drain(epoch->persist);
+}
+
 void gate_enter(struct epoch_slot *slot)
 {
 	epoch_pin(slot);

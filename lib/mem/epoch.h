@@ -26,6 +26,7 @@
 #include "base/atomic.h"
 #include "base/testpoint.h"
 #include "mem/block.h"
+#include "sys/map.h"
 #include "sys/thread.h"
 
 #define EPOCH_SLOTS_MAX 8192u /* threads inside one store at once */
@@ -71,7 +72,8 @@ struct epoch {
 	_Atomic(uint32_t) slot_count; /* slots ever handed out: [0, slot_count) are scanned */
 	_Atomic(struct epoch_slot *) blocks[EPOCH_SLOTS_MAX / EPOCH_SLOT_BLOCK];
 	struct sys_tls *tls;
-	uint64_t serial; /* of this epoch among all ever made: see epoch_slot() */
+	const struct sys_map *persist; /* of the arena on DAX, else NULL; set before any thread comes */
+	uint64_t serial;               /* of this epoch among all ever made: see epoch_slot() */
 };
 
 int epoch_init(struct epoch *epoch);
@@ -135,11 +137,19 @@ static inline bool gate_try_enter(struct epoch_slot *slot)
 	return false;
 }
 
-/** RELEASE: all that was done inside is visible to the closer that sees the flag gone. */
+/** The lines that this thread flushed are durable (sys/persist.c). */
+void gate_drain(const struct epoch *epoch);
+
+/**
+ * RELEASE: all that was done inside is visible to the closer that sees the flag gone, and on DAX durable:
+ * a fence of the checkpoint would not wait for lines that others flushed.
+ */
 static inline void gate_leave(struct epoch_slot *slot)
 {
 	uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
 
+	if (slot->epoch->persist != NULL)
+		gate_drain(slot->epoch);
 	atomic_store_explicit(&slot->state, state & ~(uint64_t)EPOCH_GATE, memory_order_release);
 }
 

@@ -302,6 +302,7 @@ void extents_write_filler(struct arena *arena, arena_off next, arena_off end)
 	filler->size = (uint32_t)(end - next);
 	filler->tag = BLOCK_FILLER;
 	block_seal(filler, 0);
+	sys_persist_flush(&arena->map, filler, sizeof *filler);
 }
 
 /* What is left of [next, end) holds nothing: a filler, and the bytes are dead. Inside the gate, touched. */

@@ -68,15 +68,38 @@ int superblock_newest(int fd, struct superblock *super)
 	return BWT_OK;
 }
 
-int superblock_write(int fd, unsigned slot, struct superblock *super)
+static void complete(struct superblock *super)
 {
-	int rc;
-
 	super->magic = SUPERBLOCK_MAGIC;
 	super->major = FORMAT_MAJOR;
 	super->minor = FORMAT_MINOR;
 	super->features |= FEATURES_WRITTEN;
 	super->crc = superblock_crc(super);
+}
+
+int superblock_write(int fd, unsigned slot, struct superblock *super)
+{
+	int rc;
+
+	complete(super);
 	rc = sys_file_write(fd, super, sizeof *super, SUPERBLOCK_OFF(slot));
 	return rc < 0 ? rc : sys_file_sync(fd);
+}
+
+/*
+ * Deep: a platform that loses the queues of its memory controller would lose part of what was flushed. After
+ * this no part of the checkpoint is there any more, so such a loss costs commits, as it must, but never the
+ * checkpoint, nor the older one, whose space is used again from here on.
+ */
+int superblock_store(const struct arena *arena, unsigned slot, struct superblock *super)
+{
+	uint8_t *to = arena->base + SUPERBLOCK_OFF(slot);
+
+	if (arena->map.media == SYS_MEDIA_FILE)
+		return superblock_write(arena->fd, slot, super);
+	complete(super);
+	sys_persist_copy(&arena->map, to, super, sizeof *super);
+	sys_persist_drain(&arena->map);
+	sys_file_count_written(sizeof *super);
+	return sys_persist_deep(&arena->map, to, sizeof *super);
 }

@@ -3,7 +3,8 @@
  * superblock.h - identity of a store and the two alternating roots of its checkpoints
  *
  * Two slots, 4096 bytes each, at offsets 0 and 32768 of the arena (extent 0 holds nothing else).
- * Written through the file, never through the mapping, and only after what they name is durable.
+ * Written only after what they name is durable: through the file, never through the mapping, but on DAX,
+ * where the mapping is the device.
  */
 #ifndef BWT_MEM_SUPERBLOCK_H
 #define BWT_MEM_SUPERBLOCK_H
@@ -55,5 +56,7 @@ bool superblock_matches(int fd, unsigned slot);
 int superblock_newest(int fd, struct superblock *super);
 /** Fills in magic, version and CRC, writes, and syncs the file. */
 int superblock_write(int fd, unsigned slot, struct superblock *super);
+/** The same in a mapped arena: on DAX it is stored and flushed there, as deep as it goes (sys_persist_deep()). */
+int superblock_store(const struct arena *arena, unsigned slot, struct superblock *super);
 
 #endif

@@ -3,7 +3,7 @@
  * fault.c - mapping faults (SIGBUS) inside our mappings: a zero page instead of a killed process
  *
  * Why: a store reads its file through memory, so a disk error or a file that somebody cut short
- * arrives as a signal in the middle of a load or store. The handler puts a page of zeroes there,
+ * arrives as a signal in the middle of a load or store; so does memory that is found poisoned. The handler puts a page of zeroes there,
  * which no reader takes for a record, and raises the mapping's flag; the operation then runs into
  * its own checks and the store fails with BWT_IO. Source: design.md section 7, SIGBUS.
  *
@@ -36,6 +36,7 @@ enum entry_state { /* version modulo STATES */
 	ENTRY_LIVE = 2,
 };
 #define STATES 4u
+#define LOST_BITS_MAX 30 /* of the bytes that one fault takes: a page of 1 GiB */
 
 /* Writer: the thread that claimed the entry. Readers: handlers in any thread (B2). */
 struct fault_entry {
@@ -64,8 +65,22 @@ static bool map_zeroes(uintptr_t start, uintptr_t end, int prot)
 	return rc != -1;
 }
 
-/* Answer the fault at @address if it lies in a mapping of ours. */
-static bool answer(uintptr_t address)
+/*
+ * What the system says is lost with @info's address: for poisoned memory (BUS_MCEERR_AR, or BUS_MCEERR_AO where
+ * nobody touched it yet) perhaps more than a page, else the page.
+ */
+static uintptr_t lost_bytes(const siginfo_t *info)
+{
+	uintptr_t bytes = page_size;
+
+	if ((info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO) &&
+	    info->si_addr_lsb > 0 && info->si_addr_lsb <= LOST_BITS_MAX)
+		bytes = (uintptr_t)1 << info->si_addr_lsb;
+	return bytes > page_size ? bytes : page_size;
+}
+
+/* Answer the fault at @address, with which @lost bytes around it are gone, if it lies in a mapping of ours. */
+static bool answer(uintptr_t address, uintptr_t lost)
 {
 	for (unsigned i = 0; i < SYS_FAULT_MAPS_MAX; i++) {
 		struct fault_entry *entry = &entries[i];
@@ -77,7 +92,7 @@ static bool answer(uintptr_t address)
 		int prot = atomic_load_explicit(&entry->prot, memory_order_acquire);
 		_Atomic(uint32_t) *failed =
 			atomic_load_explicit(&entry->failed, memory_order_acquire);
-		uintptr_t page = address & ~(uintptr_t)(page_size - 1);
+		uintptr_t from = address & ~(lost - 1), to = from + lost;
 
 		if (version % STATES != ENTRY_LIVE || address < start || address >= end)
 			continue;
@@ -85,12 +100,16 @@ static bool answer(uintptr_t address)
 			continue;
 		/* Relaxed: the flag carries nothing else; this thread goes on after it. */
 		atomic_store_explicit(failed, 1, memory_order_relaxed);
+		if (from < start)
+			from = start;
+		if (to > end)
+			to = end;
 		/* One page keeps the rest readable, at the price of two more mappings, of which a
 		 * process has some 65,000 (vm.max_map_count). */
 		if (atomic_fetch_add_explicit(&entry->pages, 1, memory_order_relaxed) >=
 		    SYS_FAULT_PAGES_MAX)
-			return map_zeroes(page, end, prot);
-		return map_zeroes(page, page + page_size, prot);
+			return map_zeroes(from, end, prot);
+		return map_zeroes(from, to, prot);
 	}
 	return false;
 }
@@ -116,7 +135,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 
-	if (info->si_code <= 0 || !answer((uintptr_t)info->si_addr))
+	if (info->si_code <= 0 || !answer((uintptr_t)info->si_addr, lost_bytes(info)))
 		pass_on(number, info, context);
 	errno = saved_errno;
 }

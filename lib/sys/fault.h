@@ -7,7 +7,7 @@
 
 #include "sys/map.h"
 
-#define SYS_FAULT_MAPS_MAX 256u   /* mappings of one process whose faults are caught */
+#define SYS_FAULT_MAPS_MAX 1024u  /* mappings of one process whose faults are caught */
 #define SYS_FAULT_PAGES_MAX 1024u /* pages of one replaced singly; then all from the fault on */
 
 /**

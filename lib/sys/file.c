@@ -141,6 +141,49 @@ int sys_dir_sync(int dir_fd)
 	return failed < 0 ? sys_fail(errno, "sync directory", dir_fd, SYS_NO_OFF) : BWT_OK;
 }
 
+int sys_dir_same(int a, int b, bool *same)
+{
+	struct stat first, second;
+
+	if (fstat(a, &first) < 0)
+		return sys_fail(errno, "look up", a, SYS_NO_OFF);
+	if (fstat(b, &second) < 0)
+		return sys_fail(errno, "look up", b, SYS_NO_OFF);
+	*same = first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+	return BWT_OK;
+}
+
+int sys_dir_path(int dir_fd, char *path, size_t size)
+{
+	sys_fd_name(dir_fd, path, size);
+	if (path[0] != '/')
+		return error_set(-ENOENT, "the path of a directory cannot be found out: no /proc");
+	if (strlen(path) + 1 == size)
+		return sys_fail(ENAMETOOLONG, "look up", dir_fd, SYS_NO_OFF);
+	return BWT_OK;
+}
+
+/* --- Links --- */
+
+int sys_link_create(int dir_fd, const char *target, const char *name)
+{
+	if (symlinkat(target, dir_fd, name) < 0)
+		return sys_fail_name(errno, "link", dir_fd, name);
+	return BWT_OK;
+}
+
+int sys_link_read(int dir_fd, const char *name, char *target, size_t size)
+{
+	ssize_t len = readlinkat(dir_fd, name, target, size);
+
+	if (len < 0)
+		return -errno;
+	if ((size_t)len == size)
+		return -ENAMETOOLONG;
+	target[len] = '\0';
+	return BWT_OK;
+}
+
 int sys_dir_list(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx)
 {
 	struct dirent *entry;

@@ -32,6 +32,16 @@ int sys_dir_create(const char *path);
 int sys_dir_create_at(int dir_fd, const char *name);
 /** Names in it are durable afterwards. */
 int sys_dir_sync(int dir_fd);
+/** Are both descriptors of the same directory? */
+int sys_dir_same(int a, int b, bool *same);
+/** Its path from the root, as it is now; -ENAMETOOLONG, or -ENOENT when the system does not tell. */
+int sys_dir_path(int dir_fd, char *path, size_t size);
+
+/** A symbolic link @name to @target; not synced. */
+int sys_link_create(int dir_fd, const char *target, const char *name);
+/** -EINVAL: it is no link; -ENOENT: there is nothing; -ENAMETOOLONG. Leaves bwt_detail() alone. */
+int sys_link_read(int dir_fd, const char *name, char *target, size_t size);
+
 /** Calls @each for every entry but . and ..; a non-zero return stops and is returned. */
 int sys_dir_list(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx);
 

@@ -71,29 +71,43 @@ static uint8_t *reserve_aligned(size_t size)
 	return base;
 }
 
-/* A3: ask for MAP_SYNC first. False: errno says why the file cannot be mapped at all. */
-static bool map_shared(struct sys_map *map)
+/*
+ * Map @size bytes of @fd, shared: at @at, or anywhere when it is NULL. A3: ask for MAP_SYNC first.
+ * MAP_FAILED: errno says why the file cannot be mapped at all.
+ */
+static void *map_shared(int fd, void *at, size_t size, int prot, enum sys_media *media)
 {
-	int prot = protection(map->flags);
+	int fixed = at == NULL ? 0 : MAP_FIXED;
+	void *start;
 
-	map->media = SYS_MEDIA_FILE;
+	*media = SYS_MEDIA_FILE;
 #ifndef BWT_NO_PMEM
 	if (prot & PROT_WRITE) {
-		if (mmap(map->base, map->size, prot, MAP_SHARED_VALIDATE | MAP_SYNC | MAP_FIXED,
-		         map->fd, 0) != MAP_FAILED) {
-			map->media = SYS_MEDIA_DAX;
-			return true;
+		start = mmap(at, size, prot, MAP_SHARED_VALIDATE | MAP_SYNC | fixed, fd, 0);
+		if (start != MAP_FAILED) {
+			*media = SYS_MEDIA_DAX;
+			return start;
 		}
 	}
 #endif
-	if (mmap(map->base, map->size, prot, MAP_SHARED | MAP_FIXED, map->fd, 0) == MAP_FAILED)
-		return false;
+	start = mmap(at, size, prot, MAP_SHARED | fixed, fd, 0);
 #ifndef BWT_NO_PMEM
 	/* It never registered this range, so it can only say yes when it is forced to. */
-	if ((prot & PROT_WRITE) && pmem_is_pmem(map->base, map->size))
-		map->media = SYS_MEDIA_FORCED_DAX;
+	if (start != MAP_FAILED && (prot & PROT_WRITE) && pmem_is_pmem(start, size))
+		*media = SYS_MEDIA_FORCED_DAX;
 #endif
-	return true;
+	return start;
+}
+
+enum sys_media sys_map_media(int fd)
+{
+	enum sys_media media;
+	void *start = map_shared(fd, NULL, page_size(), PROT_READ | PROT_WRITE, &media);
+
+	if (start == MAP_FAILED)
+		return SYS_MEDIA_FILE;
+	munmap(start, page_size());
+	return media;
 }
 
 /* Zero memory everywhere, then the file over the front of it; its last page ends in zeroes. */
@@ -128,7 +142,9 @@ int sys_map_open(int fd, size_t size, unsigned flags, struct sys_map *map)
 	made.base = reserve_aligned(size);
 	if (made.base == NULL)
 		return sys_fail(errno, "reserve address space for", fd, SYS_NO_OFF);
-	mapped = flags & SYS_MAP_PRIVATE ? map_private(&made, file_size) : map_shared(&made);
+	mapped = flags & SYS_MAP_PRIVATE ? map_private(&made, file_size)
+	                                 : map_shared(fd, made.base, size, protection(flags),
+	                                              &made.media) != MAP_FAILED;
 	if (!mapped) {
 		rc = sys_fail(errno, "map", fd, SYS_NO_OFF);
 		munmap(made.base, size);

@@ -45,10 +45,27 @@ void sys_map_close(struct sys_map *map);
 int sys_map_populate(struct sys_map *map, uint64_t off, uint64_t len);
 /** Everything stored in [off, off+len) so far is durable on return: fdatasync of the file, or a fence on DAX. */
 int sys_map_sync(struct sys_map *map, uint64_t off, uint64_t len);
+/** What a mapping of @fd would be; SYS_MEDIA_FILE when it cannot be mapped at all. */
+enum sys_media sys_map_media(int fd);
+
 /** On DAX: flush the cache lines of [addr, addr+len), no fence; elsewhere nothing. */
 void sys_persist_flush(const struct sys_map *map, const void *addr, size_t len);
-/** On DAX: what was flushed before is durable; elsewhere nothing. */
+/** Copy into the mapping; on DAX past the cache (non-temporal stores), as good as flushed, no fence. */
+void sys_persist_copy(const struct sys_map *map, void *to, const void *from, size_t len);
+/** On DAX: what this thread flushed or copied before is durable; elsewhere nothing. */
 void sys_persist_drain(const struct sys_map *map);
+/**
+ * sys_persist_deep - [addr, addr+len), and all that was durable before it, as deep as software can ask for
+ *
+ * What is durable may still be in the queues of the memory controller, which the platform's own power empties
+ * when the mains fail. After this it is in the memory itself, so that even a platform that fails to do so
+ * loses nothing. A system call (msync, which reaches the device's flush), for places that may wait.
+ *
+ * Returns: BWT_OK; BWT_IO. Elsewhere than on DAX nothing
+ */
+int sys_persist_deep(const struct sys_map *map, const void *addr, size_t len);
+/** How bytes reach persistent memory here: "clwb", "clflushopt", "clflush", "eadr" (no flush needed), "flush". */
+const char *sys_persist_instruction(void);
 
 /** Reserved zero memory that costs nothing until touched (tables that grow without moving). NULL: none. */
 void *sys_reserve(size_t size);

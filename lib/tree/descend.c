@@ -43,8 +43,12 @@ static void settle_words(const struct tree_env *env, uint64_t word)
 		uint64_t stored = atomic_load_explicit(&delta->lsn_word, memory_order_relaxed);
 		uint64_t settled = env->settle(env->ctx, stored);
 
-		if (settled != stored)
+		if (settled != stored) {
 			atomic_store_explicit(&delta->lsn_word, settled, memory_order_release);
+			/* A reader may be the one, which leaves no gate: it fences itself. */
+			sys_persist_flush(&env->arena->map, &delta->lsn_word, sizeof delta->lsn_word);
+			sys_persist_drain(&env->arena->map);
+		}
 		off = left > 1 ? delta->older[0] : delta->base;
 	}
 }

@@ -197,10 +197,12 @@ static void settle_carried(struct rebuild *rebuild)
 			uint64_t seen = atomic_load_explicit(&delta->lsn_word, memory_order_relaxed);
 			uint64_t word = env->decide(env->ctx, &delta->lsn_word);
 
-			if (word_state(seen) == WORD_DESCRIPTOR && word_state(word) != WORD_PENDING)
-				atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen,
-				                                        word, memory_order_acq_rel,
-				                                        memory_order_relaxed);
+			if (word_state(seen) == WORD_DESCRIPTOR && word_state(word) != WORD_PENDING &&
+			    atomic_compare_exchange_strong_explicit(&delta->lsn_word, &seen, word,
+			                                            memory_order_acq_rel,
+			                                            memory_order_relaxed))
+				sys_persist_flush(&env->arena->map, &delta->lsn_word,
+				                  sizeof delta->lsn_word);
 			off = left > 1 ? delta->older[0] : delta->base;
 		}
 	}

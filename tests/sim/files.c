@@ -149,6 +149,31 @@ int sys_dir_sync(int dir_fd)
 	return BWT_OK;
 }
 
+int sys_dir_same(int a, int b, bool *same)
+{
+	*same = sim_inode(a) == sim_inode(b);
+	return BWT_OK;
+}
+
+/* No links on a simulated disk. */
+int sys_dir_path(int dir_fd, char *path, size_t size)
+{
+	(void)dir_fd, (void)path, (void)size;
+	return -ENOENT;
+}
+
+int sys_link_create(int dir_fd, const char *target, const char *name)
+{
+	(void)dir_fd, (void)target, (void)name;
+	return -ENOTSUP;
+}
+
+int sys_link_read(int dir_fd, const char *name, char *target, size_t size)
+{
+	(void)target, (void)size;
+	return inode_find(sim_inode(dir_fd), name) == NULL ? -ENOENT : -EINVAL;
+}
+
 int sys_dir_list(int dir_fd, int (*each)(void *ctx, const char *name), void *ctx)
 {
 	const void *site = SIM_SITE;

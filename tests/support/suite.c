@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_result(const CU_pTest test, const CU_pSuite suite, const CU_pFailureRecord failure)
 {
@@ -64,4 +65,14 @@ bool suite_short(void)
 	const char *text = getenv("SHORT");
 
 	return text != NULL && text[0] != '\0' && strcmp(text, "0") != 0;
+}
+
+void suite_force_pmem(char **argv)
+{
+	if (getenv("PMEM_IS_PMEM_FORCE") != NULL)
+		return;
+	setenv("PMEM_IS_PMEM_FORCE", "1", 1);
+	execv("/proc/self/exe", argv);
+	perror("execv");
+	exit(EXIT_FAILURE);
 }

@@ -38,6 +38,14 @@ int suite_run(const char *name, void (*set_up)(void), void (*tear_down)(void), C
 /** suite_skip - say why this program cannot run here; returns SUITE_SKIP for main() to return */
 int suite_skip(const char *why);
 
+/**
+ * suite_force_pmem - go on as a program for which every file is persistent memory (PMEM_IS_PMEM_FORCE)
+ *
+ * libpmem looks when it is loaded, so the program begins anew. For the first line of main(); returns the
+ * second time.
+ */
+void suite_force_pmem(char **argv);
+
 /** suite_short - SHORT=1: this run should do about a tenth of its work */
 bool suite_short(void);
 

@@ -287,7 +287,7 @@ static void fill_the_table(void)
 	}
 	CHILD_CHECK(sys_map_open(file, 2 * STEP, 0, &more) == BWT_OK);
 	CHILD_CHECK(sys_map_catch_faults(&more, &failed) == -ENOMEM);
-	CHILD_CHECK(strstr(bwt_detail(), "256") != NULL);
+	CHILD_CHECK(strstr(bwt_detail(), "1024") != NULL);
 	sys_map_close(&maps[17]);
 	CHILD_CHECK(sys_map_catch_faults(&more, &failed) == BWT_OK);
 	CHILD_CHECK(sys_file_truncate(file, STEP) == BWT_OK);
@@ -297,6 +297,59 @@ static void fill_the_table(void)
 static void the_table_of_mappings_has_a_limit_and_forgets_closed_ones(void)
 {
 	CU_ASSERT_TRUE(child_passes(fill_the_table));
+}
+
+/* As the system sends it when memory is found poisoned; only to itself may a process do so. */
+static void send_poison(int code, uint64_t off, short bits)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof info);
+	info.si_signo = SIGBUS;
+	info.si_code = code;
+	info.si_addr = map.base + off;
+	info.si_addr_lsb = bits;
+	CHILD_CHECK(syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS,
+	                    &info) == 0);
+}
+
+static void find_poison(void)
+{
+	CHILD_CHECK(sys_map_catch_faults(&map, &failed) == BWT_OK);
+	CHILD_CHECK(sys_file_allocate(file, 0, 3 * STEP) == BWT_OK);
+	memset(map.base, 'x', 3 * STEP);
+	send_poison(BUS_MCEERR_AR, PAGE + 100, 12); /* this thread has touched it */
+	CHILD_CHECK(has_failed());
+	CHILD_CHECK(load(PAGE - 1) == 'x' && load(PAGE) == 0 && load(2 * PAGE - 1) == 0 &&
+	            load(2 * PAGE) == 'x');
+	send_poison(BUS_MCEERR_AO, STEP + 5 * PAGE, 21); /* the system has come across it: a huge page */
+	CHILD_CHECK(load(STEP - 1) == 'x' && load(STEP) == 0 && load(2 * STEP - 1) == 0 &&
+	            load(2 * STEP) == 'x');
+	send_poison(BUS_MCEERR_AR, 2 * STEP, 99); /* no such page: this one alone */
+	CHILD_CHECK(load(2 * STEP) == 0 && load(2 * STEP + PAGE) == 'x');
+}
+
+static void poisoned_memory_is_a_fault_as_wide_as_the_system_says(void)
+{
+	CU_ASSERT_TRUE(child_passes(find_poison));
+}
+
+static void find_poison_elsewhere(void)
+{
+	siginfo_t info;
+
+	CHILD_CHECK(sys_map_catch_faults(&map, &failed) == BWT_OK);
+	memset(&info, 0, sizeof info);
+	info.si_signo = SIGBUS;
+	info.si_code = BUS_MCEERR_AO;
+	info.si_addr = &info;
+	(void)syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, &info);
+	raise(SIGBUS); /* what was sent once is not repeated by the default action: this is */
+}
+
+static void poison_in_other_memory_goes_where_it_went_before(void)
+{
+	CU_ASSERT_EQUAL(child_killed_by(find_poison_elsewhere), SIGBUS);
 }
 
 static void fault_on_every_second_page(void)
@@ -389,6 +442,8 @@ int main(void)
 		TEST(faults_that_are_not_ours_go_where_they_went_before),
 		TEST(a_signal_that_somebody_sent_is_not_a_fault),
 		TEST(the_table_of_mappings_has_a_limit_and_forgets_closed_ones),
+		TEST(poisoned_memory_is_a_fault_as_wide_as_the_system_says),
+		TEST(poison_in_other_memory_goes_where_it_went_before),
 		TEST(very_many_faults_do_not_use_up_the_systems_mappings),
 		TEST(threads_may_fault_while_others_open_and_close),
 		CU_TEST_INFO_NULL,
