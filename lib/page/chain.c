@@ -176,22 +176,37 @@ static bool merge_after(const struct merge_key *a, const struct merge_key *b)
 	return key_compare(leaf_delta_key(a->delta), leaf_delta_key(b->delta)) > 0;
 }
 
-/* The deltas from @top down by (key, newest first): insertion keeps the order of equal keys. */
+/* Put @one among the first @count of @sorted; before (@newer) or behind those with the same key. */
+static void merge_insert(struct merge_key *sorted, unsigned count, struct merge_key one, bool newer)
+{
+	for (; count > 0; count--) {
+		if (newer ? merge_after(&one, &sorted[count - 1])
+		          : !merge_after(&sorted[count - 1], &one))
+			break;
+		sorted[count] = sorted[count - 1];
+	}
+	sorted[count] = one;
+}
+
+/*
+ * The deltas from @top down by (key, newest first). Keys often come in order: insertion from the end at which the
+ * least ones lie moves nothing then.
+ */
 static void merge_sort(const uint8_t *arena, const struct leaf_delta *top, unsigned count,
                        struct merge_key *sorted)
 {
+	bool up = key_compare(leaf_delta_key(top),
+	                      leaf_delta_key(chain_delta(arena, top, count - 1))) > 0;
+
 	/* Each lies elsewhere, and where is known: their misses overlap. */
 	for (unsigned i = 1; i < count; i++)
 		lines_fetch(chain_delta(arena, top, i), MERGE_FETCH);
 	for (unsigned i = 0; i < count; i++) {
 		struct merge_key one;
-		unsigned at = i;
 
-		one.delta = chain_delta(arena, top, i);
+		one.delta = chain_delta(arena, top, up ? count - 1 - i : i);
 		one.head = merge_head(leaf_delta_key(one.delta));
-		for (; at > 0 && merge_after(&sorted[at - 1], &one); at--)
-			sorted[at] = sorted[at - 1];
-		sorted[at] = one;
+		merge_insert(sorted, i, one, up);
 	}
 }
 

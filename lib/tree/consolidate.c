@@ -18,13 +18,12 @@
 #include "base/testpoint.h"
 #include "page/visibility.h"
 #include "sys/backoff.h"
+#include "tree/amend.h"
 #include "tree/merge.h"
 #include "tree/rebuild.h"
 #include "tree/split.h"
 #include "tree/values.h"
 
-#define ENTRY_OVERHEAD                                                                             \
-	17u /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
 #define INNER_OVERHEAD 16u
 #define CARRY_MAX 24u /* versions carried over one new base page, at most */
 #define CARRY_BYTES_MAX                                                                            \
@@ -272,14 +271,14 @@ static size_t entry_bytes(const struct rebuild *rebuild, unsigned index)
 	if (rebuild->children != NULL)
 		return key_ref_size(&rebuild->children[index].key) + INNER_OVERHEAD;
 	entry = &rebuild->entries[index];
-	return key_ref_size(&entry->key) + entry->value_size + ENTRY_OVERHEAD;
+	return key_ref_size(&entry->key) + entry->value_size + LEAF_ENTRY_OVERHEAD;
 }
 
 static size_t carried_size(const struct rebuild *rebuild, unsigned index)
 {
 	const struct page_entry *entry = &rebuild->carried[index];
 
-	return key_ref_size(&entry->key) + entry->value_size + ENTRY_OVERHEAD;
+	return key_ref_size(&entry->key) + entry->value_size + LEAF_ENTRY_OVERHEAD;
 }
 
 /* The fence between the keys @left and @right, written to @to; children are told apart by their own keys. */
@@ -295,19 +294,23 @@ static struct bwt_slice fence_between(const struct rebuild *rebuild, const struc
 struct cut_rule {
 	size_t pieces; /* at most */
 	size_t goal;   /* bytes of a piece */
+	bool fill;     /* and not one more */
 };
 
 /*
  * As many pieces as the bytes want. Even halves, but at the right edge of the tree, where keys mostly come
- * in order, the left pages are filled: nothing will be put into them again. More pieces where the carried
- * versions would make chains too long or too large again.
+ * in order, the left pages are filled: nothing will be put into them again. (An inner page keeps some room, for
+ * its children may still split.) More pieces where the carried versions would make chains too long or too large again.
  */
 static struct cut_rule cut_rule(const struct rebuild *rebuild, size_t total, uint32_t page_bytes,
                                 bool ascending)
 {
 	struct cut_rule rule = {.pieces = total / page_bytes + 1};
 
+	rule.fill = ascending && rule.pieces == 2 && rebuild->level == 0;
 	rule.goal = ascending && rule.pieces == 2 ? page_bytes - page_bytes / 8 : total / rule.pieces;
+	if (rule.fill)
+		rule.goal = page_bytes;
 	if (total <= page_bytes)
 		rule.goal = SIZE_MAX;
 	if (rebuild->carried_count > CARRY_MAX || rule.pieces > REBUILD_PIECES_MAX)
@@ -331,7 +334,7 @@ static void cut(struct rebuild *rebuild, unsigned count, struct cut_rule rule, u
 		                                : entry_key(rebuild, at.entry);
 		size_t more = is_carried ? carried_size(rebuild, at.carried)
 		                         : entry_bytes(rebuild, at.entry);
-		bool full = bytes + more / 2 > rule.goal ||
+		bool full = bytes + (rule.fill ? more : more / 2) > rule.goal ||
 		            (is_carried && (piece->carried_count == CARRY_MAX ||
 		                            carried + more > CARRY_BYTES_MAX));
 
@@ -523,6 +526,26 @@ static int content(struct rebuild *rebuild, struct epoch_slot *slot, const struc
 	return leaf_content(rebuild, slot, from, behind, patience);
 }
 
+/* The short way. BWT_NOT_FOUND: it does not lead there. */
+static int amend(struct rebuild *rebuild, struct epoch_slot *slot, enum extent_urgency urgency)
+{
+	uint8_t *fence;
+	int rc;
+
+	rebuild->level = 0;
+	base_bounds(rebuild->place->base, &rebuild->bounds);
+	rc = amend_plan(rebuild, slot, &fence);
+	if (rc < 0)
+		return rc;
+	rc = rebuild_measure(rebuild);
+	if (rc == BWT_OK)
+		rc = rebuild_install(rebuild, slot, urgency);
+	if (rc == BWT_OK)
+		post_pieces(rebuild, slot, urgency);
+	free(fence);
+	return rc;
+}
+
 static int consolidate(struct rebuild *rebuild, struct epoch_slot *slot, enum patience patience,
                        enum extent_urgency urgency)
 {
@@ -536,6 +559,9 @@ static int consolidate(struct rebuild *rebuild, struct epoch_slot *slot, enum pa
 	if (inner && index_unfinished(tree->env->arena->base, place_head(place)) != NULL &&
 	    !TEST_FAULT("merge_unheeded"))
 		return tree_finish_child(tree, slot, place, urgency);
+	rc = inner || rebuild->move_count > 0 ? BWT_NOT_FOUND : amend(rebuild, slot, urgency);
+	if (rc != BWT_NOT_FOUND)
+		return rc;
 	count = content(rebuild, slot, place, NULL, patience);
 	if (count < 0)
 		return count;

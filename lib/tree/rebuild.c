@@ -45,10 +45,14 @@ int rebuild_measure(struct rebuild *rebuild)
 		struct page_bounds bounds;
 
 		piece_bounds(rebuild, i, &bounds);
-		piece->size =
-			rebuild->level == 0
-				? leaf_size(rebuild->entries + piece->first, piece->count, &bounds)
-				: inner_size(rebuild->children + piece->first, piece->count, &bounds);
+		if (piece->splice.base != NULL)
+			piece->size = splice_size(&piece->splice, &bounds);
+		else if (rebuild->level == 0)
+			piece->size =
+				leaf_size(rebuild->entries + piece->first, piece->count, &bounds);
+		else
+			piece->size =
+				inner_size(rebuild->children + piece->first, piece->count, &bounds);
 		if (piece->size > BLOCK_SIZE_MAX)
 			return error_set(BWT_TOO_BIG,
 			                 "tree %u, page %llu: %u versions do not fit a page",
@@ -150,7 +154,9 @@ static void build_piece(struct rebuild *rebuild, struct epoch_slot *slot, unsign
 		extent_bump(tree->env->extents, slot, chunk_kind_of(level), (uint32_t)piece->size);
 	to = arena_at(tree->env->arena, piece->off);
 	piece_bounds(rebuild, index, &bounds);
-	if (level == 0)
+	if (piece->splice.base != NULL)
+		splice_build(to, piece->size, &piece->splice, &bounds, piece->page, tree->id, clock);
+	else if (level == 0)
 		leaf_build(to, piece->size, rebuild->entries + piece->first, piece->count, &bounds,
 		           piece->page, tree->id, clock);
 	else

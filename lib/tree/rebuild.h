@@ -14,15 +14,19 @@
 #ifndef BWT_TREE_REBUILD_H
 #define BWT_TREE_REBUILD_H
 
+#include "page/splice.h"
 #include "tree/descend.h"
 
 #define REBUILD_PIECES_MAX 32u
+#define LEAF_ENTRY_OVERHEAD                                                                        \
+	17u /* bytes of a leaf entry beside key and value: head, slot, fingerprint, sizes */
 
 struct rebuild_piece {
 	unsigned first; /* index of its first entry */
 	unsigned count;
 	unsigned first_carried; /* the same of the versions carried */
 	unsigned carried_count;
+	struct splice splice; /* of a leaf: what it is made of, instead of entries; base NULL: of entries */
 	struct bwt_slice low;
 	size_t size; /* bytes of the page; set by rebuild_measure() */
 	page_id page;

@@ -300,7 +300,7 @@ static void what_is_left_is_in_fewer_pages(void)
 	for (unsigned i = 0; i < KEYS_MAX; i++)
 		if (i % 20 != 0)
 			delete (i);
-	CU_ASSERT_TRUE(pages_used() < before / 6);
+	CU_ASSERT_TRUE(pages_used() < before / 5);
 	CU_ASSERT_TRUE(fixture_levels(&fixture) < levels);
 	CU_ASSERT_TRUE(all_there());
 	CU_ASSERT_TRUE(fixture_sound(&fixture));
