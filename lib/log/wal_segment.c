@@ -11,8 +11,9 @@
  *   S1  A file gets the name of a segment when all of it, header included, is durable; a frame in it counts
  *       when that name is durable. So a named segment whose header does not check is damage, never
  *       the trace of a crash, and a crash leaves at most one file more under a name that is not read.
- *   S2  A file called free-<n>.wal is used only with a valid header: it was a segment once, so it was
- *       written in full. Half-made ones go when the log is opened.
+ *   S2  A file of an earlier life called free-<n>.wal is used only with a valid header: it was a segment
+ *       once, or got the header of one that never comes when it had been written in full (mark_spare()).
+ *       Half-made ones go when the log is opened.
  *   S3  Frames of an earlier use are told by their LSN and incarnation (W3).
  *   S4  Segments are released from the oldest on, and only below durable_lsn.
  *
@@ -29,8 +30,9 @@
 #include "log/wal_private.h"
 #include "sys/thread.h"
 
-#define GROWTH 4u       /* the next segment's size over the last one's */
-#define SOFT_RESERVE 8u /* an eighth of the last segment is not for ordinary records */
+#define GROWTH 4u            /* the next segment's size over the last one's */
+#define SEQ_NEVER UINT64_MAX /* of a spare that was no segment yet */
+#define SOFT_RESERVE 8u      /* an eighth of the last segment is not for ordinary records */
 
 /* --- Names --- */
 
@@ -407,6 +409,30 @@ int wal_prepare_segment(struct wal *wal)
 	return rc;
 }
 
+/* S2: so that the next opening finds it whole, and need not make another one. Removed on failure. */
+static int mark_spare(struct wal *wal, const struct wal_spare *spare)
+{
+	const struct wal_segment unused = {
+		.seq = SEQ_NEVER,
+		.start_lsn = WAL_BLOCK,
+		.end_lsn = WAL_BLOCK + spare->file_size - WAL_HEADER_SIZE,
+		.incarnation = wal->incarnation,
+	};
+	struct wal_segment_head head = head_of(wal, &unused);
+	char name[WAL_NAME_SIZE];
+	int fd, rc;
+
+	spare_name(name, spare->number);
+	rc = sys_file_open(wal->config.dir_fd, name, 0, &fd);
+	if (rc == BWT_OK) {
+		rc = write_heads(fd, &head);
+		sys_file_close(fd);
+	}
+	if (rc < 0)
+		spare_unlink(wal, spare);
+	return rc;
+}
+
 int wal_keep_spare(struct wal *wal)
 {
 	struct wal_spare spare, extra;
@@ -415,6 +441,8 @@ int wal_keep_spare(struct wal *wal)
 	log_lock(&wal->create_lock);
 	if (rc == BWT_OK && wal->spare_count == 0) {
 		rc = make_spare(wal, WAL_SEGMENT_MIN, &spare);
+		if (rc == BWT_OK)
+			rc = mark_spare(wal, &spare);
 		if (rc == BWT_OK)
 			spare_keep(wal, spare, &extra);
 	}

@@ -258,6 +258,26 @@ static void spares_of_an_earlier_life_are_used_and_half_made_ones_removed(void)
 	}
 }
 
+/* On a full disk a file cannot be made; that of the life before must do, though it never was a segment. */
+static void a_kept_spare_is_what_the_next_opening_begins_in(void)
+{
+	struct stat spare, segment;
+
+	open_log(WAL_SEGMENT_MIN);
+	record_put_durable(wal, 1, 100);
+	CU_ASSERT_EQUAL(wal_keep_spare(wal), BWT_OK);
+	CU_ASSERT_EQUAL(wal_keep_spare(wal), BWT_OK); /* there is one */
+	CU_ASSERT_EQUAL(count_files("free-"), 1);
+	CU_ASSERT_EQUAL(fstatat(fixture_dir_fd, "free-1.wal", &spare, 0), 0);
+	close_log();
+	wal = fixture_reopen(fixture_config(), 0);
+	CU_ASSERT_EQUAL(count_files("free-"), 0);
+	CU_ASSERT_EQUAL(fstatat(fixture_dir_fd, "0000000000000002.wal", &segment, 0), 0);
+	CU_ASSERT_EQUAL(segment.st_ino, spare.st_ino);
+	record_put_durable(wal, 2, 100);
+	expect_ids(0, 1, 2);
+}
+
 static void segments_of_dead_lives_go_with_the_end_of_their_life(void)
 {
 	uint64_t last = 0;
@@ -568,6 +588,7 @@ int main(void)
 		TEST(nothing_that_is_not_durable_is_released),
 		TEST(a_full_segment_that_is_written_to_is_not_released),
 		TEST(spares_of_an_earlier_life_are_used_and_half_made_ones_removed),
+		TEST(a_kept_spare_is_what_the_next_opening_begins_in),
 		TEST(segments_of_dead_lives_go_with_the_end_of_their_life),
 		TEST(one_damaged_copy_of_any_header_costs_nothing),
 		TEST(every_single_byte_of_a_header_is_checked),
