@@ -87,11 +87,12 @@ beside = $(patsubst %.c,$(O)/t/%.o,$(filter-out $1/$2_%.c,$(wildcard $1/*.c)))
 UNIT_TESTS := $(UNIT_SRC:%.c=$(O)/%)
 KIND_TESTS := $(KIND_SRC:%.c=$(O)/%)
 TOOL_TESTS := $(wildcard tests/tools/tool_*.sh)
+FAULT_TESTS := $(wildcard tests/faults/faults_*.sh)
 TEST_SRC := $(UNIT_SRC) $(KIND_SRC) $(wildcard tests/support/*.c) \
 	$(foreach k,$(KINDS),$(filter-out tests/$k/$k_%.c,$(wildcard tests/$k/*.c)))
 
 LINT_FILES := $(LIB_SRC) -- $(LIB_HDR) -- $(wildcard tools/*.[ch] bench/*.[ch]) $(TEST_SRC) \
-	$(wildcard tests/*/*.h tests/unit/*/*.h)
+	$(wildcard tests/faults/*.c tests/*/*.h tests/unit/*/*.h)
 
 FUZZ_SECONDS ?= 3600
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
@@ -103,8 +104,8 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 
 # ---- targets ----------------------------------------------------------------------------------
 
-.PHONY: fuzz fuzz-run all lib tools tests check soak lint format bench demo deps install uninstall deb deb-bare dist clean help
-.PHONY: deps-core deps-check deps-bench deps-demo deps-deb check-layers check-headers list-tests print-O FORCE
+.PHONY: fuzz fuzz-run all lib tools tests check soak faults lint format bench demo deps install uninstall deb deb-bare dist clean help
+.PHONY: deps-core deps-check deps-faults deps-bench deps-demo deps-deb check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
@@ -124,6 +125,9 @@ check: | deps-check ## build and run every test, SAN=address|undefined|thread: a
 soak: | deps-check ## the tests that run threads, crashes and searches, LONG seconds each (300); SAN= too
 	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" SOAK=1 tests/check.sh
 
+faults: | deps-faults ## crashes, failing devices and full disks on real file systems; as root, else in part
+	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" FAULTS_LONG=1 tests/check.sh
+
 lint: check-layers check-headers | deps-check ## formatting, clang-tidy, cppcheck, layers, headers
 	@CPPFLAGS="$(CPPFLAGS_ALL)" tests/lint.sh $(LINT_FILES)
 
@@ -133,9 +137,9 @@ check-layers: ## each layer includes itself and lower ones only
 check-headers: ## every header compiles alone, bwt.h as C and as C++
 	@CC="$(CC)" CXX="$(CXX)" CPPFLAGS="$(CPPFLAGS_ALL)" tests/check-headers.sh $(LIB_HDR)
 
-deps: deps-core deps-check deps-bench deps-demo ## install what is missing (apt-get, as root or by sudo)
+deps: deps-core deps-check deps-faults deps-bench deps-demo ## install what is missing (apt-get, as root or by sudo)
 
-deps-core deps-check deps-bench deps-demo deps-deb: deps-%:
+deps-core deps-check deps-faults deps-bench deps-demo deps-deb: deps-%:
 	@tools/deps.sh $* $(if $(filter 0,$(PMEM)),no-pmem) $(if $(filter 0,$(URING)),no-uring)
 
 demo: all | deps-demo ## the main job on real data, told step by step
@@ -148,7 +152,7 @@ print-O:
 	@echo $(O)
 
 list-tests:
-	@printf '%s\n' $(UNIT_TESTS) $(KIND_TESTS) $(TOOL_TESTS)
+	@printf '%s\n' $(UNIT_TESTS) $(KIND_TESTS) $(TOOL_TESTS) $(FAULT_TESTS)
 
 fuzz: | deps-check ## every reader of bytes under libFuzzer, FUZZ_SECONDS (3600) each; needs clang
 	+@$(MAKE) --no-print-directory CC=clang SAN=address BUILD=$(BUILD)/fuzz CFLAGS=-fsanitize=fuzzer-no-link fuzz-run

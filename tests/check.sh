@@ -7,6 +7,9 @@
 # build by clang, and the checks of layers and headers. In a variant (SAN=..., PMEM=0, URING=0): all
 # tests in that build and nothing else.
 #
+# At the end the planted faults and how many seeds it took the crash simulator to find each.
+#
+# FAULTS_LONG=1 ("make faults"): the tests on real file systems and devices alone, in their long forms.
 # SOAK=1 ("make soak"): the tests of threads, crashes and searches alone, in their long forms.
 #
 #   RUN_JOBS=2   tests at a time          ONLY=text   only tests whose name contains it, this build
@@ -18,7 +21,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/run.sh
 
 : "${BUILD:=build}" "${O:=$BUILD}" "${SAN:=}" "${PMEM:=1}" "${URING:=1}" "${CC:=gcc}" "${CXX:=g++}"
-: "${MAKE:=make}" "${ONLY:=}" "${SOAK:=}"
+: "${MAKE:=make}" "${ONLY:=}" "${SOAK:=}" "${FAULTS_LONG:=}"
 unset MAKELEVEL
 [ -n "$SOAK" ] && CHECK_SEED=
 export CHECK_SEED=${CHECK_SEED-1}
@@ -51,7 +54,7 @@ tests() { # FOLDER PREFIX PATTERN MAKE-VARIABLES...
 		limit=600
 		[[ $name == unit/* ]] && limit=120
 		[[ $folder == */san-* ]] && limit=$((limit * 3))
-		[ -n "$SOAK" ] && limit=$((limit * 30))
+		[ -n "$SOAK$FAULTS_LONG" ] && limit=$((limit * 30))
 		case $path in
 		*.sh) path="bash $path" ;;
 		esac
@@ -70,12 +73,28 @@ slice() { # NAME PATTERN MAKE-VARIABLES... : a part of the tests, with little wo
 	SHORT=1 tests "$folder" "$name: " "$pattern" "$@"
 }
 
+# What sim_planted printed: each fault, and the seeds and images that it took to find it.
+planted() { # LOG
+	[ -s "$1" ] || return 0
+	echo
+	grep -E '^  (ok|MISS|FALSE)|seed  *images|^planted faults' "$1"
+}
+
 trap 'run_stop; exit 130' INT TERM
 run_begin "$O/check-logs"
 here=("SAN=$SAN" "PMEM=$PMEM" "URING=$URING")
 if [ -n "$SOAK" ]; then
 	build "${SAN:-here}" "${here[@]}" all tests &&
 		LONG=${LONG:-300} tests "$O" "" '^(model|stress|crash|protocol|txn)/' "${here[@]}"
+	run_end
+	exit
+fi
+if [ -n "$FAULTS_LONG" ]; then
+	build "${SAN:-here}" "${here[@]}" tools tests &&
+		RUN_JOBS=1 tests "$O" "" '^faults/' "${here[@]}" &&
+		[ -z "$ONLY" ] && tests "$O" "" '^sim/sim_planted' "${here[@]}"
+	run_wait
+	planted "$O/check-logs/sim_sim_planted.log"
 	run_end
 	exit
 fi
@@ -95,4 +114,6 @@ if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
 		run_now "fuzz" 1800 "$MAKE" --no-print-directory -j2 "BUILD=$BUILD" "FUZZ_SECONDS=${FUZZ_SECONDS:-10}" fuzz
 	fi
 fi
+run_wait
+planted "$O/check-logs/sim_sim_planted.log"
 run_end

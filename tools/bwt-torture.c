@@ -289,8 +289,7 @@ static int only_check(struct run *run)
 	while (read_lines(run, fd, &lines))
 		;
 	for (unsigned i = 0; run->acknowledged == 0 && i < run->torture.writers; i++)
-		if (run->torture.known[i].begun == 0)
-			run->torture.known[i].begun = TORTURE_UNKNOWN;
+		run->torture.known[i].begun = TORTURE_UNKNOWN; /* it had not even begun */
 	good = check(run);
 	summarize(run, good);
 	return good ? EXIT_SUCCESS : TOOL_EXIT_FAILURE;

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# deps.sh core|check|bench|demo|deb [no-pmem] [no-uring] - find what a target needs, install what is missing
+# deps.sh core|check|faults|bench|demo|deb [no-pmem] [no-uring] - find what a target needs, install what is missing
 #
 # It looks first, without network and in milliseconds; when all is there it says and does nothing.
 # What is "needed" must be there in the end or this fails; what is only "wanted" may stay missing,
 # and the checks and comparisons that use it are skipped.
 set -u
 
-slice=${1:?core, check, bench, demo or deb}
+slice=${1:?core, check, faults, bench, demo or deb}
 shift
 without=" $* "
 
@@ -29,6 +29,14 @@ need_core() {
 	[[ $without == *" no-uring "* ]] || need library liburing liburing-dev
 }
 
+want_devices() { # for tests/faults, as root
+	want command strace strace
+	want command qemu-storage-daemon qemu-system-common
+	want command fusermount3 fuse3
+	want command mkfs.ext4 e2fsprogs
+	want command mkfs.xfs xfsprogs
+}
+
 look() {
 	needed=()
 	wanted=()
@@ -46,11 +54,16 @@ look() {
 		want command cppcheck cppcheck
 		want file '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.asan-*.a' libclang-rt-14-dev
 		want command valgrind valgrind
-		want command strace strace
+		want_devices
 		want command mdb_load lmdb-utils
 		want header lmdb.h liblmdb-dev
 		want command db5.3_load db5.3-util
 		want command mandoc mandoc
+		;;
+	faults)
+		need_core
+		need library cunit libcunit1-dev
+		want_devices
 		;;
 	bench)
 		need_core

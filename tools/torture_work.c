@@ -54,6 +54,22 @@ static void tell(const struct work *work, const char *word, unsigned writer, uin
 		_exit(EXIT_FAILURE); /* whoever listens is gone */
 }
 
+/* What is there already, and durable, because it was checked: one write for all, so that all or none is known. */
+static void tell_found(const struct torture *torture, int out_fd)
+{
+	char lines[TORTURE_WRITERS_MAX * 64];
+	size_t size = 0;
+
+	for (unsigned i = 0; i < torture->writers; i++) {
+		uint64_t step = torture->known[i].state.step;
+
+		size += (size_t)snprintf(lines + size, sizeof lines - size,
+		                         "begin %u %" PRIu64 "\nack %u %" PRIu64 "\n", i, step, i, step);
+	}
+	if (write(out_fd, lines, size) != (ssize_t)size)
+		_exit(EXIT_FAILURE);
+}
+
 static int do_together(const struct writer *writer, uint64_t first, uint64_t last)
 {
 	struct bwt_txn *txn;
@@ -224,6 +240,7 @@ int torture_work(const struct torture *torture, double seconds, uint64_t steps, 
 	}
 	if (rc != BWT_OK)
 		return say("opening", rc);
+	tell_found(torture, out_fd);
 	work.sync = options.durability == BWT_SYNC;
 	status = run_writers(&work, writers, word, seconds == 0 ? 0 : torture_seconds() + seconds);
 	for (unsigned i = 0; i < torture->writers; i++)
