@@ -31,7 +31,9 @@ static bool chain_holds(const struct tree_env *env, uint64_t word, arena_off off
 {
 	arena_off at = mapping_head(word);
 
-	for (unsigned left = mapping_chain(word); left > 0 && at != off; left--)
+	/* Beside the arena: zeroes came in the place of a record (sys/fault.h). */
+	for (unsigned left = mapping_chain(word);
+	     left > 0 && at != off && at >= EXTENT_SMALL_SIZE && at < arena_size(env->arena); left--)
 		at = delta_below(tree_block(env, at));
 	return at == off;
 }

@@ -47,6 +47,18 @@ void *slot_scratch(struct epoch_slot *slot, size_t size)
 
 /* ---- the old chain ---- */
 
+/*
+ * What a chain leads to was checked once. Where the mapping faulted since (sys/fault.h) there are zeroes, which lead
+ * nowhere: the store has failed, and what is behind them is nobody's any more.
+ */
+static bool chain_ends_here(const struct tree_env *env, arena_off off)
+{
+	const struct block_head *block = tree_block(env, off);
+
+	return off < EXTENT_SMALL_SIZE || off >= arena_size(env->arena) ||
+	       block->tag < BLOCK_LEAF || block->tag >= BLOCK_IMAGE_SEGMENT || block->size == 0;
+}
+
 /* Calls @each for every record of the chain, newest first; stops at false. */
 static bool chain_each(const struct tree_env *env, uint64_t word,
                        bool (*each)(const struct tree_env *env, arena_off off, uint32_t size))
@@ -55,13 +67,16 @@ static bool chain_each(const struct tree_env *env, uint64_t word,
 
 	for (unsigned left = mapping_chain(word); left > 0; left--) {
 		const struct block_head *block = tree_block(env, off);
-		arena_off older = delta_below(block);
+		arena_off older;
 
+		if (chain_ends_here(env, off))
+			return true;
+		older = delta_below(block);
 		if (!each(env, off, block->size))
 			return false;
 		off = older;
 	}
-	return each(env, off, tree_block(env, off)->size);
+	return chain_ends_here(env, off) || each(env, off, tree_block(env, off)->size);
 }
 
 static bool touch_one(const struct tree_env *env, arena_off off, uint32_t size)
