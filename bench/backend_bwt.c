@@ -44,7 +44,8 @@ static int bwt_backend_open(const struct backend_config *config, struct backend_
 		.durability = config->sync == BACKEND_SYNC ? BWT_SYNC : BWT_NONE,
 		.space_target = config->space_target,
 		.worker_count = config->worker_count,
-		.checkpoint_wal_bytes = config->keep_log ? KEPT_LOG_MAX : 0,
+		.inline_max = config->inline_max,
+		.checkpoint_wal_bytes = config->keep_log ? KEPT_LOG_MAX : config->checkpoint_bytes,
 		.checkpoint_interval_ms = config->keep_log ? KEPT_LOG_MS : 0,
 	};
 	struct backend_store *store = calloc(1, sizeof *store);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bench_session.h"
+#include "bench_sweep.h"
 #include "workload.h"
 
 #define PLAN_MAX 256
@@ -183,6 +184,10 @@ int main(int argc, char **argv)
 	}
 	if (plan_all(&plan, &options) < 0)
 		return 2;
+	if (options.sweep != NULL) {
+		rc = sweep_run(&options);
+		return rc == -EINVAL ? 2 : rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	rc = measure_stores(&options, &plan);

@@ -17,6 +17,8 @@
 
 #define MEMORY_MIN 1000000u /* below that, nothing works at all */
 
+#define INLINE_LIMIT 65536u /* bwt_open(3) */
+
 enum option_code {
 	OPTION_BACKEND = 'b',
 	OPTION_WORKLOAD = 'w',
@@ -51,6 +53,9 @@ enum option_code {
 	OPTION_SERIES,
 	OPTION_PLOT,
 	OPTION_TABLE,
+	OPTION_SWEEP,
+	OPTION_INLINE_MAX,
+	OPTION_CHECKPOINT_BYTES,
 };
 
 static const struct option long_options[] = {
@@ -84,6 +89,9 @@ static const struct option long_options[] = {
 	{"series", required_argument, NULL, OPTION_SERIES},
 	{"plot", required_argument, NULL, OPTION_PLOT},
 	{"table", no_argument, NULL, OPTION_TABLE},
+	{"sweep", optional_argument, NULL, OPTION_SWEEP},
+	{"inline-max", required_argument, NULL, OPTION_INLINE_MAX},
+	{"checkpoint-bytes", required_argument, NULL, OPTION_CHECKPOINT_BYTES},
 	{"list", no_argument, NULL, OPTION_LIST},
 	{"help", no_argument, NULL, OPTION_HELP},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -112,6 +120,8 @@ static const char help_text[] =
 	"      --workers=N|off      libbwt: background threads (1)\n"
 	"      --memory=BYTES       once loaded, of this process and its page cache (no bound)\n"
 	"      --cache=BYTES        of stores that have their own (half of --memory)\n"
+	"      --inline-max=BYTES   libbwt: larger values go to the value log (2048)\n"
+	"      --checkpoint-bytes=BYTES   libbwt: log that makes one due (256 MiB)\n"
 	"      --repeat=N           measure each run so often (1)\n"
 	"      --time-every=N       time every Nth operation (16; durable puts 1)\n"
 	"      --seed=N             of all random choices (from the clock)\n"
@@ -122,6 +132,7 @@ static const char help_text[] =
 	"      --keep               leave the store behind, and say where\n"
 	"      --series=FILE        write throughput and latency over time\n"
 	"      --plot=FILE.svg      draw them (gnuplot)\n"
+	"      --sweep[=SETTING]    libbwt: each value of a setting, or of all, as tables\n"
 	"      --table              a table, as on a terminal\n"
 	"      --json               one JSON object for each run\n"
 	"      --list               backends and workloads of this build\n"
@@ -308,6 +319,11 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 	case OPTION_STORE:
 		options->store = text;
 		return 0;
+	case OPTION_INLINE_MAX:
+		return parse_unsigned("--inline-max", text, 1, INLINE_LIMIT, &options->inline_max);
+	case OPTION_CHECKPOINT_BYTES:
+		return parse_number("--checkpoint-bytes", text, MEMORY_MIN, UINT64_MAX,
+		                    &options->checkpoint_bytes);
 	case OPTION_SERIES:
 		options->series = text;
 		return 0;
@@ -367,6 +383,9 @@ enum options_outcome options_parse(struct bench_options *options, int argc, char
 			return OPTIONS_DONE;
 		case OPTION_JSON:
 			options->format = OPTIONS_JSON;
+			break;
+		case OPTION_SWEEP:
+			options->sweep = optarg != NULL ? optarg : "";
 			break;
 		case OPTION_TABLE:
 			options->format = OPTIONS_TABLE;

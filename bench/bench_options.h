@@ -46,6 +46,9 @@ struct bench_options {
 	unsigned time_every;   /* every how many operations one is timed; 0: the mode's default */
 	unsigned space_target; /* libbwt: options.space_target; 0: its default */
 	unsigned workers;      /* libbwt: options.worker_count; 0: its default */
+	unsigned inline_max;   /* libbwt: options.inline_max; 0: its default */
+	uint64_t checkpoint_bytes; /* libbwt: options.checkpoint_wal_bytes; 0: its default */
+	const char *sweep; /* setting to go through, "": all; NULL: measure as the other options say */
 	enum backend_sync sync;
 	enum random_shape shape;
 	enum options_format format;

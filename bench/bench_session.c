@@ -37,6 +37,8 @@ int session_open(struct session *session, enum backend_sync sync)
 		.keep_log = options->crash,
 		.space_target = options->space_target,
 		.worker_count = options->workers,
+		.inline_max = options->inline_max,
+		.checkpoint_bytes = options->checkpoint_bytes,
 		.user_bytes = options->records * ((uint64_t)options->key_size + options->value_size),
 		.thread_count = session->thread_max,
 	};

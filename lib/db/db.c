@@ -17,13 +17,14 @@
 #include <syslog.h>
 
 #include "base/error.h"
+#include "base/sweep.h"
 #include "recovery/verify.h"
 #include "sys/file.h"
 
-#define LEAF_BYTES 8192u
-#define INNER_BYTES 8192u
-#define LEAF_CHAIN 16u
-#define INNER_CHAIN 2u
+#define LEAF_BYTES SWEEP("leaf_bytes", 8192u)
+#define INNER_BYTES SWEEP("inner_bytes", 8192u)
+#define LEAF_CHAIN SWEEP("leaf_chain", 16u)
+#define INNER_CHAIN SWEEP("inner_chain", 2u)
 
 int db_check(const struct bwt_db *db)
 {

@@ -27,6 +27,7 @@
 #include "base/atomic.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/sweep.h"
 #include "log/log_lock.h"
 #include "log/wal.h"
 #include "log/wal_format.h"
@@ -35,7 +36,7 @@
 #define WAL_ALIGN 16u /* frames begin at multiples of this */
 #define WAL_FRAME_MAX ((uint32_t)(WAL_PAYLOAD_MAX + 2 * WAL_ALIGN))
 #define WAL_STAGING_SIZE ((size_t)1 << 20)
-#define WAL_RING_DEFAULT ((uint32_t)8 << 20)
+#define WAL_RING_DEFAULT SWEEP("wal_ring", (uint32_t)8 << 20)
 #define WAL_RING_MIN (4u * (WAL_PAYLOAD_MAX + 64u))
 #define WAL_SPARE_MAX 4u  /* segments that wait to be used again */
 #define WAL_NAME_SIZE 32u /* bytes of a file's name, final zero included */

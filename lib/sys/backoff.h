@@ -13,11 +13,14 @@
 #include <stdint.h>
 
 #include "base/atomic.h"
+#include "base/sweep.h"
 #include "sys/thread.h"
 
-#define BACKOFF_SPINS_FIRST 8u /* turns of the first pause, at most; each round doubles it */
-#define BACKOFF_YIELD_ROUND 6u /* from here on a pause gives the processor away */
-#define BACKOFF_ROUNDS_MAX 10u /* pauses; more would be no patience but hope */
+#define BACKOFF_SPINS_FIRST                                                                        \
+	SWEEP("backoff_spins", 8u) /* turns of the first pause, at most; each round doubles it */
+#define BACKOFF_YIELD_ROUND                                                                        \
+	SWEEP("backoff_yield", 6u) /* from here on a pause gives the processor away */
+#define BACKOFF_ROUNDS_MAX 10u     /* pauses; more would be no patience but hope */
 
 struct backoff {
 	unsigned round;

@@ -8,7 +8,9 @@
  */
 #include "tree/heat.h"
 
-#define QUIET_TIMES 4u /* the usual distance */
+#include "base/sweep.h"
+
+#define QUIET_TIMES SWEEP("quiet_times", 4u) /* the usual distance */
 
 static bool is_quiet(const struct tree *tree, const struct place *place, uint64_t now)
 {

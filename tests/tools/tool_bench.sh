@@ -25,7 +25,7 @@ for wrong in --no-such --backend=none-such --workload=none-such --workload=read:
 	--records=0 --records=-1 --records=1x --sync=maybe --seconds=nan --seconds=0 --threads=100000 \
 	--distribution=odd --key-size=7 --batch=0 surplus '--backend=raw --workload=read' \
 	'--records=2 --workload=churn:3' --key-prefix=12345678 \
-	--backend=bwt,none --backend= --memory=1 --cache=x --workload=reopen:2; do
+	--backend=bwt,none --backend= --memory=1 --cache=x --sweep=none-such --inline-max=100000 --workload=reopen:2; do
 	status=0
 	# shellcheck disable=SC2086
 	"$bench" --dir="$dir" $wrong >"$dir.out" 2>&1 || status=$?
@@ -104,6 +104,12 @@ if [ "$status" -ne 1 ] || ! grep -q gnuplot "$dir/said"; then
 	fail "without gnuplot: $status, $(cat "$dir/said")"
 fi
 rm -f "$dir/said" "$dir/series"
+
+# Each value of a setting; what this build cannot change it says.
+"$bench" --sweep=workers -n 1k --seconds=0.05 --seed=1 --dir="$dir" >"$dir/lines"
+[ "$(grep -c '^| [0-9of]*.* [1-9][0-9]* |' "$dir/lines")" -eq 3 ] || fail "sweep: $(cat "$dir/lines")"
+grep -q '^| 1, the default |' "$dir/lines" || fail "no default: $(cat "$dir/lines")"
+"$bench" --sweep=leaf_bytes 2>&1 | grep -q 'leaf_bytes is fixed' || fail "a constant that is none"
 
 "$bench" -b raw -w commit:2 --ops=20 --seed=1 --dir="$dir" >"$dir/lines"
 expect ops "$(cat "$dir/lines")" "v == 20"
