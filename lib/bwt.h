@@ -108,6 +108,7 @@ struct bwt_db;
 struct bwt_tree;
 struct bwt_txn;
 struct bwt_cursor;
+struct bwt_bulk;
 
 struct bwt_options {
 	unsigned flags;                  /* BWT_CREATE, BWT_EXCL, BWT_RDONLY, ... */
@@ -225,7 +226,7 @@ BWT_API int bwt_open(const char *path, const struct bwt_options *options, struct
  * bwt_close - take a checkpoint and close the store
  * @db:      not used by any other thread any more; freed with its trees unless BWT_BUSY is returned
  * Returns:  BWT_OK
- *           BWT_BUSY       a transaction or cursor is open: nothing happened, @db stays open
+ *           BWT_BUSY       a transaction, cursor or load is open: nothing happened, @db stays open
  *           BWT_INVALID    @db is NULL, or belongs to the parent process
  *           BWT_IO, BWT_FULL  the checkpoint failed; the store is closed all the same, and what was
  *                          durable is recovered by the next bwt_open()
@@ -667,6 +668,63 @@ BWT_API int bwt_sync(struct bwt_db *db);
  * Blocks:   on the disk
  */
 BWT_API int bwt_checkpoint(struct bwt_db *db);
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+/**
+ * bwt_bulk_open - begin to load a new tree from sorted pairs
+ *
+ * Several times faster than bwt_put(): the pairs are not logged, and each page is written once. Nobody sees
+ * the tree before bwt_bulk_finish(). A crash before leaves nothing of it, one after that all of it.
+ *
+ * @name:    of the tree: 1..BWT_TREE_NAME_MAX bytes and a zero; no tree may have it. Not the main tree
+ * @flags:   0
+ * @bulk:    out: for bwt_bulk_finish() or bwt_bulk_abort(). bwt_close() returns BWT_BUSY until then
+ * Returns:  BWT_OK
+ *           BWT_EXISTS     a tree has this name
+ *           BWT_INVALID    a name that is NULL, empty or too long, @bulk is NULL, flags that do not exist
+ *           BWT_BUSY       too many threads are inside the store
+ *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
+ *           BWT_FULL, BWT_IO, -ENOMEM
+ * Threads:  any; any number of loads at once; everybody else goes on
+ * Blocks:   on growing the file
+ */
+BWT_API int bwt_bulk_open(struct bwt_db *db, const char *name, unsigned flags,
+                          struct bwt_bulk **bulk);
+
+/**
+ * bwt_bulk_put - add a pair behind all others
+ * @key:     behind the key of the last call that returned BWT_OK
+ * Returns:  BWT_OK
+ *           BWT_INVALID    @key does not lie behind it, or a NULL; nothing happened, the load goes on
+ *           BWT_TOO_BIG    @key or @value is too long; likewise
+ *           BWT_FULL, BWT_IO, BWT_READ_ONLY, BWT_CORRUPT, -ENOMEM: the pair was not added, all before it still are
+ * Threads:  one at a time per load
+ * Blocks:   on growing the file; on writing a large value
+ */
+BWT_API int bwt_bulk_put(struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_slice value);
+
+/**
+ * bwt_bulk_finish - give the tree its name; the load ends
+ * @tree:    out: its handle, as of bwt_tree_open(); NULL: not asked for
+ * Returns:  BWT_OK; the name is as durable as a commit
+ *           BWT_EXISTS     a tree of this name has been made meanwhile
+ *           BWT_BUSY       a backup is being made, or a checkpoint could not be taken: try again later
+ *           BWT_INVALID    @bulk is NULL
+ *           BWT_FULL, BWT_IO, BWT_READ_ONLY, BWT_CORRUPT, -ENOMEM
+ *           After any failure the load is still open, with all its pairs
+ * Threads:  one at a time per load
+ * Blocks:   on two checkpoints, and as a commit does
+ */
+BWT_API int bwt_bulk_finish(struct bwt_bulk *bulk, struct bwt_tree **tree);
+
+/**
+ * bwt_bulk_abort - end a load and leave nothing of it
+ * @bulk:    NULL is fine
+ * Threads:  one at a time per load
+ * Blocks:   on freeing the pages, never on the disk
+ */
+BWT_API void bwt_bulk_abort(struct bwt_bulk *bulk);
 
 /* ---- care ------------------------------------------------------------------------------------ */
 

@@ -431,6 +431,11 @@ void checkpoint_unpin(struct checkpointer *checkpointer, struct checkpoint_pin *
 	memset(pin, 0, sizeof *pin);
 }
 
+bool checkpoint_pinned(const struct checkpointer *checkpointer)
+{
+	return checkpointer->pinned.number != 0;
+}
+
 int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
                     bool clean)
 {

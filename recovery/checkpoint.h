@@ -53,6 +53,8 @@ int checkpoint_pin(const struct store *store, struct checkpointer *checkpointer,
                    struct checkpoint_pin *pin);
 /** What only it kept goes with the next checkpoint. Serialised as checkpoint_pin(). */
 void checkpoint_unpin(struct checkpointer *checkpointer, struct checkpoint_pin *pin);
+/** Is one pinned? Serialised as checkpoint_pin(). */
+bool checkpoint_pinned(const struct checkpointer *checkpointer);
 void checkpointer_free(struct checkpointer *checkpointer);
 
 #endif

@@ -239,7 +239,7 @@ static int apply_commit(struct replay *replay, const struct wal_record *record)
 	return rc < 0 ? rc : each_part(replay, record, &commit, REDO);
 }
 
-/* WAL_TREE_CREATE, WAL_TREE_DROP: u32 id, then the name, then zeroes. */
+/* WAL_TREE_CREATE, WAL_TREE_LOAD, WAL_TREE_DROP: u32 id, then the name, then zeroes. */
 static int apply_name(struct replay *replay, const struct wal_record *record)
 {
 	char name[BWT_TREE_NAME_MAX + 1] = "";
@@ -262,8 +262,15 @@ static int apply_name(struct replay *replay, const struct wal_record *record)
 	replay->tree = NULL; /* it may be freed below */
 	if (record->type == WAL_TREE_DROP && (tree == NULL || tree->state != CATALOG_LIVE))
 		return nonsense(record, "drops a tree that does not exist");
+	/* Every image that this log goes on from holds it. */
+	if (record->type == WAL_TREE_LOAD && tree == NULL)
+		return nonsense(record, "names a loaded tree that is not there");
 	pthread_mutex_lock(replay->store->trees_lock);
-	if (record->type == WAL_TREE_CREATE)
+	if (record->type == WAL_TREE_LOAD)
+		rc = tree->state == CATALOG_LIVE
+		             ? BWT_OK
+		             : catalog_load_finish(replay->store, tree, name, record->lsn);
+	else if (record->type == WAL_TREE_CREATE)
 		rc = catalog_create(replay->store, name, id, record->lsn, &tree);
 	else
 		rc = catalog_drop(replay->store, tree, record->lsn);
@@ -283,6 +290,7 @@ static int apply(struct replay *replay, const struct wal_record *record)
 	case WAL_TXN_COMMIT:
 		return apply_commit(replay, record);
 	case WAL_TREE_CREATE:
+	case WAL_TREE_LOAD:
 	case WAL_TREE_DROP:
 		return apply_name(replay, record);
 	default:

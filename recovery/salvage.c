@@ -274,7 +274,8 @@ static int emit_name(struct salvaging *salvaging, const struct version *version)
 	memset(grown, 0, sizeof *grown);
 	memcpy(grown->name, version->key.data, version->key.size);
 	grown->id = entry.tree;
-	grown->created = version->lsn != 0 && version->lsn >= salvaging->log.from;
+	grown->created = version->lsn != 0 && version->lsn >= salvaging->log.from &&
+	                 entry.state == CATALOG_LIVE;
 	return BWT_OK;
 }
 

@@ -128,7 +128,8 @@ static int take_ops(struct salvage_log *log, struct bwt_slice ops, uint32_t coun
 /* A name of the catalogue, as a change of its tree. */
 static int take_name(struct salvage_log *log, const struct wal_record *record, const uint8_t *copy)
 {
-	struct catalog_entry entry = {.state = CATALOG_LIVE};
+	struct catalog_entry entry = {.state = record->type == WAL_TREE_LOAD ? CATALOG_LOADED
+	                                                                     : CATALOG_LIVE};
 	struct salvage_op op = {.lsn = record->lsn, .tree = TREE_ID_CATALOG};
 
 	if (record->payload.size <= sizeof entry.tree)
@@ -209,6 +210,7 @@ static int take_record(struct salvage_log *log, const struct wal_record *record)
 		commit_parts(log, record, copy);
 		return BWT_OK;
 	case WAL_TREE_CREATE:
+	case WAL_TREE_LOAD:
 	case WAL_TREE_DROP:
 		return take_name(log, record, copy);
 	default:

@@ -195,7 +195,8 @@ static void verify_name(struct verifier *verifier, const struct scan_entry *entr
 	if (entry->value_size == sizeof found && entry->flags == 0)
 		memcpy(&found, entry->value, sizeof found);
 	tree = tree_named(verifier->store, name);
-	if (tree == NULL || tree->tree.id != found.tree || found.state != CATALOG_LIVE)
+	if (tree == NULL || tree->tree.id != found.tree ||
+	    (found.state != CATALOG_LIVE && found.state != CATALOG_LOADED))
 		say(verifier->report, BWT_DAMAGE, "arena", 0, 0,
 		    "the catalogue names a tree \"%s\", number %u, that is not there", name,
 		    found.tree);

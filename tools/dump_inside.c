@@ -204,6 +204,9 @@ static void print_record(const struct wal_record *record)
 	case WAL_TREE_CREATE:
 		print_tree_change("create", record->payload);
 		break;
+	case WAL_TREE_LOAD:
+		print_tree_change("load", record->payload);
+		break;
 	case WAL_TREE_DROP:
 		print_tree_change("drop", record->payload);
 		break;

@@ -64,6 +64,16 @@ int db_check_key(struct bwt_slice key)
 	return BWT_OK;
 }
 
+int db_check_value(struct bwt_slice value)
+{
+	if (value.size > BWT_VALUE_MAX)
+		return error_set(BWT_TOO_BIG, "a value of %zu bytes; the largest is %u", value.size,
+		                 BWT_VALUE_MAX);
+	if (value.data == NULL && value.size > 0)
+		return error_set(BWT_INVALID, "the value's data is NULL");
+	return BWT_OK;
+}
+
 int db_slot(struct bwt_db *db, struct epoch_slot **slot)
 {
 	*slot = epoch_slot(&db->store.epoch);
@@ -259,8 +269,9 @@ int bwt_close(struct bwt_db *db)
 	if (rc < 0)
 		return rc;
 	if (atomic_load_explicit(&db->transactions, memory_order_acquire) != 0 ||
-	    atomic_load_explicit(&db->cursors, memory_order_acquire) != 0)
-		return error_set(BWT_BUSY, "transactions or cursors of the store are open");
+	    atomic_load_explicit(&db->cursors, memory_order_acquire) != 0 ||
+	    atomic_load_explicit(&db->loads, memory_order_acquire) != 0)
+		return error_set(BWT_BUSY, "transactions, cursors or loads of the store are open");
 	if (!db->store.readonly) {
 		workers_stop(db);
 		service_stop(db);

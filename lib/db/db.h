@@ -26,6 +26,7 @@ struct bwt_db {
 	void *fork_handle;
 	_Atomic(uint32_t) transactions; /* open ones */
 	_Atomic(uint32_t) cursors;      /* open ones */
+	_Atomic(uint32_t) loads;        /* open ones (bulk.c) */
 	uint64_t written_before;        /* sys_file_bytes_written() when it was opened */
 	_Atomic(int) durable_fd;        /* the eventfd, -1: nobody asked for it yet */
 	/* the service thread: flushes, checkpoints, counters (service.c) */
@@ -70,6 +71,12 @@ int db_check_tree(const struct bwt_tree *tree);
 int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn);
 /** Key size and pointer: BWT_OK, BWT_INVALID, BWT_TOO_BIG. */
 int db_check_key(struct bwt_slice key);
+/** The same of a value. */
+int db_check_value(struct bwt_slice value);
+/** Size of a tree's name: BWT_OK, BWT_INVALID. */
+int db_check_name(const char *name);
+/** The live tree of this name (NULL: the main tree), or NULL. trees_lock held. */
+struct named_tree *db_find_tree(struct bwt_db *db, const char *name);
 /** This thread's slot, or BWT_BUSY. */
 int db_slot(struct bwt_db *db, struct epoch_slot **slot);
 

@@ -21,16 +21,6 @@ static int check_write(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_sl
 	return rc;
 }
 
-static int check_value(struct bwt_slice value)
-{
-	if (value.size > BWT_VALUE_MAX)
-		return error_set(BWT_TOO_BIG, "a value of %zu bytes; the largest is %u", value.size,
-		                 BWT_VALUE_MAX);
-	if (value.data == NULL && value.size > 0)
-		return error_set(BWT_INVALID, "the value's data is NULL");
-	return BWT_OK;
-}
-
 /* Into the store at once, or into the write set. */
 static int run(struct bwt_tree *tree, struct bwt_txn *txn, struct commit_op *op)
 {
@@ -52,7 +42,7 @@ int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
 	int rc = check_write(tree, txn, key);
 
 	if (rc == BWT_OK)
-		rc = check_value(value);
+		rc = db_check_value(value);
 	if (rc < 0)
 		return rc;
 	if ((flags & ~(BWT_INSERT | BWT_UPDATE)) != 0)
@@ -83,9 +73,9 @@ int bwt_cas(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
 	int rc = check_write(tree, txn, key);
 
 	if (rc == BWT_OK && expected != NULL)
-		rc = check_value(*expected);
+		rc = db_check_value(*expected);
 	if (rc == BWT_OK && desired != NULL)
-		rc = check_value(*desired);
+		rc = db_check_value(*desired);
 	return rc < 0 ? rc : run(tree, txn, &op);
 }
 

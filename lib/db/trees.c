@@ -13,7 +13,7 @@
 #include "db/db.h"
 #include "txn/commit.h"
 
-static int check_name(const char *name)
+int db_check_name(const char *name)
 {
 	size_t size = strlen(name);
 
@@ -23,8 +23,7 @@ static int check_name(const char *name)
 	                 size);
 }
 
-/* The live tree of this name (NULL: the main tree), or NULL. trees_lock held. */
-static struct named_tree *find(struct bwt_db *db, const char *name)
+struct named_tree *db_find_tree(struct bwt_db *db, const char *name)
 {
 	for (struct named_tree *tree = db->store.trees; tree != NULL; tree = tree->next) {
 		if (name == NULL ? tree->tree.id == TREE_ID_MAIN
@@ -49,7 +48,7 @@ static int create(struct bwt_db *db, const char *name, struct named_tree **named
 /* Memory for the handle comes first: once the tree is created, nothing fails. */
 static int open_locked(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree)
 {
-	struct named_tree *named = find(db, name);
+	struct named_tree *named = db_find_tree(db, name);
 	struct bwt_tree *handle = named != NULL ? named->handle : NULL;
 	int rc = BWT_OK;
 
@@ -81,7 +80,7 @@ int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 	if (rc == BWT_OK && tree == NULL)
 		rc = error_set(BWT_INVALID, "the place for the handle is NULL");
 	if (rc == BWT_OK && name != NULL)
-		rc = check_name(name);
+		rc = db_check_name(name);
 	if (rc < 0)
 		return rc;
 	if ((flags & ~(BWT_CREATE | BWT_EXCL)) != 0)
@@ -97,7 +96,7 @@ int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 
 static int drop_locked(struct bwt_db *db, const char *name)
 {
-	struct named_tree *named = find(db, name);
+	struct named_tree *named = db_find_tree(db, name);
 	struct bwt_tree *handle;
 	int rc;
 
@@ -124,7 +123,7 @@ int bwt_tree_drop(struct bwt_db *db, const char *name)
 	if (rc == BWT_OK && name == NULL)
 		rc = error_set(BWT_INVALID, "the main tree cannot be dropped");
 	if (rc == BWT_OK)
-		rc = check_name(name);
+		rc = db_check_name(name);
 	if (rc == BWT_OK)
 		rc = store_health(&db->store, true);
 	if (rc < 0)

@@ -96,29 +96,45 @@ static void slot_count_raise(struct epoch *epoch, uint32_t count)
 		continue;
 }
 
+struct epoch_slot *epoch_slot_take(struct epoch *epoch)
+{
+	for (uint32_t i = 0; i < EPOCH_SLOTS_MAX; i++) {
+		struct epoch_slot *block = slot_block(epoch, i / EPOCH_SLOT_BLOCK);
+		struct epoch_slot *slot;
+
+		if (block == NULL)
+			return NULL;
+		slot = &block[i % EPOCH_SLOT_BLOCK];
+		if (!slot_take(slot))
+			continue;
+		slot->seen_lsn = 0;
+		if (slot->random == 0)
+			slot->random = (epoch->serial << 32 | i) * 0x9E3779B97F4A7C15ull | 1;
+		slot_count_raise(epoch, i + 1);
+		return slot;
+	}
+	return NULL;
+}
+
+void epoch_slot_give_back(struct epoch_slot *slot)
+{
+	slot_release(slot);
+}
+
 struct epoch_slot *epoch_slot_slow(struct epoch *epoch)
 {
 	struct epoch_slot *slot = sys_tls_get(epoch->tls);
 
-	for (uint32_t i = 0; slot == NULL && i < EPOCH_SLOTS_MAX; i++) {
-		struct epoch_slot *block = slot_block(epoch, i / EPOCH_SLOT_BLOCK);
-
-		if (block == NULL)
+	if (slot == NULL) {
+		slot = epoch_slot_take(epoch);
+		if (slot == NULL)
 			return NULL;
-		if (!slot_take(&block[i % EPOCH_SLOT_BLOCK]))
-			continue;
-		slot = &block[i % EPOCH_SLOT_BLOCK];
-		slot->seen_lsn = 0;
-		if (slot->random == 0)
-			slot->random = (epoch->serial << 32 | i) * 0x9E3779B97F4A7C15ull | 1;
 		if (TEST_FAULT("epoch_no_memory") || sys_tls_set(epoch->tls, slot) < 0) {
 			slot_release(slot); /* nobody would give it back when this thread ends */
 			return NULL;
 		}
-		slot_count_raise(epoch, i + 1);
 	}
-	if (slot != NULL)
-		epoch_cache = (struct epoch_cache){epoch->serial, slot};
+	epoch_cache = (struct epoch_cache){epoch->serial, slot};
 	return slot;
 }
 

@@ -88,6 +88,13 @@ struct epoch_cache { /* the slot that this thread used last */
 };
 extern _Thread_local struct epoch_cache epoch_cache;
 
+/**
+ * epoch_slot_take - a slot that belongs to no thread, but to something that one thread at a time works on
+ * Returns: it, for epoch_slot_give_back(); NULL: all are taken, or no memory
+ */
+struct epoch_slot *epoch_slot_take(struct epoch *epoch);
+void epoch_slot_give_back(struct epoch_slot *slot);
+
 static inline struct epoch_slot *epoch_slot(struct epoch *epoch)
 {
 	return epoch_cache.serial == epoch->serial ? epoch_cache.slot : epoch_slot_slow(epoch);

@@ -4,7 +4,8 @@
  *
  * Creating: root page and registry entry in one gate section each, then the commit of the name. An
  * image cut in between holds a tree without a name; opening drops it, unless the log's record names
- * it. Dropping: the commit that removes the name, then the pages, in many gate sections; the registry
+ * it. Loading: the tree is filled while the registry says DROPPING and it has no name; when every image that the store may
+ * be opened from holds all of it, the commit of the name makes it live. Dropping: the commit that removes the name, then the pages, in many gate sections; the registry
  * says DROPPING, images keep that, and opening goes on with it. Tree ids are not reused.
  */
 #include <errno.h>
@@ -24,7 +25,7 @@ static struct named_tree *registry_find(struct store *store, uint32_t id)
 	return tree;
 }
 
-/* WAL_TREE_CREATE and WAL_TREE_DROP: the id, then the name. */
+/* WAL_TREE_CREATE, WAL_TREE_LOAD and WAL_TREE_DROP: the id, then the name. */
 static struct wal_payload name_record(uint8_t type, const uint32_t *id, struct bwt_slice name)
 {
 	struct wal_payload record = {.type = type, .count = 2};
@@ -38,9 +39,10 @@ static struct wal_payload name_record(uint8_t type, const uint32_t *id, struct b
 static int change_name(struct store *store, struct named_tree *tree, uint8_t type, uint64_t lsn)
 {
 	struct tree *catalog = &registry_find(store, TREE_ID_CATALOG)->tree;
-	struct catalog_entry entry = {tree->tree.id, CATALOG_LIVE};
+	struct catalog_entry entry = {tree->tree.id,
+	                              type == WAL_TREE_LOAD ? CATALOG_LOADED : CATALOG_LIVE};
 	struct bwt_slice name = {tree->name, strlen(tree->name)};
-	bool create = type == WAL_TREE_CREATE;
+	bool create = type != WAL_TREE_DROP;
 	struct wal_payload record;
 	struct commit_op op = {
 		.kind = create ? COMMIT_PUT : COMMIT_DELETE, .key = name, .durable = true};
@@ -157,4 +159,37 @@ int catalog_drop(struct store *store, struct named_tree *tree, uint64_t lsn)
 	if (tree_free(&tree->tree, slot) == BWT_OK)
 		registry_remove(store, tree);
 	return BWT_OK;
+}
+
+int catalog_load_begin(struct store *store, struct named_tree **out)
+{
+	int rc = registry_add(store, "",
+	                      atomic_load_explicit(&store->next_tree_id, memory_order_relaxed), out);
+
+	if (rc == BWT_OK)
+		(*out)->state = CATALOG_DROPPING;
+	return rc;
+}
+
+int catalog_load_finish(struct store *store, struct named_tree *tree, const char *name, uint64_t lsn)
+{
+	int rc;
+
+	memcpy(tree->name, name, strlen(name) + 1);
+	rc = change_name(store, tree, WAL_TREE_LOAD, lsn);
+	if (rc < 0) {
+		tree->name[0] = '\0';
+		return rc;
+	}
+	TEST_YIELD("catalog_loaded");
+	tree->state = CATALOG_LIVE;
+	atomic_fetch_add_explicit(&store->tree_count, 1, memory_order_relaxed);
+	return BWT_OK;
+}
+
+void catalog_load_abort(struct store *store, struct named_tree *tree)
+{
+	/* Pages that could not be freed now are freed at the next opening. */
+	if (tree_free(&tree->tree, epoch_slot(&store->epoch)) == BWT_OK)
+		registry_remove(store, tree);
 }

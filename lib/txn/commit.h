@@ -43,6 +43,12 @@ int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, 
 int catalog_create(struct store *store, const char *name, uint32_t id, uint64_t lsn,
                    struct named_tree **out);
 int catalog_drop(struct store *store, struct named_tree *tree, uint64_t lsn);
+/** A tree to be loaded: without a name, not to be found; it is gone at the next opening. trees_lock held. */
+int catalog_load_begin(struct store *store, struct named_tree **out);
+/** It gets its name, and is live (@lsn != 0: in replay). Failed: as before. trees_lock held. */
+int catalog_load_finish(struct store *store, struct named_tree *tree, const char *name, uint64_t lsn);
+/** It goes. trees_lock held. */
+void catalog_load_abort(struct store *store, struct named_tree *tree);
 /** Opening: free what is left of trees whose drop was cut off. trees_lock held. */
 int catalog_finish_drops(struct store *store);
 

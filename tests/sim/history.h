@@ -40,7 +40,7 @@ struct change {
 
 enum op_kind {
 	OP_CHANGES,
-	OP_CREATE,
+	OP_CREATE, /* with changes: a tree that is loaded, all or nothing */
 	OP_DROP
 };
 

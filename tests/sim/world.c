@@ -402,13 +402,98 @@ static void do_get(struct world *world, unsigned fiber)
 	}
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	struct bwt_slice key = world_key(*(const unsigned *)a), other;
+	char bytes[400];
+	size_t size = key.size;
+	int order;
+
+	memcpy(bytes, key.data, size);
+	other = world_key(*(const unsigned *)b);
+	order = memcmp(bytes, other.data, size < other.size ? size : other.size);
+	return order != 0 ? order : (size > other.size) - (size < other.size);
+}
+
+/* Some of the keys, in order, as changes of @op; their number. */
+static unsigned choose_load(struct world *world, struct op *op, unsigned tree,
+                            struct txn_change *changes)
+{
+	unsigned keys[HISTORY_KEYS], count = 0;
+
+	for (unsigned key = 0; key < world->profile.keys; key++)
+		if (rng_chance(&world->rng, 40))
+			keys[count++] = key;
+	qsort(keys, count, sizeof keys[0], compare_keys);
+	for (unsigned i = 0; i < count; i++) {
+		struct item item;
+
+		changes[i] = (struct txn_change){.tree = tree,
+		                                 .key = keys[i],
+		                                 .number = ++world->value_seed,
+		                                 .size = value_size(world)};
+		(void)world_value(changes[i].number, changes[i].size, &item);
+		history_change(&world->history, op, tree, keys[i], item);
+	}
+	return count;
+}
+
+/* A pair at a time; the disk, and so an end, may come in between. */
+static int put_load(struct bwt_bulk *bulk, const struct txn_change *change)
+{
+	struct bwt_slice key = world_key(change->key), value;
+	struct item item;
+	char name[400];
+	uint8_t *bytes;
+	int rc;
+
+	memcpy(name, key.data, key.size);
+	key.data = name;
+	value = world_value(change->number, change->size, &item);
+	bytes = sim_alloc(value.size + 1);
+	memcpy(bytes, value.data, value.size);
+	value.data = bytes;
+	rc = bwt_bulk_put(bulk, key, value);
+	sim_free(bytes);
+	return rc;
+}
+
+/* A tree that is not there is loaded: all of it, or nothing. */
+static void do_load(struct world *world, unsigned tree)
+{
+	struct op *op = history_begin(&world->history, 0, OP_CREATE, tree);
+	struct txn_change changes[HISTORY_KEYS];
+	unsigned count = choose_load(world, op, tree, changes);
+	struct bwt_bulk *bulk = NULL;
+	int rc = bwt_bulk_open(world->db, world_tree_name(tree), 0, &bulk);
+
+	for (unsigned i = 0; i < count && rc == BWT_OK; i++)
+		rc = put_load(bulk, &changes[i]);
+	op->none = rc < 0;
+	if (rc == BWT_OK)
+		rc = bwt_bulk_finish(bulk, &world->trees[tree]);
+	if (rc < 0)
+		bwt_bulk_abort(bulk);
+	if (rc == BWT_BUSY) /* no checkpoint could be taken */
+		op->none = true;
+	else
+		settle(world, op, rc, BWT_OK, "load");
+	if (rc < 0)
+		world->trees[tree] = NULL;
+}
+
 static void do_tree(struct world *world)
 {
 	unsigned tree = (unsigned)rng_range(&world->rng, 1, HISTORY_TREES - 1);
 	bool there = world->now.tree[tree];
-	struct op *op = history_begin(&world->history, 0, there ? OP_DROP : OP_CREATE, tree);
+	struct op *op;
 	int rc;
 
+	if (!there && rng_chance(&world->rng, 50)) {
+		do_load(world, tree);
+		return;
+	}
+	op = history_begin(&world->history, 0, there ? OP_DROP : OP_CREATE, tree);
 	if (there) {
 		world->trees[tree] = NULL;
 		rc = bwt_tree_drop(world->db, world_tree_name(tree));
