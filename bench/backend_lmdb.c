@@ -55,6 +55,8 @@ static int lmdb_open(const struct backend_config *config, struct backend_store *
 	const unsigned flags = config->sync == BACKEND_SYNC
 	                               ? MDB_NOTLS
 	                               : MDB_NOTLS | MDB_NOSYNC | MDB_WRITEMAP | MDB_NOMEMINIT;
+	/* As LMDB's manual has it for data larger than memory. */
+	const unsigned read_ahead = config->cache_bytes > 0 ? MDB_NORDAHEAD : 0;
 	struct backend_store *store = calloc(1, sizeof *store);
 	size_t map_size = config->user_bytes * MAP_SIZE_FACTOR;
 	int rc;
@@ -73,7 +75,7 @@ static int lmdb_open(const struct backend_config *config, struct backend_store *
 	if (rc == 0)
 		rc = mdb_env_set_maxreaders(store->env, config->thread_count + 16);
 	if (rc == 0)
-		rc = mdb_env_open(store->env, config->dir, flags, 0644);
+		rc = mdb_env_open(store->env, config->dir, flags | read_ahead, 0644);
 	if (rc == 0)
 		rc = open_dbi(store);
 	if (rc != 0) {
