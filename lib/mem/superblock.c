@@ -98,8 +98,7 @@ int superblock_store(const struct arena *arena, unsigned slot, struct superblock
 	if (arena->map.media == SYS_MEDIA_FILE)
 		return superblock_write(arena->fd, slot, super);
 	complete(super);
-	sys_persist_copy(&arena->map, to, super, sizeof *super);
-	sys_persist_drain(&arena->map);
+	memcpy(to, super, sizeof *super);
 	sys_file_count_written(sizeof *super);
 	return sys_persist_deep(&arena->map, to, sizeof *super);
 }

@@ -56,6 +56,7 @@ int tree_create(struct tree *tree, struct tree_env *env, uint32_t id, struct epo
 		off = extent_bump(env->extents, slot, CHUNK_LEAF, (uint32_t)size);
 		leaf_build(arena_at(env->arena, off), size, NULL, 0, &bounds, page, id,
 		           env->clock(env->ctx));
+		sys_persist_flush(&env->arena->map, arena_at(env->arena, off), size);
 		mapping_set(env->mapping, page, mapping_word(off, 0));
 		tree_attach(tree, env, id, page, 0);
 	}

@@ -6,8 +6,6 @@
 
 #include "tests/sim/disk_page.h"
 
-#define LINE 64u /* bytes that memory hands to a device at once */
-
 /* ---- which state ---- */
 
 static struct page *newest_before(const struct inode *inode, uint32_t index, uint64_t time,
@@ -59,11 +57,63 @@ static struct page *sectors(const struct inode *inode, uint32_t index, const str
 	return page;
 }
 
+/* D3: the states that line @l may be found in besides the durable one; returns how many. */
+static unsigned line_states(const struct states *states, unsigned l, const struct cut *cut,
+                            const struct page *list[DISK_STATES])
+{
+	uint64_t settled = states->settled == NULL ? 0 : states->settled[l];
+	unsigned count = 0;
+
+	for (unsigned s = 0; s < states->count; s++) {
+		if (states->time[s] > settled &&
+		    (cut->mode != CUT_TIME || states->time[s] <= cut->time))
+			list[count++] = states->page[s];
+	}
+	return count;
+}
+
+/* Some of the words of a line, for a line is not written at once either. */
+static void tear_line(uint8_t *to, const uint8_t *from, struct rng *rng)
+{
+	uint64_t bits = rng_u64(rng);
+
+	for (unsigned at = 0; at < DISK_LINE; at += 8, bits >>= 1) {
+		if ((bits & 1) != 0)
+			memcpy(to + at, from + at, 8);
+	}
+}
+
+static struct page *lines(const struct inode *inode, uint32_t index, const struct cut *cut)
+{
+	const struct states *states = inode->states[index];
+	struct page *page = page_new(page_bytes(inode->durable[index]));
+	const struct page *list[DISK_STATES];
+
+	for (unsigned l = 0; l < DISK_LINES; l++) {
+		unsigned count = line_states(states, l, cut, list);
+		uint8_t *to = page->bytes + (size_t)l * DISK_LINE;
+		const uint8_t *from;
+
+		if (count == 0 || (cut->mode != CUT_TIME && !rng_chance(cut->rng, cut->percent)))
+			continue;
+		from = page_bytes(
+			       list[cut->mode == CUT_TIME ? count - 1 : rng_below(cut->rng, count)]) +
+		       (size_t)l * DISK_LINE;
+		if (rng_chance(cut->rng, 10))
+			tear_line(to, from, cut->rng);
+		else
+			memcpy(to, from, DISK_LINE);
+	}
+	return page;
+}
+
 /* What is on the disk of a page that was not synced; a reference of its own. */
 static struct page *page_after(const struct inode *inode, uint32_t index, const struct cut *cut)
 {
 	struct page *torn, *page;
 
+	if (inode->dax && cut->mode != CUT_ALL && cut->mode != CUT_NOTHING)
+		return lines(inode, index, cut);
 	switch (cut->mode) {
 	case CUT_ALL:
 		return page_hold(inode->now[index]);
@@ -76,7 +126,7 @@ static struct page *page_after(const struct inode *inode, uint32_t index, const 
 		page = any_state(inode, index, cut);
 		/* A page that is stored to while the device reads it. */
 		if (inode->memory != NULL && rng_chance(cut->rng, 10))
-			return mix(page, any_state(inode, index, cut), LINE, cut->rng);
+			return mix(page, any_state(inode, index, cut), DISK_LINE, cut->rng);
 		return page_hold(page);
 	case CUT_SECTORS:
 		return sectors(inode, index, cut);
@@ -210,6 +260,7 @@ struct disk *disk_cut(struct disk *disk, struct cut *cut)
 
 	disk_look(disk);
 	copy->limit = disk->limit;
+	copy->dax = disk->dax;
 	disk->root->copy = copy->root;
 	copy_dir(copy, copy->root, disk->root, cut);
 	forget_copies(disk);
@@ -229,6 +280,11 @@ static void keep_states(struct inode *to, const struct inode *inode)
 		*states = *inode->states[index];
 		for (unsigned s = 0; s < states->count; s++)
 			page_hold(states->page[s]);
+		if (states->settled != NULL) {
+			states->settled = sim_alloc(DISK_LINES * sizeof *states->settled);
+			memcpy(states->settled, inode->states[index]->settled,
+			       DISK_LINES * sizeof *states->settled);
+		}
 		to->states[index] = states;
 	}
 }
@@ -236,6 +292,7 @@ static void keep_states(struct inode *to, const struct inode *inode)
 static void kill_file(struct inode *to, const struct inode *inode)
 {
 	inode_make_room(to, inode->room * DISK_PAGE);
+	to->dax = inode->dax;
 	to->size = inode->size;
 	to->durable_size = inode->durable_size;
 	memcpy(to->sizes, inode->sizes, sizeof to->sizes);
@@ -276,6 +333,7 @@ struct disk *disk_kill(struct disk *disk)
 
 	disk_look(disk);
 	copy->limit = disk->limit;
+	copy->dax = disk->dax;
 	copy->clock = disk->clock;
 	disk->root->copy = copy->root;
 	for (struct inode *inode = disk->inodes; inode != NULL; inode = inode->next) {

@@ -105,6 +105,7 @@ static void states_free(struct inode *inode, uint64_t page)
 
 	for (unsigned i = 0; i < states->count; i++)
 		page_drop(states->page[i]);
+	sim_free(states->settled);
 	sim_free(states);
 	inode->states[page] = NULL;
 }
@@ -115,6 +116,7 @@ void disk_free(struct disk *disk)
 
 	if (disk == NULL)
 		return;
+	sim_free(disk->flushed);
 	for (inode = disk->inodes; inode != NULL; inode = next) {
 		next = inode->next;
 		for (uint32_t i = 0; i < inode->dirty_count; i++)
@@ -179,6 +181,7 @@ static void push_state(struct inode *inode, uint64_t index, struct page *page)
 		}
 		inode->dirty[inode->dirty_count++] = (uint32_t)index;
 		states = inode->states[index] = sim_alloc(sizeof *states);
+		states->since = inode->disk->clock;
 	}
 	if (states->count == DISK_STATES) { /* every second one stays */
 		states->count = 0;
@@ -303,19 +306,26 @@ void inode_written_again(struct inode *inode, uint64_t from)
 	}
 }
 
+static void look_at_page(struct inode *inode, uint64_t index)
+{
+	const uint8_t *bytes = inode->memory + index * DISK_PAGE;
+
+	if (memcmp(bytes, page_bytes(inode->now[index]), DISK_PAGE) != 0)
+		push_state(inode, index, page_new(bytes));
+}
+
 void inode_look(struct inode *inode)
 {
-	uint64_t pages = (inode->size + DISK_PAGE - 1) / DISK_PAGE;
+	inode_look_range(inode, 0, inode->size);
+}
 
-	if (inode->memory == NULL)
+void inode_look_range(struct inode *inode, uint64_t off, uint64_t len)
+{
+	if (inode->memory == NULL || len == 0)
 		return;
 	inode_make_room(inode, inode->size);
-	for (uint64_t i = 0; i < pages; i++) {
-		const uint8_t *bytes = inode->memory + i * DISK_PAGE;
-
-		if (memcmp(bytes, page_bytes(inode->now[i]), DISK_PAGE) != 0)
-			push_state(inode, i, page_new(bytes));
-	}
+	for (uint64_t i = off / DISK_PAGE; i <= (off + len - 1) / DISK_PAGE; i++)
+		look_at_page(inode, i);
 }
 
 void disk_look(struct disk *disk)
@@ -378,6 +388,114 @@ void inode_sync_fail(struct inode *inode, struct rng *rng)
 	}
 	inode->dirty_count = 0;
 	size_settle(inode); /* the size is metadata, written by another way */
+}
+
+void inode_touch(struct inode *inode)
+{
+	size_settle(inode);
+}
+
+/* ---- persistent memory (D3) ---- */
+
+static void flush_line(struct inode *inode, const void *fiber, uint32_t page, uint32_t line)
+{
+	struct disk *disk = inode->disk;
+	struct flushed *flushed;
+
+	if (disk->flushed_count == disk->flushed_room) {
+		disk->flushed_room = disk->flushed_room * 2 + 64;
+		disk->flushed = sim_resize(disk->flushed, disk->flushed_room * sizeof *disk->flushed);
+	}
+	flushed = &disk->flushed[disk->flushed_count++];
+	*flushed = (struct flushed){fiber, inode, page, line, disk->clock, {0}};
+	memcpy(flushed->bytes, page_bytes(inode->now[page]) + (size_t)line * DISK_LINE, DISK_LINE);
+}
+
+void disk_flush(struct inode *inode, const void *fiber, uint64_t off, uint64_t len)
+{
+	if (len == 0)
+		return;
+	inode_look_range(inode, off, len);
+	for (uint64_t at = off / DISK_LINE; at <= (off + len - 1) / DISK_LINE; at++) {
+		uint32_t page = (uint32_t)(at / DISK_LINES);
+
+		if (inode->states[page] != NULL)
+			flush_line(inode, fiber, page, (uint32_t)(at % DISK_LINES));
+	}
+}
+
+/* Is nothing left of @page that a cut could change? */
+static bool all_settled(const struct inode *inode, uint32_t page)
+{
+	const struct states *states = inode->states[page];
+	const uint8_t *durable = page_bytes(inode->durable[page]);
+
+	for (unsigned s = 0; s < states->count; s++) {
+		const uint8_t *bytes = page_bytes(states->page[s]);
+
+		for (unsigned l = 0; l < DISK_LINES; l++) {
+			if (states->time[s] > states->settled[l] &&
+			    memcmp(bytes + (size_t)l * DISK_LINE, durable + (size_t)l * DISK_LINE,
+			           DISK_LINE) != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+static void forget_dirty(struct inode *inode, uint32_t page)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < inode->dirty_count; i++) {
+		if (inode->dirty[i] != page)
+			inode->dirty[kept++] = inode->dirty[i];
+	}
+	inode->dirty_count = kept;
+	states_free(inode, page);
+}
+
+static void settle_line(const struct flushed *flushed)
+{
+	struct inode *inode = flushed->inode;
+	struct states *states = inode->states[flushed->page];
+	struct page *page = inode->durable[flushed->page];
+
+	/* Synced since, and perhaps stored to again. */
+	if (states == NULL || states->since >= flushed->time)
+		return;
+	if (states->settled == NULL)
+		states->settled = sim_alloc(DISK_LINES * sizeof *states->settled);
+	if (states->settled[flushed->line] >= flushed->time)
+		return;
+	states->settled[flushed->line] = flushed->time;
+	if (page == NULL || page->refs > 1) { /* D1 */
+		inode->durable[flushed->page] = page_new(page_bytes(page));
+		page_drop(page);
+		page = inode->durable[flushed->page];
+	}
+	memcpy(page->bytes + (size_t)flushed->line * DISK_LINE, flushed->bytes, DISK_LINE);
+}
+
+void disk_fence(struct disk *disk, const void *fiber)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < disk->flushed_count; i++) {
+		if (disk->flushed[i].fiber == fiber)
+			settle_line(&disk->flushed[i]);
+	}
+	for (unsigned i = 0; i < disk->flushed_count; i++) {
+		const struct flushed *flushed = &disk->flushed[i];
+		struct states *states = flushed->inode->states[flushed->page];
+
+		if (flushed->fiber != fiber)
+			disk->flushed[kept++] = *flushed;
+		else if (states != NULL && states->settled != NULL &&
+		         all_settled(flushed->inode, flushed->page))
+			forget_dirty(flushed->inode, flushed->page);
+	}
+	disk->flushed_count = kept;
 }
 
 void inode_drop(struct inode *inode)

@@ -9,6 +9,10 @@
  *
  *   D1  A page never changes once it is in an array: writing makes a new one. So copies of a disk
  *       share what they have in common.
+ *   D3  A file in persistent memory becomes durable by lines of 64 bytes: what a line was when it was flushed,
+ *       once a fence of the same fiber has passed (disk_fence()), or any of its later states, for the processor
+ *       may write a line back whenever it likes; torn at 8 bytes. Its size is durable when its pages were touched
+ *       (MAP_SYNC), and a sync makes all of it durable, as ever.
  *   D2  After a sync that failed the pages count as clean, whatever reached the disk (facts.md): the
  *       next sync writes nothing of them.
  */
@@ -23,6 +27,8 @@
 
 #define DISK_PAGE 4096u
 #define DISK_SECTOR 512u
+#define DISK_LINE 64u /* bytes that memory hands to a device at once */
+#define DISK_LINES (DISK_PAGE / DISK_LINE)
 #define DISK_STATES 6u /* of a page between two syncs; of more, some are forgotten */
 #define DISK_NAME 48u  /* bytes of a name, final zero included */
 
@@ -33,8 +39,25 @@ struct page {
 
 struct states { /* newest last */
 	unsigned count;
+	uint64_t since; /* the page was clean before */
 	uint64_t time[DISK_STATES];
 	struct page *page[DISK_STATES]; /* NULL: zeroes */
+	uint64_t *settled; /* per line, D3: states up to this time cannot be what is found; NULL: none */
+};
+
+struct flushed { /* a line, as it was */
+	const void *fiber;
+	struct inode *inode;
+	uint32_t page;
+	uint32_t line;
+	uint64_t time;
+	uint8_t bytes[DISK_LINE];
+};
+
+enum disk_dax { /* what of a store is in persistent memory */
+	DISK_DAX_NONE,
+	DISK_DAX_LOG,
+	DISK_DAX_ALL
 };
 
 struct dir_entry {
@@ -55,6 +78,7 @@ struct inode {
 	struct disk *disk;
 	bool is_dir;
 	bool locked;
+	bool dax; /* D3: from its first mapping on */
 	/* a file */
 	uint64_t size, durable_size;
 	uint64_t sizes[DISK_STATES]; /* since the last sync */
@@ -80,6 +104,9 @@ struct disk {
 	uint64_t clock; /* counts changes */
 	uint64_t limit; /* bytes of all files; 0: none */
 	bool dying;     /* nobody looks at it again: skip work */
+	enum disk_dax dax;
+	struct flushed *flushed; /* and not fenced yet, by anybody */
+	unsigned flushed_count, flushed_room;
 };
 
 enum cut_mode {
@@ -140,6 +167,14 @@ void inode_sync_fail(struct inode *inode, struct rng *rng);
 void inode_drop(struct inode *inode);
 /** inode_look - note what changed in the mapping since the last look */
 void inode_look(struct inode *inode);
+/** inode_look_range - the same for [off, off+len) */
+void inode_look_range(struct inode *inode, uint64_t off, uint64_t len);
+/** disk_flush - @fiber flushes the lines of [off, off+len) of a file in persistent memory */
+void disk_flush(struct inode *inode, const void *fiber, uint64_t off, uint64_t len);
+/** disk_fence - what @fiber flushed is durable (D3) */
+void disk_fence(struct disk *disk, const void *fiber);
+/** inode_touch - pages were touched through a mapping with MAP_SYNC: the size is durable */
+void inode_touch(struct inode *inode);
 /** disk_look - inode_look() for every mapped file */
 void disk_look(struct disk *disk);
 /** disk_bytes - sizes of all files */

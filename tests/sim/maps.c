@@ -20,7 +20,7 @@
 #include "sys/file.h"
 #include "tests/sim/sim.h"
 
-#define POOL 16u
+#define POOL 64u
 
 struct pooled {
 	uint8_t *base; /* all zeroes */
@@ -86,6 +86,95 @@ void sim_maps_free(void)
 	}
 }
 
+/* ---- persistent memory ---- */
+
+struct persist_site *sim_persists;
+const void *sim_persist_left_out;
+
+/* A place is reached: perhaps the power is cut. False: it is left out. */
+static bool persists(const void *site, const char *kind)
+{
+	for (unsigned i = 0; sim_persists != NULL && i < SIM_PERSISTS; i++) {
+		if (sim_persists[i].address != NULL && sim_persists[i].address != site)
+			continue;
+		sim_persists[i].address = site;
+		sim_persists[i].kind = kind;
+		sim_persists[i].calls++;
+		break;
+	}
+	sim_point(site);
+	return site != sim_persist_left_out;
+}
+
+static void flush(const struct sys_map *map, const void *addr, size_t len)
+{
+	if (!sim->disk->dying)
+		disk_flush(sim_inode(map->fd), sim->running,
+		           (uint64_t)((const uint8_t *)addr - map->base), len);
+}
+
+void sys_persist_flush(const struct sys_map *map, const void *addr, size_t len)
+{
+	if (map->media != SYS_MEDIA_FILE && persists(SIM_SITE, "flush"))
+		flush(map, addr, len);
+}
+
+void sys_persist_copy(const struct sys_map *map, void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	if (map->media != SYS_MEDIA_FILE && persists(SIM_SITE, "copy"))
+		flush(map, to, len);
+}
+
+void sys_persist_drain(const struct sys_map *map)
+{
+	if (map->media != SYS_MEDIA_FILE && persists(SIM_SITE, "fence"))
+		disk_fence(sim->disk, sim->running);
+}
+
+int sys_persist_deep(const struct sys_map *map, const void *addr, size_t len)
+{
+	int error = 0;
+
+	if (map->media == SYS_MEDIA_FILE)
+		return BWT_OK;
+	error = sim_before(SIM_SITE, EIO);
+	if (persists(SIM_SITE, "deep flush")) {
+		flush(map, addr, len);
+		disk_fence(sim->disk, sim->running);
+	}
+	return error == 0 ? BWT_OK : sys_fail(error, "sync", map->fd, 0);
+}
+
+static bool named(const struct inode *dir, const char *name, const struct inode *inode)
+{
+	return dir != NULL && inode_find(dir, name) == inode;
+}
+
+/* Files of a store that are mapped: the arena, by either name, the counters, which never are, and the log. */
+static enum sys_media media_of(const struct inode *inode)
+{
+	const struct inode *store = inode_find(sim->disk->root, SIM_PATH);
+	bool arena = named(store, "arena", inode) || named(store, "arena.new", inode);
+
+	if (sim->disk->dax == DISK_DAX_NONE || named(store, "stats", inode) ||
+	    (arena && sim->disk->dax != DISK_DAX_ALL))
+		return SYS_MEDIA_FILE;
+	return SYS_MEDIA_DAX;
+}
+
+enum sys_media sys_map_media(int fd)
+{
+	return media_of(sim_inode(fd));
+}
+
+const char *sys_persist_instruction(void)
+{
+	return "none";
+}
+
+/* ---- mappings ---- */
+
 int sys_map_open(int fd, size_t size, unsigned flags, struct sys_map *map)
 {
 	int error = sim_before(SIM_SITE, ENOMEM);
@@ -100,7 +189,10 @@ int sys_map_open(int fd, size_t size, unsigned flags, struct sys_map *map)
 	if ((flags & SYS_MAP_PRIVATE) == 0) {
 		if (inode->memory != NULL)
 			abort();
-		inode_written_again(inode, SUPERBLOCK_OFF(1) + SUPERBLOCK_SIZE);
+		made.media = media_of(inode);
+		inode->dax = made.media != SYS_MEDIA_FILE;
+		if (!inode->dax)
+			inode_written_again(inode, SUPERBLOCK_OFF(1) + SUPERBLOCK_SIZE);
 		inode->memory = made.base;
 	}
 	*map = made;
@@ -136,15 +228,23 @@ int sys_map_populate(struct sys_map *map, uint64_t off, uint64_t len)
 	int error = sim_before(SIM_SITE, ENOSPC);
 
 	(void)len;
+	if (error == 0 && map->media != SYS_MEDIA_FILE)
+		inode_touch(sim_inode(map->fd));
 	return error != 0 ? sys_fail(error, "touch mapped pages of", map->fd, off) : BWT_OK;
 }
 
 int sys_map_sync(struct sys_map *map, uint64_t off, uint64_t len)
 {
 	const void *site = SIM_SITE;
-	int error = sim_before(site, EIO);
+	int error;
 
 	(void)off, (void)len;
+	if (map->media != SYS_MEDIA_FILE) {
+		if (persists(site, "fence"))
+			disk_fence(sim->disk, sim->running);
+		return BWT_OK;
+	}
+	error = sim_before(site, EIO);
 	if (error != 0) {
 		inode_sync_fail(sim_inode(map->fd), &sim->rng);
 		return sys_fail(error, "sync", map->fd, SYS_NO_OFF);
@@ -152,39 +252,6 @@ int sys_map_sync(struct sys_map *map, uint64_t off, uint64_t len)
 	inode_sync(sim_inode(map->fd));
 	sim_after(site);
 	return BWT_OK;
-}
-
-void sys_persist_flush(const struct sys_map *map, const void *addr, size_t len)
-{
-	(void)map, (void)addr, (void)len;
-}
-
-void sys_persist_copy(const struct sys_map *map, void *to, const void *from, size_t len)
-{
-	(void)map;
-	memcpy(to, from, len);
-}
-
-void sys_persist_drain(const struct sys_map *map)
-{
-	(void)map;
-}
-
-int sys_persist_deep(const struct sys_map *map, const void *addr, size_t len)
-{
-	(void)map, (void)addr, (void)len;
-	return BWT_OK;
-}
-
-enum sys_media sys_map_media(int fd)
-{
-	(void)fd;
-	return SYS_MEDIA_FILE;
-}
-
-const char *sys_persist_instruction(void)
-{
-	return "none";
 }
 
 void *sys_reserve(size_t size)

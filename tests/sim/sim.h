@@ -89,6 +89,18 @@ extern struct site *sim_sites; /* SIM_SITES of them, in shared memory; NULL: nob
 
 void sim_site_cut(const void *site);
 
+/* ---- places that make bytes durable: flush, copy, fence, deep flush ---- */
+
+#define SIM_PERSISTS 64u
+
+struct persist_site {
+	const void *address; /* NULL: free */
+	const char *kind;
+	uint64_t calls;
+};
+extern struct persist_site *sim_persists; /* SIM_PERSISTS of them, in shared memory; NULL: nobody counts */
+extern const void *sim_persist_left_out; /* the place whose calls do nothing */
+
 /* ---- files.c, for the other files ---- */
 
 struct inode *sim_inode(int fd);

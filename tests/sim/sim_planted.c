@@ -7,15 +7,14 @@
  * says how many seeds and images that took.
  */
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/testpoint.h"
+#include "tests/sim/seeds.h"
 #include "tests/sim/world.h"
 #include "tests/support/suite.h"
 
@@ -186,46 +185,26 @@ static void run_seed(const struct planted *fault, bool arm, uint64_t seed, uint6
 	world_run(&world, seed, &profile);
 }
 
-/* Returns whether the seed found it; the first line that says how is in @how. */
+struct seed_run {
+	const struct planted *fault;
+	bool arm;
+	uint64_t seed;
+	uint64_t *images;
+};
+
+static void run_in_child(void *ctx)
+{
+	const struct seed_run *run = ctx;
+
+	run_seed(run->fault, run->arm, run->seed, run->images);
+}
+
 static bool try_seed(const struct planted *fault, bool arm, uint64_t seed, uint64_t *images,
                      char *how, size_t how_size)
 {
-	int pipe_fds[2], status = 0;
-	char part[512];
-	ssize_t len;
-	pid_t child;
+	struct seed_run run = {fault, arm, seed, images};
 
-	if (pipe(pipe_fds) < 0)
-		abort();
-	fflush(stdout);
-	child = fork();
-	if (child == 0) {
-		dup2(pipe_fds[1], STDERR_FILENO);
-		close(pipe_fds[0]);
-		alarm(60); /* a store that goes round in circles is found, too */
-		run_seed(fault, arm, seed, images);
-		_exit(EXIT_SUCCESS);
-	}
-	close(pipe_fds[1]);
-	how[0] = '\0';
-	while ((len = read(pipe_fds[0], part, sizeof part - 1)) > 0) {
-		part[len] = '\0';
-		snprintf(how + strlen(how), how_size - strlen(how), "%s", part);
-	}
-	how[strcspn(how, "\n")] = '\0';
-	close(pipe_fds[0]);
-	waitpid(child, &status, 0);
-	if (WIFSIGNALED(status) && how[0] == '\0')
-		snprintf(how, how_size, "%s", strsignal(WTERMSIG(status)));
-	return status != 0;
-}
-
-/* What is wrong, behind seed, image and operation. */
-static const char *words(const char *how)
-{
-	const char *text = strstr(how, ": ");
-
-	return text == NULL ? how : text + 2;
+	return seed_fails(run_in_child, &run, how, how_size);
 }
 
 static bool find(const struct planted *fault, uint64_t first, uint64_t *images)
@@ -244,7 +223,7 @@ static bool find(const struct planted *fault, uint64_t first, uint64_t *images)
 	while (!found && seeds < SEEDS_MAX)
 		found = try_seed(fault, true, first + seeds++, images, how, sizeof how);
 	printf("  %-4s %-48s %-4s %4u %8llu  %.90s\n", found ? "ok" : "MISS", fault->what,
-	       fault->rule, seeds, (unsigned long long)*images, found ? words(how) : "");
+	       fault->rule, seeds, (unsigned long long)*images, found ? seed_words(how) : "");
 	return found;
 }
 

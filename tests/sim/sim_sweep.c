@@ -95,12 +95,13 @@ static void look(void)
 }
 
 /* Returns whether call @nth was reached. */
-static bool run(uint64_t nth, bool io, bool for_ever, bool cut)
+static bool run(uint64_t nth, bool io, bool for_ever, bool cut, enum disk_dax dax)
 {
 	struct picture empty = {.tree = {true}};
 	struct disk *disk = disk_new();
 	uint64_t reached;
 
+	disk->dax = dax;
 	memset(&world, 0, sizeof world);
 	world.seed = seed;
 	rng_init(&world.rng, seed);
@@ -134,14 +135,14 @@ static bool run(uint64_t nth, bool io, bool for_ever, bool cut)
 	return reached >= nth;
 }
 
-static bool sweep(const char *what, bool io, bool for_ever)
+static bool sweep(const char *what, bool io, bool for_ever, enum disk_dax dax)
 {
 	uint64_t nth = 1, step = suite_short() ? 7 : 1;
 
-	while (nth < NTH_MAX && run(nth, io, for_ever, nth % 2 == 0))
+	while (nth < NTH_MAX && run(nth, io, for_ever, nth % 2 == 0, dax))
 		nth += step;
-	printf("  %s %s: all of %llu\n", what, for_ever ? "for ever" : "once",
-	       (unsigned long long)nth - 1);
+	printf("  %s %s%s: all of %llu\n", what, for_ever ? "for ever" : "once",
+	       dax == DISK_DAX_ALL ? ", in persistent memory" : "", (unsigned long long)nth - 1);
 	fflush(stdout);
 	return nth < NTH_MAX;
 }
@@ -154,10 +155,12 @@ int main(void)
 	mallopt(M_MMAP_THRESHOLD, 64 << 20);
 	seed = rng_seed();
 	for (unsigned i = 0; i < seeds && ended; i++, seed++) {
-		ended = sweep("a call of the disk fails,", true, false) &&
-		        sweep("calls of the disk fail,", true, true) &&
-		        sweep("an allocation fails,", false, false) &&
-		        sweep("allocations fail,", false, true);
+		ended = sweep("a call of the disk fails,", true, false, DISK_DAX_NONE) &&
+		        sweep("a call of the disk fails,", true, false, DISK_DAX_ALL) &&
+		        sweep("calls of the disk fail,", true, true, DISK_DAX_NONE) &&
+		        sweep("an allocation fails,", false, false, DISK_DAX_NONE) &&
+		        sweep("an allocation fails,", false, false, DISK_DAX_ALL) &&
+		        sweep("allocations fail,", false, true, DISK_DAX_NONE);
 	}
 	sim_maps_free();
 	sim_stacks_free();

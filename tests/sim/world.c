@@ -23,8 +23,8 @@ void world_fail(const struct world *world, const char *format, ...)
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "\n  durability %d, %u fibers, inline %u, values to %u, I/O failures %u ppm, life %u, %s\n",
-	        world->profile.options.durability, world->profile.fibers,
+	fprintf(stderr, "\n  durability %d, dax %u, %u fibers, inline %u, values to %u, I/O failures %u ppm, life %u, %s\n",
+	        world->profile.options.durability, world->profile.dax, world->profile.fibers,
 	        world->profile.options.inline_max, world->profile.value_max,
 	        world->profile.io_fail_ppm, world->life, world->stopped ? "stopped" : "going on");
 	if (getenv("SIM_ABORT") != NULL)
@@ -135,6 +135,7 @@ void world_profile(struct profile *profile, uint64_t seed)
 	profile->idle_percent = 10;
 	profile->kill_percent = 25;
 	profile->depth = 3;
+	profile->dax = ONE_OF(&rng, DISK_DAX_NONE, DISK_DAX_NONE, DISK_DAX_LOG, DISK_DAX_ALL);
 }
 
 /* ---- operations ---- */
@@ -735,6 +736,7 @@ void world_run(struct world *world, uint64_t seed, const struct profile *given)
 	world->now = empty;
 	world->machine.ctx = world;
 	sim_enter(&world->machine, disk_new(), rng_u64(&world->rng));
+	world->machine.disk->dax = world->profile.dax;
 	for (world->life = 0; world->life < world->profile.lives; world->life++)
 		live(world);
 	sim_leave(&world->machine);

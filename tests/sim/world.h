@@ -41,6 +41,7 @@ struct profile { /* of one seed */
 	bool idle_checkpoints;       /* these lives take two checkpoints and do nothing else */
 	unsigned kill_percent;       /* of ends by a crash: the system goes on */
 	unsigned depth;              /* of cuts in recoveries in recoveries */
+	unsigned dax;                /* enum disk_dax */
 };
 
 struct ending { /* a life's end, noted when it was cut */
