@@ -29,6 +29,7 @@ struct machine {
 	struct rng rng;
 	unsigned depth;
 	uint64_t now_ns;
+	uint64_t wall_ns; /* of a clock that jumps */
 	/* The power may be cut here: called with the site of the call. May be NULL. */
 	void (*instant)(struct machine *machine, const void *site, bool io);
 	void *ctx;

@@ -321,9 +321,12 @@ uint64_t sys_now_ns(void)
 	return sim->now_ns += 50;
 }
 
+/* Somebody sets it now and then, to any time: nothing may depend on it but what is shown to people. */
 uint64_t sys_wall_ns(void)
 {
-	return 1700000000ull * 1000000000 + sim->now_ns;
+	if (sim->wall_ns == 0 || rng_chance(&sim->rng, 20))
+		sim->wall_ns = rng_u64(&sim->rng) >> rng_below(&sim->rng, 64);
+	return sim->wall_ns += 50;
 }
 
 int sys_random(void *data, size_t size)
