@@ -8,6 +8,9 @@
  *   absent  only with -n: no key of the input may be there
  *   put     without waiting for the disk; one bwt_sync() at the end
  *
+ * A section whose keys ascend, as those of most dumps do, and whose tree has a name and is not there yet, is loaded
+ * (bwt_bulk_open()) instead of put pair by pair.
+ *
  * An input that cannot be read twice (a pipe) is copied to a temporary file first. What can still
  * go wrong in the last pass is the system (no space, an I/O error) and, with -n, a key that the
  * input has twice. With -n everything put so far is then taken back: all of it was absent before.
@@ -31,6 +34,7 @@
 
 #define COPY_SIZE ((size_t)1 << 20)
 #define PROGRESS_PAIRS 256u
+#define SECTIONS_MAX 4096u /* whose order is remembered; what comes behind is put pair by pair */
 
 static const struct tool_option load_options[] = {
 	{'T', "text", NULL, "plain lines instead of a dump: key, value, key, value, ..."},
@@ -64,6 +68,13 @@ struct load {
 	uint64_t pairs; /* in the input, known after the check */
 	uint64_t put;   /* pairs put so far */
 	unsigned sections;
+	bool unsorted[SECTIONS_MAX]; /* known after the check */
+	unsigned section;            /* in the pass that puts: number of the next one */
+	char *last;                  /* in the check: the key before */
+	size_t last_size;
+	bool first;            /* there is none */
+	struct bwt_bulk *bulk; /* the section goes into it; NULL: into tree */
+	uint64_t in_bulk;      /* pairs of it */
 	struct bwt_db *db;
 	struct bwt_tree *tree;    /* of the section that a pass is in; NULL: it is not there */
 	struct new_tree *created; /* newest first */
@@ -149,16 +160,34 @@ static bool check_section(struct load *load, const struct text_reader *reader)
 		    load->input_name, reader->line_no);
 		return false;
 	}
+	load->first = true;
 	return true;
+}
+
+/* A key that is longer than any may be will be refused anyhow. */
+static bool follows(struct load *load, struct bwt_slice key)
+{
+	size_t common = key.size < load->last_size ? key.size : load->last_size;
+	int order = load->first || common == 0 ? 0 : memcmp(load->last, key.data, common);
+	bool ascends = load->first || order < 0 || (order == 0 && load->last_size < key.size);
+
+	if (key.size > BWT_KEY_MAX)
+		return false;
+	if (key.size > 0)
+		memcpy(load->last, key.data, key.size);
+	load->last_size = key.size;
+	load->first = false;
+	return ascends;
 }
 
 static bool check_pair(struct load *load, const struct text_reader *reader, struct bwt_slice key,
                        struct bwt_slice value)
 {
 	(void)reader;
-	(void)key;
 	(void)value;
 	load->pairs++;
+	if (load->sections <= SECTIONS_MAX && !follows(load, key))
+		load->unsorted[load->sections - 1] = true;
 	return true;
 }
 
@@ -203,23 +232,47 @@ static const struct pass absent_pass = {"looking for keys", absent_section, abse
 
 /* ---- put ---- */
 
+/* The section is complete: its tree is there now. */
+static bool finish_bulk(struct load *load)
+{
+	int rc = load->bulk == NULL ? BWT_OK : bwt_bulk_finish(load->bulk, NULL);
+
+	if (rc != BWT_OK) {
+		fail(load, rc);
+		return false;
+	}
+	load->bulk = NULL;
+	load->put += load->in_bulk;
+	load->in_bulk = 0;
+	return true;
+}
+
+/* The tree of section @number, which is not there; noted, so that it can be taken back. */
+static int make_tree(struct load *load, const char *name, unsigned number)
+{
+	struct new_tree *created = calloc(1, sizeof *created);
+
+	if (created == NULL)
+		return -ENOMEM;
+	snprintf(created->name, sizeof created->name, "%s", name);
+	created->next = load->created;
+	load->created = created;
+	if (number < SECTIONS_MAX && !load->unsorted[number])
+		return bwt_bulk_open(load->db, name, 0, &load->bulk);
+	return bwt_tree_open(load->db, name, BWT_CREATE, &load->tree);
+}
+
 static bool put_section(struct load *load, const struct text_reader *reader)
 {
 	const char *name = target(load, reader);
-	int rc = bwt_tree_open(load->db, name, 0, &load->tree);
+	unsigned number = load->section++;
+	int rc;
 
-	if (rc == BWT_NOT_FOUND) {
-		struct new_tree *created = calloc(1, sizeof *created);
-
-		if (created != NULL) {
-			snprintf(created->name, sizeof created->name, "%s", name);
-			created->next = load->created;
-			load->created = created;
-			rc = bwt_tree_open(load->db, name, BWT_CREATE, &load->tree);
-		} else {
-			rc = -ENOMEM;
-		}
-	}
+	if (!finish_bulk(load))
+		return false;
+	rc = bwt_tree_open(load->db, name, 0, &load->tree);
+	if (rc == BWT_NOT_FOUND)
+		rc = make_tree(load, name, number);
 	if (rc != BWT_OK)
 		fail(load, rc);
 	return rc == BWT_OK;
@@ -228,8 +281,14 @@ static bool put_section(struct load *load, const struct text_reader *reader)
 static bool put_pair(struct load *load, const struct text_reader *reader, struct bwt_slice key,
                      struct bwt_slice value)
 {
-	int rc = bwt_put(load->tree, NULL, key, value, load->no_overwrite ? BWT_INSERT : 0);
+	int rc = load->bulk != NULL
+	                 ? bwt_bulk_put(load->bulk, key, value)
+	                 : bwt_put(load->tree, NULL, key, value, load->no_overwrite ? BWT_INSERT : 0);
 
+	if (rc == BWT_OK && load->bulk != NULL) {
+		load->in_bulk++;
+		return true;
+	}
 	if (rc == BWT_EXISTS)
 		say_existing(load, reader, key);
 	else if (rc != BWT_OK)
@@ -333,7 +392,8 @@ static bool put_all(struct load *load)
 
 	if (load->no_overwrite && !run_pass(load, &absent_pass))
 		return false;
-	if (!run_pass(load, &put_pass)) {
+	if (!run_pass(load, &put_pass) || !finish_bulk(load)) {
+		bwt_bulk_abort(load->bulk);
 		if (load->no_overwrite)
 			take_back(load);
 		else if (load->put > 0)
@@ -369,7 +429,12 @@ static int load_store(struct load *load)
 	bool good;
 	int rc;
 
-	if (!prepare_input(load) || !run_pass(load, &check_pass))
+	load->last = malloc(BWT_KEY_MAX);
+	if (load->last == NULL)
+		return fail(load, -ENOMEM);
+	good = prepare_input(load) && run_pass(load, &check_pass);
+	free(load->last);
+	if (!good)
 		return TOOL_EXIT_FAILURE;
 	rc = bwt_open(load->store, &options, &load->db);
 	tool_progress_end(&load->progress);

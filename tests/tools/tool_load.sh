@@ -69,6 +69,27 @@ expect 1 bwt-load --tree one -f trees.txt trees
 complains "several trees"
 expect 2 bwt-load --tree "" -f trees.txt trees
 
+# ---- sections in order are loaded, others put: the same comes of it
+
+{
+	head_of print $'database=up\n'
+	for i in $(seq -w 1 3000); do printf ' k%s\n v%s\n' "$i" "$i"; done
+	printf 'DATA=END\n'
+	head_of print $'database=down\n'
+	for i in $(seq -w 3000 -1 1); do printf ' k%s\n v%s\n' "$i" "$i"; done
+	printf 'DATA=END\n'
+	head_of print $'database=up\n'
+	printf ' k2000\n new\n k9\n nine\nDATA=END\n'
+} >order.txt
+expect 0 bwt-load -f order.txt order
+expect 0 bwt-fsck order
+pairs --tree down order | sed 's/^ v2000$/ new/' >wanted
+printf ' k9\n nine\n' >>wanted
+pairs --tree up order >got
+same got wanted
+expect 1 bwt-load -n -f order.txt order2
+bwt-dump order2 | grep -q '^database=' && fail "a tree stayed though the input was refused"
+
 # ---- refused input leaves the store as it was, and makes no new one
 
 refuse() { # WORDS, input on standard input
