@@ -43,7 +43,8 @@ extern "C" {
 	X(BWT_CORRUPT, -30009, "stored bytes are damaged")                                         \
 	X(BWT_IO, -30010, "the system could not read or write the store")                          \
 	X(BWT_VERSION, -30011, "the store has a format that this library does not know")           \
-	X(BWT_READ_ONLY, -30012, "the store or transaction is read-only")
+	X(BWT_READ_ONLY, -30012, "the store or transaction is read-only")                          \
+	X(BWT_TRIMMED, -30013, "the log does not reach back that far any more")
 
 enum bwt_code {
 	BWT_OK = 0,
@@ -79,6 +80,15 @@ enum bwt_durability {
 	BWT_NONE = 2,     /* the system decides */
 };
 
+/** What happened (bwt_change.kind). */
+enum bwt_change_kind {
+	BWT_CHANGE_PUT = 1,         /* the key has this value now */
+	BWT_CHANGE_DELETE = 2,      /* the key is gone */
+	BWT_CHANGE_TREE_CREATE = 3, /* the tree is there, and empty */
+	BWT_CHANGE_TREE_DROP = 4,   /* the tree is gone with all that was in it */
+	BWT_CHANGE_TREE_LOAD = 5, /* it is there, with pairs that do not come: bwt_bulk_finish() */
+};
+
 /** Where bwt_cursor_seek() goes. */
 enum bwt_seek {
 	BWT_GE = 1,     /* the first key >= the given one */
@@ -109,6 +119,7 @@ struct bwt_tree;
 struct bwt_txn;
 struct bwt_cursor;
 struct bwt_bulk;
+struct bwt_changes;
 
 struct bwt_options {
 	unsigned flags;                  /* BWT_CREATE, BWT_EXCL, BWT_RDONLY, ... */
@@ -127,6 +138,7 @@ struct bwt_options {
 	void *ctx;                  /* handed to both */
 	unsigned vlog_space_target; /* percent, bytes of the value log over live ones; default 150 */
 	const char *wal_path; /* folder for the log of a new store, absent or empty; default: in the store */
+	uint64_t changes_keep_bytes; /* log and values kept for readers of changes alone; default 1 GiB */
 };
 
 struct bwt_stats {
@@ -172,6 +184,31 @@ struct bwt_stats {
 	uint64_t value_files_freed; /* value-log files removed since open */
 	char wal_media[16];         /* as media, of the log */
 	char flush_instruction[16]; /* "clwb", "clflushopt", "clflush" or "eadr"; "": no persistent memory */
+	uint64_t changes_readers; /* of changes: open ones, and names of those that are away */
+	uint64_t changes_lsn; /* of the one that is furthest behind, newest_lsn when there is none */
+	uint64_t changes_cut_off; /* readers that had to be left behind */
+};
+
+struct bwt_change { /* all pointers are good until the next call on the same struct bwt_changes */
+	bwt_lsn lsn; /* of its commit, as bwt_commit_async() returns it; the same for all of a transaction */
+	const char *tree; /* its name; NULL: the main tree */
+	int kind;         /* enum bwt_change_kind */
+	int last;         /* 1: the last one of its transaction */
+	struct bwt_slice key;
+	struct bwt_slice value; /* BWT_CHANGE_PUT */
+};
+
+struct bwt_changes_options {
+	const char *reader;      /* a name that the store remembers; NULL: none */
+	struct bwt_tree *tree;   /* only changes of this tree; NULL: of all */
+	struct bwt_slice prefix; /* only keys that begin with it; size 0: all */
+};
+
+struct bwt_changes_reader {
+	const char *name; /* NULL: it has none, and is open */
+	bwt_lsn position; /* it has acknowledged everything up to here */
+	uint64_t behind;  /* bytes of log since */
+	int open, lost;   /* 1: it is; lost: it was cut off, and nothing is kept for it */
 };
 
 enum bwt_severity {
@@ -725,6 +762,121 @@ BWT_API int bwt_bulk_finish(struct bwt_bulk *bulk, struct bwt_tree **tree);
  * Blocks:   on freeing the pages, never on the disk
  */
 BWT_API void bwt_bulk_abort(struct bwt_bulk *bulk);
+/* ---- changes --------------------------------------------------------------------------------- */
+
+/**
+ * bwt_changes_open - read what is committed, in the order of commits, from some point on
+ *
+ * The log itself is read. Transactions come whole, one after another in LSN order, and only when they are
+ * durable: what was handed out, no crash takes back, and it comes again with the same LSNs. Of what is not
+ * yet acknowledged, log and values are kept, up to options.changes_keep_bytes; a reader that would need more
+ * is cut off and gets BWT_TRIMMED. So is everybody who is behind when the disk is full.
+ *
+ * @from:    only commits behind this LSN: one that an earlier change had, or bwt_txn_snapshot() of a transaction
+ *           whose data was copied, once it is durable. 0: where the reader @options->reader stands, if it is
+ *           known, else from the beginning of the store on
+ * @options: NULL, or zeroed but for what is wanted; read during the call only. reader: 1 to 255 bytes and a zero:
+ *           it stands where it last acknowledged, also while it is not open, over restarts, until
+ *           bwt_changes_forget()
+ * @changes: out
+ * Returns:  BWT_OK
+ *           BWT_TRIMMED    what was committed since is not all there any more: copy the data anew, and go on
+ *                          from that snapshot
+ *           BWT_INVALID    @from is beyond the end of the log, or no place between two commits (as after a
+ *                          crash that took back what was not durable); an empty or too long name; a NULL
+ *           BWT_BUSY       this reader is open already, or there are 64 of them
+ *           BWT_TOO_BIG    the prefix is longer than a key
+ *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
+ *           BWT_FULL, BWT_IO, -ENOMEM
+ * Owner:    the caller, until bwt_changes_close(), before bwt_close()
+ * Threads:  any; one at a time per @changes
+ * Blocks:   on the disk
+ */
+BWT_API int bwt_changes_open(struct bwt_db *db, bwt_lsn from,
+                             const struct bwt_changes_options *options, struct bwt_changes **changes);
+
+/**
+ * bwt_changes_close - end a reader; one with a name keeps its place
+ * @changes: freed with what it gave out; NULL is fine
+ * Blocks:   never
+ */
+BWT_API void bwt_changes_close(struct bwt_changes *changes);
+
+/**
+ * bwt_changes_next - the next change
+ * @timeout_ms: how long to wait until there is one; 0: not at all; negative: for good
+ * @change:  out
+ * Returns:  BWT_OK
+ *           BWT_NOT_FOUND  nothing more is durable yet
+ *           BWT_TRIMMED    the reader was cut off, as bwt_changes_open() says
+ *           BWT_CORRUPT    the log or a value is damaged
+ *           BWT_IO         it could not be read, or the store has failed and nothing comes any more
+ *           BWT_INVALID    NULL, or the store belongs to the parent process
+ *           -ENOMEM
+ *           After BWT_IO and -ENOMEM the same transaction begins anew with the next call
+ * Owner:    the reader: @change is good until the next call
+ * Threads:  one at a time per @changes
+ * Blocks:   as asked; on the disk. While it waits in a store with BWT_SYNC it makes durable what was committed
+ *           without waiting for that; in one with BWT_NONE, now and then
+ */
+BWT_API int bwt_changes_next(struct bwt_changes *changes, int timeout_ms, struct bwt_change *change);
+
+/**
+ * bwt_changes_fd - an eventfd(2) that is readable when bwt_changes_next() may have something
+ *
+ * It is readable until bwt_changes_next() returns BWT_NOT_FOUND; poll it, and do not read it.
+ *
+ * Returns:  a file descriptor (0 or more), the same at every call; BWT_INVALID, -EMFILE and others
+ * Owner:    the reader: do not close it
+ * Threads:  one at a time per @changes
+ * Blocks:   never
+ */
+BWT_API int bwt_changes_fd(struct bwt_changes *changes);
+
+/**
+ * bwt_changes_position - everything up to here was handed out, or was not for this reader
+ *
+ * It moves with transactions as a whole, also past those of which the options of the reader let nothing through.
+ *
+ * Returns:  an LSN, for bwt_changes_ack() and as @from of another bwt_changes_open(); 0 for NULL
+ * Threads:  one at a time per @changes
+ * Blocks:   never
+ */
+BWT_API bwt_lsn bwt_changes_position(const struct bwt_changes *changes);
+
+/**
+ * bwt_changes_ack - nothing up to @lsn is needed any more by a reader with a name
+ *
+ * Call it when what was handed out has been dealt with, durably. The log below is released by checkpoints. A reader
+ * without a name acknowledges by reading.
+ *
+ * @lsn:     at most bwt_changes_position(); below an earlier one nothing happens
+ * Returns:  BWT_OK; BWT_INVALID  @lsn was not handed out yet; BWT_TRIMMED  the reader was cut off
+ * Threads:  one at a time per @changes
+ * Blocks:   never; after a crash an older acknowledgement may count, and no later one than the newest
+ */
+BWT_API int bwt_changes_ack(struct bwt_changes *changes, bwt_lsn lsn);
+
+/**
+ * bwt_changes_forget - a reader does not come back: nothing is kept for it any more
+ * @reader:  its name
+ * Returns:  BWT_OK; BWT_NOT_FOUND  no reader has this name; BWT_BUSY  it is open; BWT_READ_ONLY; BWT_INVALID; BWT_FULL,
+ *           BWT_IO, -ENOMEM
+ * Threads:  any
+ * Blocks:   on the disk
+ */
+BWT_API int bwt_changes_forget(struct bwt_db *db, const char *reader);
+
+/**
+ * bwt_changes_list - call @each for every reader, open or known by name
+ * @each:    gets @ctx and a reader, good during the call; any return but 0 ends the walk
+ * Returns:  BWT_OK, or what @each returned; BWT_INVALID; BWT_READ_ONLY; -ENOMEM
+ * Threads:  any; @each is called by the calling thread and may call any function
+ * Blocks:   never
+ */
+BWT_API int bwt_changes_list(struct bwt_db *db,
+                             int (*each)(void *ctx, const struct bwt_changes_reader *reader),
+                             void *ctx);
 
 /* ---- care ------------------------------------------------------------------------------------ */
 

@@ -27,6 +27,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/testpoint.h"
+#include "log/wal_keep.h"
 #include "recovery/checkpointer.h"
 
 #define GATE_TIMEOUT_NS ((uint64_t)10 * 1000 * 1000)
@@ -368,27 +369,59 @@ static struct retained oldest_retained(const struct checkpointer *checkpointer)
 	if (checkpointer->pinned.number != 0 && checkpointer->pinned.number < older->number &&
 	    !TEST_FAULT("checkpoint_forget_pin"))
 		return checkpointer->pinned;
-	return (struct retained){older->number, older->interval, image_log_from(older)};
+	return (struct retained){older->number, older->interval, older->state.start_lsn,
+	                         image_log_from(older)};
+}
+
+struct kept_values { /* for values_kept() */
+	const struct value_files *values;
+	uint64_t retained;
+};
+
+static uint64_t values_kept(void *ctx, uint64_t from)
+{
+	const struct kept_values *kept = ctx;
+
+	return value_files_kept(kept->values, kept->retained, from);
+}
+
+/* Log and values that go: not what somebody reads again, up to a limit (wal_keep.h). */
+static void release_log(struct store *store, struct checkpointer *checkpointer,
+                        const struct retained *keep)
+{
+	struct kept_values values = {&checkpointer->values, keep->number};
+	struct wal_kept kept;
+	int rc = wal_keep_settle(store->keep, keep->start_lsn, keep->log_from, values_kept, &values,
+	                         &kept);
+
+	if (rc < 0)
+		store_say(store, LOG_WARNING, "where the log's readers stand was not noted: %s",
+		          bwt_detail());
+	if (kept.cut_off > 0)
+		store_say(store, LOG_WARNING,
+		          "%u readers of the log were cut off: they were too far behind",
+		          kept.cut_off);
+	stats_add(&store->stats, 0, STAT_CHANGES_CUT_OFF, kept.cut_off);
+	rc = wal_release(store->wal, kept.log_from);
+	if (rc < 0)
+		store_say(store, LOG_WARNING, "log files that are not needed any more stay: %s",
+		          bwt_detail());
+	value_files_unlink(&checkpointer->values, store, keep->number, kept.values_from);
 }
 
 /* CP4. The checkpoint is done: a failure here is only told, its space goes with a later one. */
 static void release(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot)
 {
 	struct retained keep = oldest_retained(checkpointer);
-	int rc;
 
 	if (keep.number != 0) {
 		atomic_store_explicit(&store->extents.retained, keep.interval, memory_order_release);
 		image_pool_release(&checkpointer->pool, &store->extents, slot, keep.number);
 		if (TEST_FAULT("checkpoint_release_early"))
 			keep.log_from = checkpointer->newest.state.start_lsn;
-		rc = wal_release(store->wal, keep.log_from);
-		if (rc < 0)
-			store_say(store, LOG_WARNING,
-			          "log files that are not needed any more stay: %s", bwt_detail());
 		if (TEST_FAULT("value_unlink_early"))
 			value_files_notice(&checkpointer->values, store, 0);
-		value_files_unlink(&checkpointer->values, store, keep.number);
+		release_log(store, checkpointer, &keep);
 	}
 	value_files_notice(&checkpointer->values, store, checkpointer->newest.number);
 	extents_reclaim(&store->extents);
@@ -419,8 +452,8 @@ int checkpoint_pin(const struct store *store, struct checkpointer *checkpointer,
 	if (rc < 0)
 		return rc;
 	pin->log_from = image_log_from(newest);
-	checkpointer->pinned =
-		(struct retained){newest->number, newest->interval, image_log_from(newest)};
+	checkpointer->pinned = (struct retained){newest->number, newest->interval,
+	                                         newest->state.start_lsn, image_log_from(newest)};
 	return BWT_OK;
 }
 
@@ -467,6 +500,8 @@ int checkpoint_take(struct store *store, struct checkpointer *checkpointer, stru
 	                  atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed));
 	atomic_fetch_add_explicit(&checkpointer->count, 1, memory_order_relaxed);
 	stats_add(&store->stats, slot->index, STAT_CHECKPOINT_COUNT, 1);
+	wal_keep_cut(store->keep, checkpointer->newest.state.start_lsn,
+	             image_log_from(&checkpointer->newest));
 	release(store, checkpointer, slot);
 	return BWT_OK;
 }

@@ -8,8 +8,10 @@
 #include "recovery/checkpoint.h"
 #include "recovery/image.h"
 
-struct dead_file { /* a value-log file that nothing can refer to any more */
+struct dead_file { /* a value-log file that nothing can refer to any more but records read again */
 	uint64_t file;
+	uint64_t bytes;
+	uint64_t lsn;     /* those records lie below this */
 	uint64_t noticed; /* number of the newest checkpoint then */
 	uint64_t epoch;   /* that ended then: whoever was pinned may still hold a reference */
 };
@@ -30,7 +32,8 @@ struct log_hooks { /* ctx of the log's callbacks */
 struct retained { /* the oldest image that must stay whole */
 	uint64_t number;
 	uint64_t interval;
-	uint64_t log_from; /* image_log_from() */
+	uint64_t start_lsn; /* its cut */
+	uint64_t log_from;  /* image_log_from() */
 };
 
 struct checkpointer {
@@ -65,8 +68,14 @@ void checkpointer_fail(struct store *store, int rc);
 
 /** value_files_notice - look for files that died; @number: the newest checkpoint. Failures lose nothing. */
 void value_files_notice(struct value_files *values, struct store *store, uint64_t number);
-/** value_files_unlink - remove those that were dead before checkpoint @retained, the older one, was cut */
-void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained);
+/**
+ * value_files_unlink - remove those that were dead before checkpoint @retained, the older one, was cut
+ * @read_from: records at or above this are read again
+ */
+void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained,
+                        uint64_t read_from);
+/** value_files_kept - bytes of those that would go but for a reader of records at or above @read_from */
+uint64_t value_files_kept(const struct value_files *values, uint64_t retained, uint64_t read_from);
 /** value_files_dead - files that were dead before checkpoint @number was cut; -ENOMEM. free() @files */
 int value_files_dead(const struct value_files *values, uint64_t number, uint64_t **files,
                      unsigned *count);

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/testpoint.h"
+#include "log/wal_keep.h"
 #include "recovery/checkpoint_load.h"
 #include "recovery/replay.h"
 #include "recovery/store_files.h"
@@ -182,11 +183,19 @@ static int open_log(struct opening *opening)
 		.failed = log_failed,
 		.ctx = &checkpointer->hooks,
 	};
+	bool readers_damaged;
 	int rc;
 
 	checkpointer->hooks = (struct log_hooks){store, config->durable_moved, config->want_flush,
 	                                         config->wal_ctx};
-	rc = wal_open(&wal, &store->wal);
+	rc = wal_keep_open(store->wal_dir_fd, store->store_id, config->keep_bytes, &store->keep,
+	                   &readers_damaged);
+	if (rc == BWT_OK && readers_damaged)
+		store_say(store,
+		          LOG_ERR, "wal/%s: neither copy can be read, so nothing is kept for the log's readers",
+		          WAL_READERS_NAME);
+	if (rc == BWT_OK)
+		rc = wal_open(&wal, &store->wal);
 	/* The next opening needs a file, on a full disk too. Without space now there is no spare then. */
 	if (rc == BWT_OK)
 		(void)wal_keep_spare(store->wal);
@@ -317,6 +326,26 @@ static void resume_checkpoints(struct opening *opening)
 	checkpointer_note(checkpointer, 0);
 }
 
+/* What the retained images keep anyway, readers of the log may have. */
+static void note_cuts(const struct opening *opening)
+{
+	const struct checkpointer *checkpointer = opening->checkpointer;
+	const struct image *images[] = {&checkpointer->older, &checkpointer->newest};
+	struct wal_keep *keep = opening->store->keep;
+	bool begun = false;
+
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t start_lsn = images[i]->state.start_lsn;
+
+		if (images[i]->number == 0)
+			continue;
+		if (!begun)
+			wal_keep_begin(keep, start_lsn, wal_first_lsn(opening->store->wal));
+		begun = true;
+		wal_keep_cut(keep, start_lsn, image_log_from(images[i]));
+	}
+}
+
 /* RC3 */
 static int finish_drops(struct opening *opening)
 {
@@ -391,6 +420,8 @@ static int recover(struct opening *opening)
 	rc = open_log(opening);
 	TEST_YIELD("recover_log_open");
 	if (rc == BWT_OK)
+		note_cuts(opening);
+	if (rc == BWT_OK)
 		rc = finish_drops(opening);
 	if (rc == BWT_OK)
 		rc = last_checkpoint(opening, one_image || opening->replayed.records > 0);
@@ -452,6 +483,7 @@ void recover_close(struct store *store, struct checkpointer *checkpointer)
 
 	if (store->wal != NULL)
 		wal_close(store->wal);
+	wal_keep_close(store->keep);
 	vlog_close(store->vlog);
 	checkpointer_free(checkpointer);
 	for (tree = store->trees; tree != NULL; tree = next) {
@@ -471,6 +503,7 @@ void recover_close(struct store *store, struct checkpointer *checkpointer)
 	free(store->settled.refs);
 	store->trees = NULL;
 	store->wal = NULL;
+	store->keep = NULL;
 	store->vlog = NULL;
 	store_files_close(store);
 }

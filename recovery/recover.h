@@ -26,6 +26,7 @@ struct recover_config {
 	uint64_t max_size;
 	uint32_t inline_max;
 	uint64_t wal_segment_size, vlog_segment_size;
+	uint64_t keep_bytes; /* of log and values that are kept for readers of the log alone */
 	struct tree_limits limits;
 	void (*log)(void *ctx, int level, const char *text);
 	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);

@@ -20,6 +20,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/testpoint.h"
+#include "log/wal_ops.h"
 #include "log/wal_reader.h"
 #include "txn/commit.h"
 
@@ -71,50 +72,36 @@ static int check_value(struct replay *replay, const void *value)
 
 struct operation {
 	struct tree *tree;
-	struct bwt_slice key;
-	const void *value;
-	uint32_t value_size;
-	uint8_t flags;
+	struct wal_op_view op;
 };
 
 /* The next operation of @bytes, which are of @record. */
 static int read_op(struct replay *replay, const struct wal_record *record,
                    struct bytes_reader *bytes, struct operation *operation)
 {
-	const uint8_t *head = bytes_take(bytes, offsetof(struct wal_op, bytes));
-	const void *key, *value;
 	struct named_tree *tree;
-	struct wal_op op;
 
-	if (head == NULL)
-		return nonsense(record, "too short for an operation");
-	memcpy(&op, head, sizeof op);
-	key = bytes_take(bytes, op.key_size);
-	value = bytes_take(bytes, op.value_size);
-	if (key == NULL || value == NULL || (op.flags & ~(VERSION_TOMBSTONE | VERSION_VLOG)) != 0 ||
-	    ((op.flags & VERSION_TOMBSTONE) != 0 &&
-	     (op.value_size != 0 || (op.flags & VERSION_VLOG) != 0)))
+	if (!wal_op_next(bytes, &operation->op))
 		return nonsense(record, "not an operation");
-	tree = find_tree(replay, op.tree);
-	if (tree == NULL || tree->state != CATALOG_LIVE || op.tree == TREE_ID_CATALOG)
+	tree = find_tree(replay, operation->op.tree);
+	if (tree == NULL || tree->state != CATALOG_LIVE || operation->op.tree == TREE_ID_CATALOG)
 		return nonsense(record, "its tree does not exist");
-	if ((op.flags & VERSION_VLOG) != 0 && op.value_size != sizeof(struct value_ref))
-		return nonsense(record, "not a reference to a value");
-	*operation =
-		(struct operation){&tree->tree, {key, op.key_size}, value, op.value_size, op.flags};
+	operation->tree = &tree->tree;
 	return BWT_OK;
 }
 
 static int check_op(struct replay *replay, const struct operation *operation)
 {
-	return (operation->flags & VERSION_VLOG) != 0 ? check_value(replay, operation->value)
-	                                              : BWT_OK;
+	return (operation->op.flags & VERSION_VLOG) != 0
+	               ? check_value(replay, operation->op.value.data)
+	               : BWT_OK;
 }
 
 static int redo(struct replay *replay, const struct operation *operation, uint64_t lsn)
 {
-	int rc = commit_replay(replay->store, operation->tree, operation->key, operation->flags,
-	                       operation->value, operation->value_size, lsn);
+	const struct wal_op_view *op = &operation->op;
+	int rc = commit_replay(replay->store, operation->tree, op->key, op->flags, op->value.data,
+	                       (uint32_t)op->value.size, lsn);
 
 	replay->page_damaged = replay->page_damaged || rc == BWT_CORRUPT;
 	return rc;
@@ -163,18 +150,14 @@ static int each_op(struct replay *replay, const struct wal_record *record, struc
 
 static int apply_txn(struct replay *replay, const struct wal_record *record)
 {
-	struct bwt_slice ops = {(const uint8_t *)record->payload.data + sizeof(struct wal_txn), 0};
-	struct wal_txn head;
+	struct bwt_slice ops;
+	uint32_t count;
 	int rc;
 
-	if (record->payload.size < sizeof head)
-		return nonsense(record, "too short for a transaction");
-	memcpy(&head, record->payload.data, sizeof head);
-	if (head.size > record->payload.size - sizeof head)
-		return nonsense(record, "a transaction larger than its record");
-	ops.size = head.size;
-	rc = each_op(replay, record, ops, head.count, CHECK, record->lsn);
-	return rc < 0 ? rc : each_op(replay, record, ops, head.count, REDO, record->lsn);
+	if (!wal_txn_ops(record, &ops, &count))
+		return nonsense(record, "not a transaction");
+	rc = each_op(replay, record, ops, count, CHECK, record->lsn);
+	return rc < 0 ? rc : each_op(replay, record, ops, count, REDO, record->lsn);
 }
 
 /* One part of the transaction that @commit ends, if @record is one. */
@@ -182,18 +165,13 @@ static int apply_part(struct replay *replay, const struct wal_record *record,
                       const struct wal_txn_commit *commit, enum pass pass, uint64_t lsn,
                       struct wal_txn_commit *found)
 {
-	struct bwt_slice ops = {(const uint8_t *)record->payload.data + sizeof(struct wal_txn_part),
-	                        0};
 	struct wal_txn_part head;
+	struct bwt_slice ops;
 
-	if (record->payload.size < sizeof head)
-		return nonsense(record, "too short for a part of a transaction");
-	memcpy(&head, record->payload.data, sizeof head);
+	if (!wal_part_ops(record, &head, &ops))
+		return nonsense(record, "not a part of a transaction");
 	if (head.txn != commit->txn)
 		return BWT_OK;
-	if (head.size > record->payload.size - sizeof head)
-		return nonsense(record, "a part of a transaction larger than its record");
-	ops.size = head.size;
 	found->parts++;
 	found->count += head.count;
 	return each_op(replay, record, ops, head.count, pass, lsn);
@@ -230,10 +208,7 @@ static int apply_commit(struct replay *replay, const struct wal_record *record)
 	struct wal_txn_commit commit;
 	int rc;
 
-	if (record->payload.size < sizeof commit)
-		return nonsense(record, "too short for the commit of a transaction");
-	memcpy(&commit, record->payload.data, sizeof commit);
-	if (commit.first_lsn >= record->lsn || commit.first_lsn % 16 != 0)
+	if (!wal_commit_parts(record, &commit))
 		return nonsense(record, "its first part does not lie before it");
 	rc = each_part(replay, record, &commit, CHECK);
 	return rc < 0 ? rc : each_part(replay, record, &commit, REDO);
@@ -242,22 +217,13 @@ static int apply_commit(struct replay *replay, const struct wal_record *record)
 /* WAL_TREE_CREATE, WAL_TREE_LOAD, WAL_TREE_DROP: u32 id, then the name, then zeroes. */
 static int apply_name(struct replay *replay, const struct wal_record *record)
 {
-	char name[BWT_TREE_NAME_MAX + 1] = "";
-	struct bytes_reader bytes;
+	char name[BWT_TREE_NAME_MAX + 1];
 	struct named_tree *tree;
-	const char *text;
-	uint32_t id = 0;
-	size_t size;
+	uint32_t id;
 	int rc;
 
-	bytes_reader_init(&bytes, record->payload.data, record->payload.size);
-	bytes_take_u32(&bytes, &id);
-	size = bytes_left(&bytes);
-	text = bytes_take(&bytes, size);
-	size = text == NULL ? 0 : strnlen(text, size);
-	if (size == 0 || size > BWT_TREE_NAME_MAX || id < TREE_ID_FIRST || id == UINT32_MAX)
+	if (!wal_tree_name(record, &id, name) || id < TREE_ID_FIRST || id == UINT32_MAX)
 		return nonsense(record, "not the name of a tree");
-	memcpy(name, text, size);
 	tree = store_tree(replay->store, id);
 	replay->tree = NULL; /* it may be freed below */
 	if (record->type == WAL_TREE_DROP && (tree == NULL || tree->state != CATALOG_LIVE))

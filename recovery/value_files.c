@@ -10,6 +10,8 @@
  *        record that is written after that refers to it.
  *   VF2  It is unlinked when both retained images were cut after it was noticed (V1), nobody who was
  *        pinned when it was noticed still is, and no reader holds a reference into it.
+ *   VF3  Nor as long as somebody may read a log record that refers to it again (wal_keep.h). Such records lie
+ *        below the end that the log had when the file was noticed.
  *
  * Nothing here is stored: after a restart the files are noticed anew.
  */
@@ -20,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/stats.h"
+#include "base/testpoint.h"
 #include "recovery/checkpointer.h"
 
 /* Files at or above this number are held by some thread. SEQ_CST: see epoch_slot.value_hold. */
@@ -64,7 +67,6 @@ static int notice_file(void *ctx, uint64_t file, uint64_t bytes)
 	unsigned capacity = values->capacity == 0 ? 16 : values->capacity * 2;
 	struct dead_file *fresh;
 
-	(void)bytes;
 	if (file >= notice->below || file >= notice->store->vlog_live.capacity ||
 	    cow_load(&notice->store->vlog_live, file) != 0 || known(values, file))
 		return 0;
@@ -75,7 +77,11 @@ static int notice_file(void *ctx, uint64_t file, uint64_t bytes)
 		values->dead = fresh;
 		values->capacity = capacity;
 	}
-	values->dead[values->count++] = (struct dead_file){file, notice->number, notice->epoch};
+	values->dead[values->count++] = (struct dead_file){.file = file,
+	                                                   .bytes = bytes,
+	                                                   .lsn = store_clock(notice->store),
+	                                                   .noticed = notice->number,
+	                                                   .epoch = notice->epoch};
 	return 0;
 }
 
@@ -93,7 +99,18 @@ void value_files_notice(struct value_files *values, struct store *store, uint64_
 	vlog_list(store->vlog, notice_file, &notice);
 }
 
-void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained)
+uint64_t value_files_kept(const struct value_files *values, uint64_t retained, uint64_t read_from)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < values->count; i++)
+		if (values->dead[i].noticed < retained && values->dead[i].lsn > read_from)
+			bytes += values->dead[i].bytes;
+	return bytes;
+}
+
+void value_files_unlink(struct value_files *values, struct store *store, uint64_t retained,
+                        uint64_t read_from)
 {
 	/* Pins first: whoever gave up its pin in between has set its hold before (VF2). */
 	uint64_t oldest = epoch_oldest(&store->epoch);
@@ -104,7 +121,8 @@ void value_files_unlink(struct value_files *values, struct store *store, uint64_
 		struct dead_file dead = values->dead[i];
 		int rc;
 
-		if (dead.noticed >= retained || dead.epoch >= oldest || dead.file >= hold) {
+		if (dead.noticed >= retained || dead.epoch >= oldest || dead.file >= hold ||
+		    (dead.lsn > read_from && !TEST_FAULT("value_unlink_unread"))) {
 			values->dead[kept++] = dead;
 			continue;
 		}

@@ -103,6 +103,9 @@ static const struct field {
 	FIELD(values_moved, FIELD_COUNT, NULL, "values collected"),
 	FIELD(value_bytes_moved, FIELD_BYTES, NULL, "  bytes written for that"),
 	FIELD(value_files_freed, FIELD_COUNT, NULL, "  files removed"),
+	FIELD(changes_readers, FIELD_COUNT, NULL, "readers of changes"),
+	FIELD(changes_lsn, FIELD_LSN, NULL, "  the furthest behind"),
+	FIELD(changes_cut_off, FIELD_COUNT, NULL, "  cut off"),
 	FIELD(gate_retries, FIELD_COUNT, NULL, "checkpoint cuts retried"),
 #undef FIELD
 };

@@ -40,7 +40,8 @@
 	X(LOG_FLUSHES, log_flushes)                                                                \
 	X(GATE_RETRIES, gate_retries)                                                              \
 	X(CHECKPOINT_COUNT, checkpoint_count)                                                      \
-	X(USER_BYTES, user_bytes)
+	X(USER_BYTES, user_bytes)                                                                  \
+	X(CHANGES_CUT_OFF, changes_cut_off)
 
 enum stat_counter {
 #define STATS_ENUM(suffix, name) STAT_##suffix,

@@ -125,6 +125,7 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 		.inline_max = options->inline_max,
 		.wal_segment_size = options->wal_segment_size,
 		.vlog_segment_size = options->vlog_segment_size,
+		.keep_bytes = options->changes_keep_bytes,
 		.limits = {LEAF_BYTES, INNER_BYTES, LEAF_CHAIN, INNER_CHAIN},
 		.log = options->log,
 		.progress = options->progress,
@@ -161,6 +162,7 @@ static struct bwt_db *db_new(void)
 	pthread_mutex_init(&db->trees_lock, NULL);
 	pthread_mutex_init(&db->space.relief_lock, NULL);
 	pthread_mutex_init(&db->values.lock, NULL);
+	pthread_mutex_init(&db->changes.lock, NULL);
 	work_queue_init(&db->work);
 	atomic_init(&db->durable_fd, -1);
 	db->fork_generation = sys_fork_generation();
@@ -175,6 +177,7 @@ static void db_free(struct bwt_db *db)
 	pthread_mutex_destroy(&db->trees_lock);
 	pthread_mutex_destroy(&db->space.relief_lock);
 	pthread_mutex_destroy(&db->values.lock);
+	pthread_mutex_destroy(&db->changes.lock);
 	values_free(db);
 	free(db);
 }
@@ -270,8 +273,10 @@ int bwt_close(struct bwt_db *db)
 		return rc;
 	if (atomic_load_explicit(&db->transactions, memory_order_acquire) != 0 ||
 	    atomic_load_explicit(&db->cursors, memory_order_acquire) != 0 ||
-	    atomic_load_explicit(&db->loads, memory_order_acquire) != 0)
-		return error_set(BWT_BUSY, "transactions, cursors or loads of the store are open");
+	    atomic_load_explicit(&db->loads, memory_order_acquire) != 0 ||
+	    atomic_load_explicit(&db->changes.count, memory_order_acquire) != 0)
+		return error_set(BWT_BUSY, "transactions, cursors, loads or readers of changes of "
+		                           "the store are open");
 	if (!db->store.readonly) {
 		workers_stop(db);
 		service_stop(db);

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "db/changes.h"
 #include "db/space.h"
 #include "db/stat_file.h"
 #include "db/values.h"
@@ -35,6 +36,7 @@ struct bwt_db {
 	_Atomic(uint32_t) service_stop;
 	_Atomic(uint64_t) service_lsn; /* it wants to look when the log has come so far */
 	struct space space;      /* how large the arena may be, and what to do about it (space.c) */
+	struct changes changes;  /* who reads them (changes.c) */
 	struct values values;    /* how large the value log may be (values.c) */
 	struct work_queue work;  /* hints for the workers; store.env.work points to it */
 	struct worker *workers;  /* worker.c */

@@ -26,6 +26,7 @@ static const struct bwt_options defaults = {
 	.worker_count = 1,
 	.space_target = 250,
 	.vlog_space_target = 150,
+	.changes_keep_bytes = (uint64_t)1 << 30,
 };
 
 static int check_flags(unsigned flags)
@@ -103,7 +104,10 @@ int options_resolve(const struct bwt_options *given, struct bwt_options *resolve
 	FILL(resolved, worker_count);
 	FILL(resolved, space_target);
 	FILL(resolved, vlog_space_target);
+	FILL(resolved, changes_keep_bytes);
 	if (resolved->inline_max == (uint32_t)BWT_OFF)
 		resolved->inline_max = 0;
+	if (resolved->changes_keep_bytes == (uint64_t)BWT_OFF)
+		resolved->changes_keep_bytes = 0;
 	return check_values(resolved);
 }

@@ -41,6 +41,7 @@ void service_durable_moved(void *ctx)
 
 	if (fd >= 0)
 		sys_eventfd_signal(fd);
+	changes_moved(db);
 	if (db->store.wal != NULL &&
 	    wal_tail(db->store.wal) >= atomic_load_explicit(&db->service_lsn, memory_order_relaxed))
 		service_wake(db);
@@ -58,6 +59,7 @@ int service_checkpoint(struct bwt_db *db, bool clean)
 		return rc;
 	pthread_mutex_lock(&db->checkpoint_lock);
 	appended = vlog_appended(db->store.vlog);
+	changes_settled(db);
 	rc = checkpoint_take(&db->store, db->checkpointer, slot, clean);
 	for (unsigned tries = 0; rc == BWT_BUSY && tries < CHECKPOINT_TRIES_MAX; tries++) {
 		/* A thread stays inside the gate: it was given the processor's time meanwhile. */
@@ -86,7 +88,7 @@ static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_stat
 
 	if (space_checkpoint_due(db, state->allocated_bytes) || values_checkpoint_due(db))
 		return true;
-	if (state->log_bytes == 0 && !values_retired(db))
+	if (state->log_bytes == 0 && !values_retired(db) && !changes_released(db))
 		return false;
 	if (!is_off(options->checkpoint_wal_bytes, UINT64_MAX) &&
 	    state->log_bytes >= options->checkpoint_wal_bytes)

@@ -26,6 +26,7 @@
 #include "base/stats.h"
 #include "base/testpoint.h"
 #include "db/db.h"
+#include "log/wal_keep.h"
 #include "tree/clean.h"
 
 #define SLACK_LEAST                                                                                \
@@ -390,10 +391,21 @@ static bool is_futile(const struct bwt_db *db, enum extent_urgency urgency)
 	       sys_now_ns() - db->space.futile_ns < FUTILE_NS;
 }
 
+/* It is the disk that is full, not the arena that has its max_size: then log and values kept for readers go, too. */
+static bool disk_is_full(const struct bwt_db *db)
+{
+	const struct arena *arena = &db->store.arena;
+
+	return extents_have_room(&db->store.extents) ||
+	       arena_size(arena) + EXTENT_SIZE <= arena->max_size;
+}
+
 static void relieve(struct bwt_db *db, struct epoch_slot *slot, enum extent_urgency urgency)
 {
 	bool helped = true;
 
+	if (disk_is_full(db))
+		wal_keep_press(db->store.keep);
 	for (unsigned round = 0; round < RELIEF_ROUNDS_MAX && helped; round++) {
 		helped = relief_round(db, slot, urgency);
 		if (extents_have_room(&db->store.extents))

@@ -178,6 +178,7 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	stats->values_moved = sum(db, STAT_VALUES_MOVED);
 	stats->value_bytes_moved = sum(db, STAT_VALUE_BYTES_MOVED);
 	stats->value_files_freed = sum(db, STAT_VALUE_FILES_FREED);
+	changes_stat(db, stats);
 	stats->log_flushes = sum(db, STAT_LOG_FLUSHES);
 	stats->gate_retries = sum(db, STAT_GATE_RETRIES);
 }

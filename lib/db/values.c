@@ -107,10 +107,12 @@ static void note(struct bwt_db *db, const struct survey *survey)
 	uint64_t slack = slack_of(survey), share = slack / DUE_SHARE;
 	bool behind = used_of(survey) > survey->live + slack / 2;
 	bool late = behind && survey->total > survey->live + slack;
+	/* What readers of changes keep, no checkpoint frees. */
+	bool retired = survey->retired > 0 && !changes_hold(db);
 
 	share = share > LOOK_LEAST ? share : LOOK_LEAST;
-	atomic_store_explicit(&values->retired, survey->retired > 0, memory_order_relaxed);
-	atomic_store_explicit(&values->due, behind || survey->retired > 0 ? share : UINT64_MAX,
+	atomic_store_explicit(&values->retired, retired, memory_order_relaxed);
+	atomic_store_explicit(&values->due, behind || retired ? share : UINT64_MAX,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&values->behind,
 	                      late     ? VALUES_HURRY

@@ -71,6 +71,8 @@ const char *wal_engine(const struct wal *wal);
 enum sys_media wal_media(const struct wal *wal); /* of the segments: not SYS_MEDIA_FILE: they are mapped */
 int wal_failure(const struct wal *wal);          /* BWT_OK, or why the log is read-only */
 uint64_t wal_file_bytes(const struct wal *wal);
+/** Nothing below this is in the log's files any more; 0: not known. Before anything is released. */
+uint64_t wal_first_lsn(const struct wal *wal);
 
 struct wal_payload { /* up to three pieces laid one after another; their CRC is taken before the reservation */
 	uint8_t type;

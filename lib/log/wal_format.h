@@ -96,6 +96,38 @@ struct wal_txn_commit {
 	uint32_t reserved;  /* 0x1c  zero */
 };
 
+/*
+ * wal/readers: who reads the log behind the checkpoints, so that it is kept (wal_keep.h). Two copies, at 0 and at
+ * WAL_READERS_COPY_SIZE, written in turn; the one with the higher sequence that checks out counts. All zeroes, or
+ * no such file: nobody. Libraries that do not know the file leave it alone, and its readers behind.
+ */
+#define WAL_READERS_NAME "readers"
+#define WAL_READERS_COPY_SIZE ((size_t)20 << 10)
+#define WAL_READERS_FILE_SIZE (2 * WAL_READERS_COPY_SIZE)
+#define WAL_READERS_MAGIC 0x3172646165525742ull
+#define WAL_READERS_VERSION 1u
+#define WAL_READER_LOST 1u /* it was cut off: nothing is kept for it */
+
+struct wal_readers_head {
+	uint64_t magic;    /* 0x00 */
+	uint32_t crc;      /* 0x08  CRC32C of 0x0c to the end of the entries */
+	uint32_t version;  /* 0x0c  1 */
+	uint64_t store_id; /* 0x10 */
+	uint64_t sequence; /* 0x18  1, 2, 3, ... */
+	uint32_t count;    /* 0x20  entries that follow */
+	uint32_t reserved; /* 0x24  zero */
+};
+
+struct wal_reader_entry {
+	uint64_t position; /* 0x00  every commit up to here was seen */
+	uint64_t floor;    /* 0x08  the log from here on is kept */
+	uint32_t flags;    /* 0x10  WAL_READER_LOST */
+	uint32_t reserved; /* 0x14  zero */
+	char name[256];    /* 0x18  1 to 255 bytes, then zeroes */
+};
+
+static_assert(sizeof(struct wal_readers_head) == 0x28, "log layout");
+static_assert(sizeof(struct wal_reader_entry) == 0x118, "log layout");
 static_assert(sizeof(struct wal_txn) == 0x08, "log layout");
 static_assert(sizeof(struct wal_txn_part) == 0x10, "log layout");
 static_assert(sizeof(struct wal_txn_commit) == 0x20, "log layout");

@@ -51,6 +51,8 @@ struct wal_reader {
 	int dir_fd;
 	uint64_t store_id;
 	bool readonly;
+	bool live;             /* a writer is there */
+	uint64_t durable;      /* live: nothing at or beyond this is looked at; else UINT64_MAX */
 	struct entry *entries; /* by seq */
 	size_t count, capacity;
 	/* The run: entries [first, last], without those whose header is damaged. */
@@ -112,6 +114,8 @@ static int add_entry(struct wal_reader *reader, const char *name, uint64_t seq)
 	entry = &reader->entries[reader->count];
 	*entry = (struct entry){.seq = seq};
 	rc = read_head(reader, name, seq, &entry->head);
+	if (rc == -ENOENT && reader->live)
+		return BWT_OK; /* released since it was listed */
 	if (rc < 0 && rc != BWT_CORRUPT)
 		return rc;
 	reader->count++;
@@ -258,21 +262,18 @@ static int find_start(struct wal_reader *reader, uint64_t lsn)
 
 /* --- Life --- */
 
-int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
-                    struct wal_reader **out)
+static int open_with(const struct wal_reader *how, uint64_t lsn, struct wal_reader **out)
 {
-	struct wal_reader *reader = calloc(1, sizeof *reader);
+	struct wal_reader *reader = malloc(sizeof *reader);
 	int rc;
 
 	if (reader == NULL)
 		return error_set(-ENOMEM, "no memory to read the log");
-	reader->dir_fd = dir_fd;
-	reader->store_id = store_id;
-	reader->readonly = readonly;
+	*reader = *how;
 	reader->fd = -1;
 	reader->window = aligned_alloc(WAL_BLOCK, WINDOW_SIZE);
 	rc = reader->window == NULL ? error_set(-ENOMEM, "no memory to read the log")
-	                            : sys_dir_list(dir_fd, each_name, reader);
+	                            : sys_dir_list(reader->dir_fd, each_name, reader);
 	if (rc == BWT_OK) {
 		if (reader->count > 0)
 			qsort(reader->entries, reader->count, sizeof *reader->entries, by_seq);
@@ -284,6 +285,29 @@ int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
 	}
 	*out = reader;
 	return BWT_OK;
+}
+
+int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
+                    struct wal_reader **out)
+{
+	const struct wal_reader how = {
+		.dir_fd = dir_fd, .store_id = store_id, .readonly = readonly, .durable = UINT64_MAX};
+
+	return open_with(&how, lsn, out);
+}
+
+int wal_reader_open_live(int dir_fd, uint64_t store_id, uint64_t lsn, uint64_t durable,
+                         struct wal_reader **out)
+{
+	const struct wal_reader how = {
+		.dir_fd = dir_fd, .store_id = store_id, .live = true, .durable = durable};
+
+	return open_with(&how, lsn, out);
+}
+
+void wal_reader_allow(struct wal_reader *reader, uint64_t durable)
+{
+	reader->durable = durable;
 }
 
 void wal_reader_close(struct wal_reader *reader)
@@ -353,7 +377,9 @@ static int open_entry(struct wal_reader *reader, size_t i)
 	if (rc < 0)
 		return rc;
 	reader->open_entry = i;
-	if (!reader->readonly && !entry->synced && !TEST_FAULT("wal_reader_skip_sync")) {
+	/* Live, all that is looked at is durable, and was written past the cache as it is read. */
+	if (!reader->readonly && !reader->live && !entry->synced &&
+	    !TEST_FAULT("wal_reader_skip_sync")) {
 		rc = sys_file_drop_cache(reader->fd);
 		if (rc < 0)
 			return rc;
@@ -395,6 +421,9 @@ static int load(struct wal_reader *reader, uint64_t lsn)
 		reader->window_len += size;
 		at += size;
 	}
+	/* What was not durable when it was read is read again when it is. */
+	if (reader->window_len > reader->durable - reader->window_lsn)
+		reader->window_len = (size_t)(reader->durable - reader->window_lsn);
 	return BWT_OK;
 }
 
@@ -418,6 +447,12 @@ static uint32_t frame_len(const struct wal_frame *frame)
 	return frame->len_type & WAL_LEN_MASK;
 }
 
+/* No frame that counts reaches beyond this. */
+static uint64_t end_of(const struct wal_reader *reader)
+{
+	return reader->limit < reader->durable ? reader->limit : reader->durable;
+}
+
 static bool len_fits(uint32_t len)
 {
 	return len >= FRAME_MIN && len <= WAL_FRAME_MAX && len % WAL_ALIGN == 0;
@@ -431,7 +466,7 @@ static bool head_fits(const struct wal_reader *reader, uint64_t lsn, const struc
 	if (frame->incarnation != reader->entries[reader->first].head.incarnation &&
 	    !TEST_FAULT("wal_accept_incarnation"))
 		return false;
-	return frame->lsn == lsn && len_fits(len) && len <= reader->limit - lsn;
+	return frame->lsn == lsn && len_fits(len) && len <= end_of(reader) - lsn;
 }
 
 static bool crc_fits(const struct wal_frame *frame, const uint8_t *bytes)
@@ -450,7 +485,7 @@ static int frame_at(struct wal_reader *reader, uint64_t lsn, struct wal_frame *f
 {
 	int rc;
 
-	if (lsn > reader->limit || reader->limit - lsn < FRAME_MIN)
+	if (lsn > end_of(reader) || end_of(reader) - lsn < FRAME_MIN)
 		return BWT_NOT_FOUND;
 	rc = fetch(reader, lsn, FRAME_MIN, bytes);
 	if (rc < 0)
@@ -550,7 +585,9 @@ static int bad_frame(struct wal_reader *reader, uint64_t lsn)
 	int rc;
 
 	reader->position = lsn;
-	if (reader->run_end != NO_END)
+	if (reader->live)
+		rc = corrupt_at(reader, lsn, "the log is durable up to LSN", reader->durable);
+	else if (reader->run_end != NO_END)
 		rc = corrupt_at(reader, lsn, "a later log segment names the end", reader->run_end);
 	else if (reader->count > 0 && entry_end(&reader->entries[reader->last]) > reader->limit)
 		rc = corrupt_at(reader, lsn, "there is a later log segment behind a hole at LSN",
@@ -573,6 +610,8 @@ int wal_reader_next(struct wal_reader *reader, struct wal_record *record)
 	while (reader->state == BWT_OK) {
 		int rc;
 
+		if (reader->position >= reader->durable)
+			return BWT_NOT_FOUND;
 		if (reader->position == reader->run_end) {
 			set_run(reader, next_good(reader, reader->last));
 			reader->position = reader->entries[reader->first].head.start_lsn;

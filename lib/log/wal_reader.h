@@ -31,6 +31,18 @@ struct wal_record {
  */
 int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
                     struct wal_reader **out);
+/**
+ * wal_reader_open_live - read a log that is being written, up to where it is durable
+ * @lsn:     the start of a record, or the end of what is durable
+ * @durable: durable_lsn, for wal_reader_allow()
+ * Returns: as wal_reader_open(); files that are released meanwhile are passed over
+ * It knows the segments that were there when it was opened: where more is durable than wal_reader_next() finds,
+ * which it answers with BWT_CORRUPT, a reader that is opened anew tells the end of those from damage.
+ */
+int wal_reader_open_live(int dir_fd, uint64_t store_id, uint64_t lsn, uint64_t durable,
+                         struct wal_reader **out);
+/** The log is durable up to @durable: a live reader goes so far, and then answers BWT_NOT_FOUND until it may go on. */
+void wal_reader_allow(struct wal_reader *reader, uint64_t durable);
 void wal_reader_close(struct wal_reader *reader);
 /**
  * Returns: BWT_OK; BWT_NOT_FOUND: the log ends here; BWT_CORRUPT: a bad frame although a later frame of the same

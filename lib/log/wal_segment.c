@@ -169,6 +169,14 @@ static void spare_unlink(struct wal *wal, const struct wal_spare *spare)
 	count_bytes(wal, 0, spare->file_size);
 }
 
+uint64_t wal_first_lsn(const struct wal *wal)
+{
+	const struct wal_segment *segment = oldest(wal);
+
+	/* The end of the life before: what lies between is no log. A damaged header says nothing: all zero. */
+	return segment == NULL ? 0 : segment->prev_end_lsn;
+}
+
 /* --- Making a segment --- */
 
 /* A new file of zeroes under a spare's name. Leaves nothing behind on failure. */

@@ -190,3 +190,13 @@ void sys_eventfd_signal(int fd)
 		written = write(fd, &one, sizeof one);
 	while (written < 0 && errno == EINTR);
 }
+
+void sys_eventfd_clear(int fd)
+{
+	uint64_t count;
+	ssize_t got;
+
+	do
+		got = read(fd, &count, sizeof count);
+	while (got < 0 && errno == EINTR);
+}

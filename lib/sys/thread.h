@@ -50,5 +50,6 @@ void *sys_tls_get(struct sys_tls *tls);
 
 int sys_eventfd_new(int *fd); /* non-blocking, close-on-exec */
 void sys_eventfd_signal(int fd);
+void sys_eventfd_clear(int fd); /* not readable any more, until it is signalled again */
 
 #endif

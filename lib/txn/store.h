@@ -61,7 +61,8 @@ struct store {
 	struct extents extents;
 	_Atomic(uint64_t) interval; /* cow_table.h: counted up by each cut */
 	/* log */
-	struct wal *wal; /* NULL in a read-only store */
+	struct wal *wal;       /* NULL in a read-only store */
+	struct wal_keep *keep; /* who reads the log behind the checkpoints; NULL in a read-only store */
 	struct vlog *vlog;
 	struct cow_table vlog_live; /* live bytes by value-log file number */
 	uint64_t readonly_tail;     /* the clock of a read-only store: end of the log */

@@ -122,6 +122,11 @@ void sys_eventfd_signal(int fd)
 	(void)fd;
 }
 
+void sys_eventfd_clear(int fd)
+{
+	(void)fd;
+}
+
 uint32_t sys_fork_generation(void)
 {
 	return 0;

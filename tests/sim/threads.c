@@ -363,6 +363,11 @@ void sys_eventfd_signal(int fd)
 	(void)fd;
 }
 
+void sys_eventfd_clear(int fd)
+{
+	(void)fd;
+}
+
 /* ---- values of a thread ---- */
 
 static uint64_t tls_last;

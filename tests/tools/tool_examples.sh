@@ -16,6 +16,8 @@ example events "200 commits were answered when they were durable"
 example parallel_scan "4 threads counted 50000 keys"
 example backup "the copy has all that was there when it began" copy.store
 expect 0 bwt-fsck copy.store
+example follow "1001 transactions were followed, the stores are in step" second.store
+expect 0 bwt-fsck second.store
 
 # Each is run here, and a page tells where to find it.
 for source in "$root"/man/examples/*.c; do

@@ -70,6 +70,8 @@ lib/log/wal_format.h wal_op
 lib/log/wal_format.h wal_txn
 lib/log/wal_format.h wal_txn_part
 lib/log/wal_format.h wal_txn_commit
+lib/log/wal_format.h wal_readers_head
+lib/log/wal_format.h wal_reader_entry
 lib/log/vlog.h vlog_record
 lib/db/stat_file.h stat_file
 END

@@ -49,6 +49,7 @@ static void published_numbers_stay(void)
 	CU_ASSERT_EQUAL(BWT_IO, -30010);
 	CU_ASSERT_EQUAL(BWT_VERSION, -30011);
 	CU_ASSERT_EQUAL(BWT_READ_ONLY, -30012);
+	CU_ASSERT_EQUAL(BWT_TRIMMED, -30013);
 }
 
 static void system_errors_have_the_text_of_the_system(void)

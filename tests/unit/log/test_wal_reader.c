@@ -624,6 +624,108 @@ static void look_alikes_of_frames_do_not_make_the_search_endless(void)
 	close(fd);
 }
 
+/* ---- live: beside the writer ---- */
+
+static struct wal_reader *open_live(uint64_t lsn)
+{
+	struct wal_reader *reader = NULL;
+
+	CU_ASSERT_EQUAL_FATAL(wal_reader_open_live(fixture_dir_fd, FIXTURE_STORE_ID, lsn,
+	                                           wal_durable_lsn(wal), &reader),
+	                      BWT_OK);
+	return reader;
+}
+
+static void a_live_reader_goes_as_far_as_the_log_is_durable_and_on_later(void)
+{
+	struct wal_reader *reader;
+	struct wal_record record;
+	uint64_t ends[4];
+
+	open_log();
+	reader = open_live(WAL_BLOCK);
+	CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_NOT_FOUND);
+	for (unsigned i = 0; i < 4; i++) {
+		/* The second one is in the block that the first one's window has: it is read anew. */
+		ends[i] = record_put(wal, i + 1, 100);
+		CU_ASSERT_EQUAL(wal_flush(wal, false), BWT_OK);
+		wal_reader_allow(reader, wal_durable_lsn(wal));
+		CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_NOT_FOUND); /* written only */
+		CU_ASSERT_EQUAL(wal_wait(wal, ends[i]), BWT_OK);
+		CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_NOT_FOUND); /* nobody said so */
+		wal_reader_allow(reader, wal_durable_lsn(wal));
+		CU_ASSERT_EQUAL_FATAL(wal_reader_next(reader, &record), BWT_OK);
+		CU_ASSERT_EQUAL(record.end_lsn, ends[i]);
+		CU_ASSERT_EQUAL(wal_reader_position(reader), ends[i]);
+	}
+	wal_reader_close(reader);
+}
+
+static void a_live_reader_knows_the_segments_that_were_there(void)
+{
+	struct wal_reader *reader;
+	struct wal_record record;
+	uint64_t position, count = 0, id = 1;
+	int rc;
+
+	open_log();
+	reader = open_live(WAL_BLOCK);
+	for (; wal_file_bytes(wal) < (uint64_t)2 << 20; id++)
+		record_put_durable(wal, id, 30000);
+	wal_reader_allow(reader, wal_durable_lsn(wal));
+	while ((rc = wal_reader_next(reader, &record)) == BWT_OK)
+		count++;
+	CU_ASSERT_EQUAL(rc, BWT_CORRUPT);
+	position = wal_reader_position(reader);
+	CU_ASSERT_TRUE(count > 0 && position < wal_durable_lsn(wal));
+	wal_reader_close(reader);
+	reader = open_live(position);
+	while ((rc = wal_reader_next(reader, &record)) == BWT_OK)
+		count++;
+	CU_ASSERT_EQUAL(rc, BWT_NOT_FOUND);
+	CU_ASSERT_EQUAL(count, id - 1);
+	CU_ASSERT_EQUAL(wal_reader_position(reader), wal_durable_lsn(wal));
+	wal_reader_close(reader);
+}
+
+static void a_live_reader_refuses_what_is_no_record(void)
+{
+	struct wal_reader *reader;
+	struct wal_record record;
+	uint64_t end;
+
+	open_log();
+	end = record_put_durable(wal, 1, 1000);
+	reader = open_live(WAL_BLOCK + 16);
+	CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_CORRUPT);
+	wal_reader_close(reader);
+	reader = open_live(end - 16); /* less than a frame's head before what is durable */
+	CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_CORRUPT);
+	wal_reader_close(reader);
+}
+
+static void a_live_reader_goes_from_life_to_life(void)
+{
+	struct wal_reader *reader;
+	struct wal_record record;
+	uint64_t first_end;
+
+	open_log();
+	first_end = record_put_durable(wal, 1, 100);
+	close_log();
+	wal = fixture_reopen(fixture_config(), 0);
+	record_put_durable(wal, 2, 100);
+	for (unsigned i = 0; i < 2; i++) {
+		reader = open_live(i == 0 ? WAL_BLOCK : first_end);
+		if (i == 0)
+			CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_OK);
+		CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_OK);
+		CU_ASSERT_EQUAL(record.incarnation, wal_incarnation(wal));
+		CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_NOT_FOUND);
+		wal_reader_close(reader);
+	}
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -649,6 +751,10 @@ int main(void)
 		TEST(without_the_crc_wrong_bytes_would_be_read),
 		TEST(no_stored_bytes_crash_the_reader),
 		TEST(look_alikes_of_frames_do_not_make_the_search_endless),
+		TEST(a_live_reader_goes_as_far_as_the_log_is_durable_and_on_later),
+		TEST(a_live_reader_knows_the_segments_that_were_there),
+		TEST(a_live_reader_refuses_what_is_no_record),
+		TEST(a_live_reader_goes_from_life_to_life),
 		CU_TEST_INFO_NULL,
 	};
 	return suite_run("wal_reader", set_up, tear_down, tests);

@@ -110,7 +110,7 @@ static void a_record_shorter_than_it_says_is_damage(void)
 static void a_record_without_a_head_is_damage(void)
 {
 	log_record(WAL_OP, "", 0);
-	expect_refused("too short");
+	expect_refused("not an operation");
 }
 
 static void a_tree_that_does_not_exist_is_damage(void)
@@ -142,7 +142,7 @@ static void a_reference_of_another_size_is_damage(void)
 	struct made_op op = make_op(TREE_ID_MAIN, VERSION_VLOG, 3, 5);
 
 	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
-	expect_refused("not a reference");
+	expect_refused("not an operation");
 }
 
 static void an_unknown_type_is_damage(void)

@@ -263,6 +263,9 @@ static void an_event_makes_its_descriptor_readable_until_it_is_read(void)
 	CU_ASSERT_EQUAL(write(fd, &count, sizeof count), sizeof count);
 	sys_eventfd_signal(fd); /* does not wait */
 	CU_ASSERT_TRUE(readable(fd));
+	sys_eventfd_clear(fd);
+	CU_ASSERT_FALSE(readable(fd));
+	sys_eventfd_clear(fd); /* nor does this */
 	sys_file_close(fd);
 }
 
