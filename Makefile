@@ -105,7 +105,7 @@ SHARED := $(O)/libbwt.so.$(VERSION)
 # ---- targets ----------------------------------------------------------------------------------
 
 .PHONY: fuzz fuzz-run all lib tools tests check soak faults lint format bench demo deps install uninstall deb deb-bare dist clean help
-.PHONY: deps-core deps-check deps-faults deps-bench deps-demo deps-deb check-layers check-headers list-tests print-O FORCE
+.PHONY: deps-core deps-check deps-faults deps-bench deps-demo deps-deb deps-nvdimm check-layers check-headers list-tests print-O FORCE
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 .SECONDARY:
@@ -139,7 +139,7 @@ check-headers: ## every header compiles alone, bwt.h as C and as C++
 
 deps: deps-core deps-check deps-faults deps-bench deps-demo ## install what is missing (apt-get, as root or by sudo)
 
-deps-core deps-check deps-faults deps-bench deps-demo deps-deb: deps-%:
+deps-core deps-check deps-faults deps-bench deps-demo deps-deb deps-nvdimm: deps-%:
 	@tools/deps.sh $* $(if $(filter 0,$(PMEM)),no-pmem) $(if $(filter 0,$(URING)),no-uring)
 
 demo: all | deps-demo ## the main job on real data, told step by step
@@ -247,6 +247,9 @@ include tests/sched/Makefile.inc
 
 # The crash simulator: tests/sim/sim_*, the target "sim".
 include tests/sim/Makefile.inc
+
+# A machine with emulated persistent memory: the target "nvdimm".
+include tests/nvdimm/Makefile.inc
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/bin

@@ -305,10 +305,13 @@ static void bwt_backend_describe(struct backend_store *store, char *text, size_t
 	if (bwt_stat(store->db, &stats) < 0)
 		snprintf(text, size, "libbwt %s", bwt_version());
 	else
-		snprintf(text, size,
-		         "libbwt %s, WAL on, durability %s, engine %s, arena on %s, defaults",
-		         bwt_version(), store->sync == BACKEND_SYNC ? "sync" : "none",
-		         stats.io_engine, stats.media);
+		snprintf(
+			text, size,
+			"libbwt %s, WAL on %s, durability %s, engine %s, arena on %s%s%s, defaults",
+			bwt_version(), stats.wal_media,
+			store->sync == BACKEND_SYNC ? "sync" : "none", stats.io_engine, stats.media,
+			stats.flush_instruction[0] == '\0' ? "" : ", flush by ",
+			stats.flush_instruction);
 }
 
 static void bwt_backend_counters(struct backend_store *store, char *text, size_t size)

@@ -155,6 +155,16 @@ section_commit() {
 	done
 }
 
+# What a durable commit costs beyond the put, when no device is waited for. The second line says by which instruction.
+section_pmem() {
+	local sync
+	for sync in none sync; do
+		say "bwt: puts in (forced) persistent memory, $sync"
+		PMEM_IS_PMEM_FORCE=1 measure bwt --label="pmem-$sync" --records="$small" --sync=$sync \
+			--seconds="$seconds" --workload="load,$(repeated put:1)"
+	done
+}
+
 section_scale() {
 	for store in $(those bwt lmdb rocksdb); do
 		say "$store: $scale_threads threads"
@@ -257,7 +267,7 @@ section_time() {
 
 started=$(date +%s)
 trap 'exit 130' INT TERM
-for section in ${sections:-main ycsb commit scale busy kill memory bytes small txn seerdb time}; do
+for section in ${sections:-main ycsb commit pmem scale busy kill memory bytes small txn seerdb time}; do
 	if ! declare -F "section_$section" > /dev/null; then
 		echo "run.sh: no section $section" >&2
 		exit 2

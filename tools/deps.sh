@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# deps.sh core|check|faults|bench|demo|deb [no-pmem] [no-uring] - find what a target needs, install what is missing
+# deps.sh core|check|faults|bench|demo|deb|nvdimm [no-pmem] [no-uring] - find what a target needs, install what is missing
 #
 # It looks first, without network and in milliseconds; when all is there it says and does nothing.
 # What is "needed" must be there in the end or this fails; what is only "wanted" may stay missing,
 # and the checks and comparisons that use it are skipped.
 set -u
 
-slice=${1:?core, check, faults, bench, demo or deb}
+slice=${1:?core, check, faults, bench, demo, deb or nvdimm}
 shift
 without=" $* "
 
@@ -87,6 +87,15 @@ look() {
 		need command dh debhelper
 		need command lintian lintian
 		want command debootstrap debootstrap
+		;;
+	nvdimm)
+		need_core
+		want command qemu-system-x86_64 qemu-system-x86
+		want command busybox busybox-static
+		want command ndctl ndctl
+		want command cpio cpio
+		want command depmod kmod
+		want command mkfs.ext4 e2fsprogs
 		;;
 	*)
 		echo "deps: unknown slice $slice" >&2

@@ -46,7 +46,11 @@ static void a_plain_file_is_not_persistent_memory(void)
 	memcpy(map.base + 60, "12345678", 8);
 	sys_persist_flush(&map, map.base + 60, 8); /* allowed, and nothing */
 	sys_persist_drain(&map);
+	sys_persist_copy(&map, map.base + 8, "abcdefgh", 8);
+	CU_ASSERT_EQUAL(memcmp(map.base + 8, "abcdefgh", 8), 0);
+	CU_ASSERT_EQUAL(sys_persist_deep(&map, map.base + 60, 8), BWT_OK);
 	CU_ASSERT_EQUAL(sys_map_sync(&map, 60, 8), BWT_OK);
+	CU_ASSERT_EQUAL(sys_map_media(file), SYS_MEDIA_FILE);
 }
 
 static void sync_with_a_broken_disk(void)
@@ -93,6 +97,8 @@ static int forced(const char *path)
 	sys_persist_flush(&map, map.base + 50, sizeof text);
 	sys_persist_drain(&map);
 	CHILD_CHECK(sys_map_sync(&map, 50, sizeof text) == BWT_OK);
+	CHILD_CHECK(sys_persist_deep(&map, map.base + 50, sizeof text) == BWT_OK);
+	CHILD_CHECK(sys_map_media(file) == SYS_MEDIA_FORCED_DAX);
 	CHILD_CHECK(sys_file_read(file, back, sizeof back, 50) == BWT_OK);
 	CHILD_CHECK(memcmp(back, text, sizeof text) == 0);
 	sys_map_close(&map);
@@ -107,8 +113,47 @@ static void forcing_libpmem_is_reported_as_forced(void)
 }
 #endif
 
+/* ---- where TMPDIR is on persistent memory (tests/nvdimm) ---- */
+
+static bool on_dax(void)
+{
+	bool dax;
+
+	set_up();
+	dax = sys_map_media(file) == SYS_MEDIA_DAX;
+	tear_down();
+	return dax;
+}
+
+/* The file is never synced: what is flushed and fenced is there. */
+static void a_file_on_dax_is_persistent_memory_and_is_not_synced(void)
+{
+	static const char text[] = "across a cache line";
+	char back[sizeof text];
+
+	CU_ASSERT_EQUAL_FATAL(sys_map_open(file, SYS_MAP_ALIGN, 0, &map), BWT_OK);
+	CU_ASSERT_EQUAL(map.media, SYS_MEDIA_DAX);
+	CU_ASSERT_EQUAL(sys_map_populate(&map, 0, SYS_MAP_ALIGN), BWT_OK);
+	memcpy(map.base + 50, text, sizeof text);
+	sys_persist_flush(&map, map.base + 50, sizeof text);
+	sys_persist_copy(&map, map.base + 5000, text, sizeof text);
+	sys_persist_drain(&map);
+	CU_ASSERT_EQUAL(sys_map_sync(&map, 50, sizeof text), BWT_OK);
+	CU_ASSERT_EQUAL(sys_persist_deep(&map, map.base + 50, sizeof text), BWT_OK);
+	CU_ASSERT_EQUAL(sys_file_read(file, back, sizeof back, 50), BWT_OK);
+	CU_ASSERT_EQUAL(memcmp(back, text, sizeof text), 0);
+	CU_ASSERT_EQUAL(sys_file_read(file, back, sizeof back, 5000), BWT_OK);
+	CU_ASSERT_EQUAL(memcmp(back, text, sizeof text), 0);
+	CU_ASSERT_TRUE(strlen(sys_persist_instruction()) > 0);
+}
+
 int main(int argc, char **argv)
 {
+	CU_TestInfo dax_tests[] = {
+		TEST(a_file_on_dax_is_persistent_memory_and_is_not_synced),
+		CU_TEST_INFO_NULL,
+	};
+
 	CU_TestInfo tests[] = {
 		TEST(a_plain_file_is_not_persistent_memory),
 		TEST(a_file_mapping_is_synced_by_fdatasync_whose_failure_is_reported),
@@ -123,5 +168,5 @@ int main(int argc, char **argv)
 #else
 	(void)argc, (void)argv;
 #endif
-	return suite_run("persist", set_up, tear_down, tests);
+	return suite_run("persist", set_up, tear_down, on_dax() ? dax_tests : tests);
 }
