@@ -90,8 +90,7 @@ void base_bounds(const struct base_page *page, struct page_bounds *bounds);
 
 /** Index of the newest version of @key, or -1. Uses the fingerprints: one line, then the entry. */
 int leaf_find(const struct base_page *page, struct bwt_slice key, uint32_t hash);
-/** Begin to fetch, of the entry that leaf_find() will look at first, what says where it lies; then the entry itself. */
-void leaf_fetch_slot(const struct base_page *page, uint32_t hash);
+/** Begin to fetch the entry that leaf_find() will look at first. */
 void leaf_fetch_entry(const struct base_page *page, uint32_t hash);
 /** Index of the first entry >= @key (count if none). */
 unsigned leaf_lower_bound(const struct base_page *page, struct bwt_slice key);
@@ -100,6 +99,12 @@ void leaf_entry(const struct base_page *page, unsigned index, struct page_entry 
 /** Index of the child that covers @key; with @before: that covers the keys just below @key (@key not empty). */
 unsigned inner_search(const struct base_page *page, struct bwt_slice key, bool before);
 page_id inner_child(const struct base_page *page, unsigned index);
+/**
+ * inner_step - the child that covers @key
+ * Returns: 0 when header and prefix do not tell that @key is below the high fence, or where among the keys it is: ask
+ *          base_covers(), then inner_search()
+ */
+page_id inner_step(const struct base_page *page, struct bwt_slice key);
 void inner_key(const struct base_page *page, unsigned index, struct key_ref *key);
 
 /** The shortest key s with left < s <= right; at most right's size bytes to @to; returns its size. */

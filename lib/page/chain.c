@@ -103,34 +103,26 @@ void version_walk_fetch(const struct version_walk *walk)
 		                        (unsigned)__builtin_ctzll(walk->matches)),
 		            DELTA_FETCH);
 	else
-		leaf_fetch_slot(walk->base, walk->hash);
-}
-
-void version_walk_fetch_entry(const struct version_walk *walk)
-{
-	if (walk->matches == 0)
 		leaf_fetch_entry(walk->base, walk->hash);
 }
 
-/* The next entry of the base page for the walk's key. */
+/* The next entry of the base page for the walk's key. What lies behind the newest is looked at when it is asked for. */
 static bool walk_base(struct version_walk *walk, struct page_entry *entry)
 {
 	const struct base_page *base = walk->base;
-	struct entry_view next;
+	bool newest = walk->entry == ENTRY_NOT_SEARCHED;
 
-	if (walk->entry == ENTRY_NOT_SEARCHED)
+	if (newest)
 		walk->entry = leaf_find(base, walk->key, walk->hash);
+	else if (walk->entry != ENTRY_NONE && (unsigned)++walk->entry == base->count)
+		walk->entry = ENTRY_NONE;
 	if (walk->entry == ENTRY_NONE)
 		return false;
 	entry_read(base, page_slots(base)[walk->entry], entry);
-	walk->entry++;
-	if ((unsigned)walk->entry < base->count) {
-		entry_view(base, page_slots(base)[walk->entry], &next);
-		if ((next.flags & VERSION_OLDER) != 0)
-			return true;
-	}
+	if (newest || (entry->flags & VERSION_OLDER) != 0)
+		return true;
 	walk->entry = ENTRY_NONE;
-	return true;
+	return false;
 }
 
 bool version_walk_next(struct version_walk *walk, struct page_entry *entry)

@@ -23,18 +23,17 @@ struct version_walk { /* all versions of one key, newest first */
 	const struct leaf_delta *top; /* NULL when there are no deltas */
 	uint64_t matches;             /* bit i: fingerprint i of @top matches, not visited yet */
 	const struct base_page *base;
-	int entry; /* next base entry; -1: none or exhausted, -2: not searched */
+	int entry; /* base entry handed out last; -1: none or exhausted, -2: not searched */
 };
 
 /** Begin at @head, the newest record of a leaf's chain. */
 void version_walk_init(struct version_walk *walk, const uint8_t *arena, arena_off head,
                        struct bwt_slice key, uint32_t hash);
 /**
- * version_walk_fetch, version_walk_fetch_entry - begin to fetch what the first version_walk_next() will read
- * Why:   who walks many pages calls the one for all of them, then the other, and then waits for little
+ * version_walk_fetch - begin to fetch what the first version_walk_next() will read
+ * Why:   who walks many pages calls it for all of them, and then waits for little
  */
 void version_walk_fetch(const struct version_walk *walk);
-void version_walk_fetch_entry(const struct version_walk *walk);
 /** The next older version; false when there is none. */
 bool version_walk_next(struct version_walk *walk, struct page_entry *entry);
 

@@ -118,23 +118,24 @@ static unsigned tie_bound(const struct base_page *page, unsigned from, unsigned 
 	return from;
 }
 
-unsigned inner_search(const struct base_page *page, struct bwt_slice key, bool before)
+page_id inner_child(const struct base_page *page, unsigned index)
+{
+	const uint32_t *children = (const uint32_t *)(const void *)page_at(page, page->children_off);
+
+	BWT_ASSERT(index < page->count);
+	return children[index];
+}
+
+/* The child of the keys with the page's prefix that go on with @suffix, whose head is @head. */
+static inline unsigned search_suffix(const struct base_page *page, const uint8_t *suffix,
+                                     size_t suffix_size, uint32_t head, bool before)
 {
 	const struct search_ops *ops = search_ops();
 	const uint32_t *heads = page_heads(page);
 	unsigned count = page->count, from, to;
-	int order = prefix_order(page, key);
-	const uint8_t *suffix;
-	size_t suffix_size;
-	uint32_t head;
 
-	if (order != 0)
-		return order < 0 ? 0 : count - 1;
-	suffix = key_rest(key, page->prefix_size);
-	suffix_size = key.size - page->prefix_size;
-	head = head_of(suffix, suffix_size);
 	from = 1 + ops->lower_bound(heads + 1, count - 1, head); /* P3: child 0 has no head */
-	if (from == count || heads[from] != head)
+	if (__builtin_expect(from == count || heads[from] != head, 1))
 		return from - 1;
 	to = from + 1;
 	if (to < count && heads[to] == head)
@@ -143,12 +144,32 @@ unsigned inner_search(const struct base_page *page, struct bwt_slice key, bool b
 	return tie_bound(page, from, to, suffix, suffix_size, before) - 1;
 }
 
-page_id inner_child(const struct base_page *page, unsigned index)
+unsigned inner_search(const struct base_page *page, struct bwt_slice key, bool before)
 {
-	const uint32_t *children = (const uint32_t *)(const void *)page_at(page, page->children_off);
+	int order = prefix_order(page, key);
+	const uint8_t *suffix;
+	size_t suffix_size;
 
-	BWT_ASSERT(index < page->count);
-	return children[index];
+	if (order != 0)
+		return order < 0 ? 0 : page->count - 1;
+	suffix = key_rest(key, page->prefix_size);
+	suffix_size = key.size - page->prefix_size;
+	return search_suffix(page, suffix, suffix_size, head_of(suffix, suffix_size), before);
+}
+
+page_id inner_step(const struct base_page *page, struct bwt_slice key)
+{
+	size_t prefix_size = page->prefix_size, suffix_size = key.size - prefix_size;
+	const uint8_t *suffix;
+	uint32_t head;
+
+	if (key.size < prefix_size || !bytes_equal(key.data, page->bytes, prefix_size))
+		return 0;
+	suffix = key_rest(key, prefix_size);
+	head = head_of(suffix, suffix_size);
+	if (page->right != 0 && head >= page->high_head)
+		return 0;
+	return inner_child(page, search_suffix(page, suffix, suffix_size, head, false));
 }
 
 void inner_key(const struct base_page *page, unsigned index, struct key_ref *key)

@@ -146,30 +146,14 @@ void leaf_build(struct base_page *to, size_t size, const struct page_entry *entr
 	base_finish(to, bounds);
 }
 
-/* The slot of the first entry with the fingerprint of @hash among the first MATCH_MAX; NULL: none. */
-static const uint32_t *likely_slot(const struct base_page *page, uint32_t hash)
+void leaf_fetch_entry(const struct base_page *page, uint32_t hash)
 {
 	unsigned count = page->count < MATCH_MAX ? page->count : MATCH_MAX;
 	uint64_t matches =
 		search_ops()->match_bytes(page_at(page, page->children_off), count, (uint8_t)hash);
 
-	return matches != 0 ? page_slots(page) + __builtin_ctzll(matches) : NULL;
-}
-
-void leaf_fetch_slot(const struct base_page *page, uint32_t hash)
-{
-	const uint32_t *slot = likely_slot(page, hash);
-
-	if (slot != NULL)
-		__builtin_prefetch(slot);
-}
-
-void leaf_fetch_entry(const struct base_page *page, uint32_t hash)
-{
-	const uint32_t *slot = likely_slot(page, hash);
-
-	if (slot != NULL)
-		lines_fetch(page_at(page, *slot), ENTRY_FETCH);
+	if (matches != 0)
+		lines_fetch(page_at(page, page_slots(page)[__builtin_ctzll(matches)]), ENTRY_FETCH);
 }
 
 int leaf_find(const struct base_page *page, struct bwt_slice key, uint32_t hash)

@@ -65,13 +65,21 @@ const struct search_ops *search_ops_in_use = &scalar_ops;
 
 /* ---- AVX2 ---- */
 
-__attribute__((target("avx2,popcnt"))) static unsigned avx2_lower_bound(const uint32_t *heads,
-                                                                        unsigned count, uint32_t head)
+/* Lanes of @wanted that are not above those of @some, as -1. There is no unsigned comparison. */
+__attribute__((target("avx2"))) static inline __m256i not_below(__m256i some, __m256i wanted)
 {
-	const __m256i flip = _mm256_set1_epi32(INT32_MIN); /* there is no unsigned comparison */
-	const __m256i wanted = _mm256_xor_si256(_mm256_set1_epi32((int)head), flip);
+	return _mm256_cmpeq_epi32(_mm256_max_epu32(some, wanted), some);
+}
+
+__attribute__((target("avx2"))) static unsigned avx2_lower_bound(const uint32_t *heads,
+                                                                 unsigned count, uint32_t head)
+{
+	const __m256i wanted = _mm256_set1_epi32((int)head);
+	const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+	__m256i above = _mm256_setzero_si256(), some;
 	const uint32_t *from = heads;
-	unsigned below = 0, at = 0;
+	unsigned at = 0;
+	__m128i sum;
 
 	while (count > LINEAR_MAX) {
 		unsigned half = count / 2;
@@ -80,15 +88,21 @@ __attribute__((target("avx2,popcnt"))) static unsigned avx2_lower_bound(const ui
 		count -= half;
 	}
 	for (; at + 8 <= count; at += 8) {
-		__m256i some = _mm256_loadu_si256((const __m256i *)(const void *)(from + at));
-		__m256i less = _mm256_cmpgt_epi32(wanted, _mm256_xor_si256(some, flip));
-
-		below += (unsigned)__builtin_popcount(
-			(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(less)));
+		some = _mm256_loadu_si256((const __m256i *)(const void *)(from + at));
+		above = _mm256_sub_epi32(above, not_below(some, wanted));
 	}
-	for (; at < count; at++)
-		below += from[at] < head;
-	return (unsigned)(from - heads) + below;
+	if (at < count) { /* lanes behind the end are not read, and count as above */
+		const __m256i there = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(count - at)), lanes);
+
+		some = _mm256_maskload_epi32((const int *)(const void *)(from + at), there);
+		some = _mm256_or_si256(some, _mm256_xor_si256(there, _mm256_set1_epi32(-1)));
+		above = _mm256_sub_epi32(above, not_below(some, wanted));
+		at += 8;
+	}
+	sum = _mm_add_epi32(_mm256_castsi256_si128(above), _mm256_extracti128_si256(above, 1));
+	sum = _mm_hadd_epi32(sum, sum);
+	sum = _mm_hadd_epi32(sum, sum);
+	return (unsigned)(from - heads) + at - (unsigned)_mm_cvtsi128_si32(sum);
 }
 
 __attribute__((target("avx2"))) static uint64_t avx2_match_bytes(const uint8_t *bytes,
@@ -165,8 +179,7 @@ enum search_level search_select(enum search_level level)
 	if (level >= SEARCH_AVX512 && __builtin_cpu_supports("avx512f") &&
 	    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("popcnt"))
 		search_ops_in_use = &avx512_ops;
-	else if (level >= SEARCH_AVX2 && __builtin_cpu_supports("avx2") &&
-	         __builtin_cpu_supports("popcnt"))
+	else if (level >= SEARCH_AVX2 && __builtin_cpu_supports("avx2"))
 		search_ops_in_use = &avx2_ops;
 	else
 		search_ops_in_use = &scalar_ops;

@@ -13,8 +13,10 @@
 #include "base/error.h"
 #include "base/testpoint.h"
 #include "page/page_check.h"
+#include "tree/heat.h"
 
 #define PREFETCH_LINES 4u
+#define MEMORY_PAGE 4096u
 #define DESCEND_STEPS_MAX 1000000u /* pages of one descent: beyond it the links form a cycle */
 #define DESCEND_ON 1               /* no result of a descent: it is not there yet */
 
@@ -79,6 +81,16 @@ static inline void prefetch_record(const uint8_t *record)
 {
 	for (unsigned line = 0; line < PREFETCH_LINES; line++)
 		__builtin_prefetch(record + line * CACHE_LINE_SIZE);
+}
+
+/*
+ * The same for a leaf. Its entry often lies in the next page of memory, whose address takes as long to translate as its
+ * bytes to come, so that begins now, too.
+ */
+static inline void prefetch_leaf(const uint8_t *record)
+{
+	prefetch_record(record);
+	__builtin_prefetch(record + MEMORY_PAGE);
 }
 
 void page_prefetch(const struct tree *tree, page_id page)
@@ -238,70 +250,192 @@ static int descend(const struct tree *tree, const struct aim *aim, unsigned *ste
 	return wrong_links(tree, place);
 }
 
+/* ---- the usual case ---- */
+
+/*
+ * Nearly every descent meets pages only that are checked, not frozen, and cover the key. These need fewer questions, so
+ * they are asked here; at anything else the answer is "do it step by step", which decides afresh.
+ */
+
+/* The record that @page begins with, if there is nothing to be said about it; NULL: look closer. */
+static inline const uint8_t *plain_record(const struct tree *tree, page_id page, uint64_t size,
+                                          uint64_t *word)
+{
+	const struct mapping *mapping = tree->env->mapping;
+	arena_off head;
+
+	if (page >= mapping->table.capacity)
+		return NULL;
+	*word = mapping_load(mapping, page);
+	head = mapping_head(*word);
+	/* Offset 0 is no page's. */
+	if (mapping_mark(*word) != MAPPING_PAGE || head - 1 >= size - 1)
+		return NULL;
+	return arena_at(tree->env->arena, head);
+}
+
+static inline const struct base_page *plain_base(const struct tree *tree, page_id page,
+                                                 uint64_t word, const uint8_t *record)
+{
+	const struct base_page *base = (const struct base_page *)(const void *)record;
+
+	if (mapping_chain(word) != 0) {
+		base = chain_base(tree->env->arena->base, mapping_head(word));
+		prefetch_record((const uint8_t *)base);
+	}
+	if (base->head.page != page ||
+	    base->head.tag != (base->level == 0 ? BLOCK_LEAF : BLOCK_INNER))
+		return NULL;
+	return base;
+}
+
+/* The child of an inner page that covers @key; 0: look closer. */
+static inline page_id plain_child(const struct tree *tree, const struct place *place,
+                                  struct bwt_slice key)
+{
+	if (mapping_chain(place->word) == 0)
+		return inner_step(place->base, key);
+	if (!base_covers(place->base, key))
+		return 0;
+	return index_search(tree->env->arena->base, place_head(place), key, false, NULL);
+}
+
+/* @slot: of a reader, who tells of pages that are quiet; NULL: of somebody else */
+static inline bool descend_plainly(const struct tree *tree, struct epoch_slot *slot,
+                                   struct bwt_slice key, struct place *place)
+{
+	const uint64_t size = arena_size(tree->env->arena);
+	page_id page = tree->root;
+	bool to_leaf = false;
+
+	for (unsigned depth = 0; depth < TREE_DEPTH_MAX && page != 0; depth++) {
+		const uint8_t *record = plain_record(tree, page, size, &place->word);
+
+		if (record == NULL)
+			return false;
+		if (to_leaf)
+			prefetch_leaf(record);
+		else
+			prefetch_record(record);
+		place->page = page;
+		place->base = plain_base(tree, page, place->word, record);
+		if (place->base == NULL)
+			return false;
+		if (slot != NULL)
+			heat_note(tree, slot, place);
+		if (place->base->level == 0)
+			return base_covers(place->base, key);
+		to_leaf = place->base->level == 1;
+		page = plain_child(tree, place, key);
+	}
+	return false;
+}
+
 int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level,
                  struct place *place, struct missing_child *missing)
 {
 	struct aim aim = {key, before, level, false};
 	unsigned steps = DESCEND_STEPS_MAX;
 
+	if (level == 0 && !before && descend_plainly(tree, NULL, key, place)) {
+		if (missing != NULL)
+			missing->found = false;
+		return BWT_OK;
+	}
 	return descend(tree, &aim, &steps, place, missing);
 }
 
-/*
- * Level by level for all: while one key's page is on its way from memory, the others' are asked for. A page that a
- * descent comes to is touched in three rounds, each of which finds in the cache what the one before has asked for.
- */
-static void fetch_pages(const struct tree *tree, struct descent *descents, unsigned count)
+int tree_descend_reading(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                         struct place *place)
 {
-	const struct mapping *mapping = tree->env->mapping;
-	const struct arena *arena = tree->env->arena;
+	struct aim aim = {key, false, 0, false};
+	unsigned steps = DESCEND_STEPS_MAX;
 
-	for (unsigned i = 0; i < count; i++)
-		if (descents[i].rc == DESCEND_ON)
-			page_prefetch(tree, descents[i].page);
-	for (unsigned i = 0; i < count; i++) {
-		page_id page = descents[i].page;
-		uint64_t word;
-
-		if (descents[i].rc != DESCEND_ON || page >= mapping->table.capacity)
-			continue;
-		word = mapping_load(mapping, page);
-		if (mapping_is_page(word) && !mapping_has(word, MAPPING_UNSEEN) &&
-		    mapping_chain(word) != 0 && mapping_head(word) < arena_size(arena))
-			prefetch_record((const uint8_t *)chain_base(arena->base, mapping_head(word)));
-	}
+	return descend_plainly(tree, slot, key, place) ? BWT_OK
+	                                               : descend(tree, &aim, &steps, place, NULL);
 }
 
-void tree_descend_many(const struct tree *tree, struct descent *descents, unsigned count)
+/* ---- many at once ---- */
+
+/*
+ * Level by level for all: while one key's page is on its way from memory, the others' are asked for. A page that a
+ * descent comes to is touched in rounds, each of which finds in the cache what the one before has asked for.
+ * One that leaves the usual case has page 0 from there on.
+ */
+static void many_fetch(const struct tree *tree, struct descent *descents, unsigned count)
 {
-	const struct mapping *mapping = tree->env->mapping;
+	const uint64_t size = arena_size(tree->env->arena);
+	bool chains = false;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct descent *one = &descents[i];
+
+		if (one->page == 0)
+			continue;
+		one->record = plain_record(tree, one->page, size, &one->place.word);
+		if (one->record == NULL) {
+			one->page = 0;
+			continue;
+		}
+		if (one->to_leaf)
+			prefetch_leaf(one->record);
+		else
+			prefetch_record(one->record);
+		chains = chains || mapping_chain(one->place.word) != 0;
+	}
+	for (unsigned i = 0; chains && i < count; i++)
+		if (descents[i].page != 0 && mapping_chain(descents[i].place.word) != 0)
+			prefetch_record((const uint8_t *)chain_base(
+				tree->env->arena->base, mapping_head(descents[i].place.word)));
+}
+
+/* One page further; false: no more, be it at the leaf (BWT_OK) or out of the usual case. */
+static inline bool many_step(const struct tree *tree, struct epoch_slot *slot, struct descent *one)
+{
+	struct place *place = &one->place;
+
+	place->page = one->page;
+	place->base = plain_base(tree, one->page, place->word, one->record);
+	one->page = 0;
+	if (place->base == NULL)
+		return false;
+	heat_note(tree, slot, place);
+	if (place->base->level == 0) {
+		if (base_covers(place->base, one->key))
+			one->rc = BWT_OK;
+		return false;
+	}
+	one->to_leaf = place->base->level == 1;
+	one->page = plain_child(tree, place, one->key);
+	if (one->page >= tree->env->mapping->table.capacity)
+		one->page = 0;
+	__builtin_prefetch(&tree->env->mapping->table.words[one->page]);
+	return one->page != 0;
+}
+
+void tree_descend_many(const struct tree *tree, struct epoch_slot *slot, struct descent *descents,
+                       unsigned count)
+{
 	unsigned left = count;
 
 	for (unsigned i = 0; i < count; i++) {
-		descents[i].page = tree->root;
-		descents[i].place = (struct place){0};
 		descents[i].rc = DESCEND_ON;
+		descents[i].page = tree->root;
+		descents[i].to_leaf = false;
 	}
-	for (unsigned round = 0; left > 0; round++) {
-		fetch_pages(tree, descents, count);
+	for (unsigned depth = 0; left > 0 && depth < TREE_DEPTH_MAX; depth++) {
+		many_fetch(tree, descents, count);
 		left = 0;
-		for (unsigned i = 0; i < count; i++) {
-			struct descent *one = &descents[i];
-			struct aim aim = {one->key, false, 0, false};
-			unsigned steps = DESCEND_STEPS_MAX;
+		for (unsigned i = 0; i < count; i++)
+			if (descents[i].page != 0)
+				left += many_step(tree, slot, &descents[i]);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		struct aim aim = {descents[i].key, false, 0, false};
+		unsigned steps = DESCEND_STEPS_MAX;
 
-			if (one->rc != DESCEND_ON)
-				continue;
-			one->rc = descend_step(tree, &aim, &steps, &one->page, &one->place, NULL);
-			if (one->rc != DESCEND_ON)
-				continue;
-			if (round >= DESCEND_STEPS_MAX)
-				one->rc = wrong_links(tree, &one->place);
-			else
-				left++;
-			if (one->page < mapping->table.capacity)
-				__builtin_prefetch(&mapping->table.words[one->page]);
-		}
+		if (descents[i].rc == DESCEND_ON)
+			descents[i].rc = descend(tree, &aim, &steps, &descents[i].place, NULL);
 	}
 }
 

@@ -42,18 +42,25 @@ struct missing_child {
 int tree_descend(const struct tree *tree, struct bwt_slice key, bool before, unsigned level,
                  struct place *place, struct missing_child *missing);
 
-struct descent {              /* one of many */
-	struct bwt_slice key; /* in */
-	int rc;               /* out: as tree_descend() returns it */
-	page_id page;         /* the page to look at next */
-	struct place place;   /* out */
+/** tree_descend() to the leaf of @key, by a reader: it hints at quiet pages on its way (heat.h). */
+int tree_descend_reading(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
+                         struct place *place);
+
+struct descent {               /* one of many */
+	struct bwt_slice key;  /* in */
+	int rc;                /* out: as tree_descend() returns it */
+	bool to_leaf;          /* the page to look at next is one */
+	page_id page;          /* 0: none */
+	const uint8_t *record; /* its newest */
+	struct place place;    /* out */
 };
 
 /**
- * tree_descend_many - tree_descend() to the leaves of @count keys, faster than one after the other
+ * tree_descend_many - tree_descend_reading() for @count keys, faster than one after the other
  * Threads: pinned
  */
-void tree_descend_many(const struct tree *tree, struct descent *descents, unsigned count);
+void tree_descend_many(const struct tree *tree, struct epoch_slot *slot, struct descent *descents,
+                       unsigned count);
 
 /** The page of @level that has the keys just below @low (not empty), frozen or not: the left neighbour of the one at @low. */
 int tree_descend_left(const struct tree *tree, struct bwt_slice low, unsigned level,

@@ -16,7 +16,6 @@
 #include "base/stats.h"
 #include "base/testpoint.h"
 #include "page/visibility.h"
-#include "tree/heat.h"
 
 int buf_reserve(struct bwt_buf *buf, size_t size)
 {
@@ -103,11 +102,10 @@ static int find_visible(struct reader *reader, struct tree *tree, struct epoch_s
 {
 	struct version_walk walk;
 	struct place place;
-	int rc = tree_descend(tree, key, false, 0, &place, NULL);
+	int rc = tree_descend_reading(tree, slot, key, &place);
 
 	if (rc < 0)
 		return rc;
-	heat_note(tree, slot, &place);
 	version_walk_init(&walk, tree->env->arena->base, place_head(&place), key, key_hash(key));
 	return walk_visible(reader, &walk, entry);
 }
@@ -190,20 +188,16 @@ struct group { /* look-ups done together; number i is of keys[at[i]] */
 /* Each look-up's walk, with its first version on the way from memory; pinned. */
 static void group_descend(struct tree *tree, struct epoch_slot *slot, struct group *group)
 {
-	tree_descend_many(tree, group->descents, group->count);
+	tree_descend_many(tree, slot, group->descents, group->count);
 	for (unsigned i = 0; i < group->count; i++) {
 		const struct descent *one = &group->descents[i];
 
 		if (one->rc < 0)
 			continue;
-		heat_note(tree, slot, &one->place);
 		version_walk_init(&group->walks[i], tree->env->arena->base, place_head(&one->place),
 		                  one->key, key_hash(one->key));
 		version_walk_fetch(&group->walks[i]);
 	}
-	for (unsigned i = 0; i < group->count; i++)
-		if (group->descents[i].rc == BWT_OK)
-			version_walk_fetch_entry(&group->walks[i]);
 }
 
 /* Values into their buffers, those in the value log into group->large; pinned. Returns the first file of these, 0: none. */

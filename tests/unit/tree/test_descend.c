@@ -122,7 +122,7 @@ static bool many_are_as_alone(unsigned from)
 	for (unsigned i = 0; i < MANY; i++)
 		descents[i].key = key_of(from + i * 37 % MANY, &texts[i]);
 	epoch_pin(fixture.slot);
-	tree_descend_many(&fixture.tree, descents, MANY);
+	tree_descend_many(&fixture.tree, fixture.slot, descents, MANY);
 	for (unsigned i = 0; i < MANY; i++) {
 		struct place alone;
 		int rc = tree_descend(&fixture.tree, descents[i].key, false, 0, &alone, NULL);
@@ -145,7 +145,7 @@ static void many_descents_lead_where_each_leads_alone(void)
 	for (unsigned from = 0; from <= 900; from += MANY)
 		CU_ASSERT_TRUE(many_are_as_alone(from));
 	epoch_pin(fixture.slot);
-	tree_descend_many(&fixture.tree, NULL, 0);
+	tree_descend_many(&fixture.tree, fixture.slot, NULL, 0);
 	epoch_unpin(fixture.slot);
 }
 
@@ -177,11 +177,54 @@ static void a_damaged_page_fails_the_descents_to_it_and_no_others(void)
 		descents[0].key = key_of(250, &texts[0]);
 		descents[1].key = key_of(0, &texts[1]);
 		epoch_pin(fixture.slot);
-		tree_descend_many(&fixture.tree, descents, 2);
+		tree_descend_many(&fixture.tree, fixture.slot, descents, 2);
 		epoch_unpin(fixture.slot);
 		CU_ASSERT_EQUAL(descents[0].rc, BWT_CORRUPT);
 		CU_ASSERT_EQUAL(descents[1].rc, BWT_OK);
 	}
+}
+
+/* ---- readers ---- */
+
+/* Hints that readers of all keys, one by one or (@many) together, leave behind: how many name inner pages? */
+static unsigned hints_of_inner_pages(bool many)
+{
+	struct work_queue *queue = aligned_alloc(64, sizeof *queue);
+	struct work hint;
+	unsigned inner = 0;
+
+	work_queue_init(queue);
+	fixture.env.work = queue;
+	epoch_pin(fixture.slot);
+	for (unsigned i = 0; i < 2000; i++) {
+		struct key_text text;
+		struct descent one = {.key = key_of(i % 300, &text)};
+
+		if (many)
+			tree_descend_many(&fixture.tree, fixture.slot, &one, 1);
+		else
+			one.rc = tree_descend_reading(&fixture.tree, fixture.slot, one.key,
+			                              &one.place);
+		CU_ASSERT_EQUAL_FATAL(one.rc, BWT_OK);
+	}
+	while (work_pop(queue, &hint)) {
+		struct place place;
+
+		CU_ASSERT_EQUAL_FATAL(page_look(&fixture.tree, hint.page, &place), BWT_OK);
+		CU_ASSERT_NOT_EQUAL(mapping_chain(place.word), 0);
+		inner += place.base->level > 0;
+	}
+	epoch_unpin(fixture.slot);
+	fixture.env.work = NULL;
+	free(queue);
+	return inner;
+}
+
+static void readers_hint_at_inner_pages_that_have_become_quiet(void)
+{
+	fixture_fill(&fixture, 0, 300);
+	CU_ASSERT_TRUE(hints_of_inner_pages(false) > 0);
+	CU_ASSERT_TRUE(hints_of_inner_pages(true) > 0);
 }
 
 /* ---- place_reload ---- */
@@ -363,6 +406,7 @@ int main(void)
 		TEST(the_last_leaf_is_found_in_every_state_of_a_split),
 		TEST(many_descents_lead_where_each_leads_alone),
 		TEST(many_descents_find_what_is_behind_right_links_only),
+		TEST(readers_hint_at_inner_pages_that_have_become_quiet),
 		TEST(a_damaged_page_fails_the_descents_to_it_and_no_others),
 		TEST(a_place_is_good_until_its_page_does_not_cover_the_key),
 		TEST(a_place_that_was_the_root_leaf_is_not_good_once_it_is_an_inner_page),
