@@ -53,6 +53,32 @@ static inline uint64_t get_u64(const void *from)
 	return BYTES_LE64(value);
 }
 
+/** memcpy() of what is mostly a few bytes, of a size that the compiler does not know. */
+static inline void bytes_copy(void *to, const void *from, size_t size)
+{
+	uint8_t *out = to;
+	const uint8_t *in = from;
+	uint64_t first, last;
+	uint32_t first_half, last_half;
+
+	if (size > 16) {
+		memcpy(to, from, size);
+	} else if (size >= 8) {
+		memcpy(&first, in, 8);
+		memcpy(&last, in + size - 8, 8);
+		memcpy(out, &first, 8);
+		memcpy(out + size - 8, &last, 8);
+	} else if (size >= 4) {
+		memcpy(&first_half, in, 4);
+		memcpy(&last_half, in + size - 4, 4);
+		memcpy(out, &first_half, 4);
+		memcpy(out + size - 4, &last_half, 4);
+	} else {
+		for (size_t i = 0; i < size; i++)
+			out[i] = in[i];
+	}
+}
+
 static inline void put_u16(void *to, uint16_t value)
 {
 	const uint16_t stored = BYTES_LE16(value);

@@ -85,7 +85,7 @@ static int merged(struct bwt_cursor *cursor, int rc, const struct write_entry *o
 	stored = &walk_entry(&cursor->walk)->key;
 	rc = buf_reserve(&cursor->key, key_ref_size(stored) + 1);
 	if (rc == BWT_OK)
-		cursor->key.size = key_ref_copy(stored, 0, cursor->key.data);
+		cursor->key.size = key_ref_write(stored, cursor->key.data);
 	return rc;
 }
 
@@ -224,9 +224,14 @@ static int to_last(struct bwt_cursor *cursor)
 static int set_prefix(struct bwt_cursor *cursor, struct bwt_slice prefix)
 {
 	struct bwt_buf *end = &cursor->prefix_end;
-	int rc = buf_set(&cursor->prefix, prefix);
 	uint8_t *bytes;
+	int rc;
 
+	if (prefix.size == 0) {
+		cursor->prefix.size = end->size = 0;
+		return BWT_OK;
+	}
+	rc = buf_set(&cursor->prefix, prefix);
 	if (rc == BWT_OK)
 		rc = buf_set(end, buf_slice(&cursor->prefix));
 	if (rc < 0)
@@ -241,7 +246,7 @@ static int set_prefix(struct bwt_cursor *cursor, struct bwt_slice prefix)
 
 /* ---- public ---- */
 
-static int check(const struct bwt_cursor *cursor)
+static int check_all(const struct bwt_cursor *cursor)
 {
 	int rc;
 
@@ -252,6 +257,13 @@ static int check(const struct bwt_cursor *cursor)
 		return error_set(BWT_INVALID, "the cursor's transaction has ended");
 	rc = db_check_tree(cursor->tree);
 	return rc == BWT_OK && cursor->txn != NULL && cursor->txn->lost ? BWT_CONFLICT : rc;
+}
+
+static inline int check(const struct bwt_cursor *cursor)
+{
+	if (cursor == NULL || cursor->txn != NULL)
+		return check_all(cursor);
+	return db_check_tree(cursor->tree);
 }
 
 /* One moment for all moves: the transaction's, or one of its own. */
@@ -362,8 +374,13 @@ int bwt_cursor_next(struct bwt_cursor *cursor)
 		return BWT_NOT_FOUND;
 	if (cursor->where != AT)
 		return to_first(cursor);
-	if (!cursor->merges)
-		return moved(cursor, walk_next(&cursor->walk), AFTER);
+	if (!cursor->merges) {
+		if (cursor->prefix.size > 0 || !walk_has_next(&cursor->walk))
+			return moved(cursor, walk_next(&cursor->walk), AFTER);
+		cursor->walk.index++;
+		cursor->key_whole = false;
+		return BWT_OK;
+	}
 	from_here(cursor);
 	return moved(cursor, merging_right(cursor, true), AFTER);
 }
@@ -378,8 +395,13 @@ int bwt_cursor_prev(struct bwt_cursor *cursor)
 		return BWT_NOT_FOUND;
 	if (cursor->where != AT)
 		return to_last(cursor);
-	if (!cursor->merges)
-		return moved(cursor, walk_prev(&cursor->walk), BEFORE);
+	if (!cursor->merges) {
+		if (cursor->prefix.size > 0 || cursor->walk.index == 0)
+			return moved(cursor, walk_prev(&cursor->walk), BEFORE);
+		cursor->walk.index--;
+		cursor->key_whole = false;
+		return BWT_OK;
+	}
 	from_here(cursor);
 	return moved(cursor, merging_left(cursor, false, false), BEFORE);
 }
@@ -400,7 +422,7 @@ int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key)
 		rc = buf_reserve(&cursor->key, key_ref_size(stored) + 1);
 		if (rc < 0)
 			return rc;
-		cursor->key.size = key_ref_copy(stored, 0, cursor->key.data);
+		cursor->key.size = key_ref_write(stored, cursor->key.data);
 		cursor->key_whole = true;
 	}
 	*key = buf_slice(&cursor->key);

@@ -26,21 +26,18 @@
 #define LEAF_CHAIN SWEEP("leaf_chain", 16u)
 #define INNER_CHAIN SWEEP("inner_chain", 2u)
 
-int db_check(const struct bwt_db *db)
+int db_refuse(const struct bwt_db *db)
 {
 	if (db == NULL)
 		return error_set(BWT_INVALID, "the store handle is NULL");
-	if (db->fork_generation != sys_fork_generation())
-		return error_set(BWT_INVALID,
-		                 "the store was opened by the parent of this forked process");
-	return BWT_OK;
+	return error_set(BWT_INVALID, "the store was opened by the parent of this forked process");
 }
 
-int db_check_tree(const struct bwt_tree *tree)
+int db_refuse_tree(const struct bwt_tree *tree)
 {
 	if (tree == NULL)
 		return error_set(BWT_INVALID, "the tree handle is NULL");
-	return db_check(tree->db);
+	return db_refuse(tree->db);
 }
 
 int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn)

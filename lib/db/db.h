@@ -67,8 +67,21 @@ struct bwt_txn {
 };
 
 /** Checks that come first in every call: BWT_OK, BWT_INVALID (NULL, forked child), BWT_IO (failed). */
-int db_check(const struct bwt_db *db);
-int db_check_tree(const struct bwt_tree *tree);
+int db_refuse(const struct bwt_db *db); /* it is NULL, or another process's */
+int db_refuse_tree(const struct bwt_tree *tree);
+
+static inline int db_check(const struct bwt_db *db)
+{
+	return db != NULL && db->fork_generation == sys_fork_generation() ? BWT_OK : db_refuse(db);
+}
+
+static inline int db_check_tree(const struct bwt_tree *tree)
+{
+	return tree != NULL && tree->db->fork_generation == sys_fork_generation()
+	               ? BWT_OK
+	               : db_refuse_tree(tree);
+}
+
 /** Also that @txn (may be NULL) is of the same store, and BWT_CONFLICT if it has lost already. */
 int db_check_txn(const struct bwt_tree *tree, const struct bwt_txn *txn);
 /** Key size and pointer: BWT_OK, BWT_INVALID, BWT_TOO_BIG. */

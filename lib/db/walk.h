@@ -41,10 +41,15 @@ int walk_exact(struct walk *walk, struct bwt_slice key);
 int walk_next_leaf(struct walk *walk);
 int walk_prev_leaf(struct walk *walk);
 
+static inline bool walk_has_next(const struct walk *walk) /* in its copy */
+{
+	return walk->index + 1 < walk->copy.count;
+}
+
 /** The neighbours of the entry it stands on. */
 static inline int walk_next(struct walk *walk)
 {
-	if (walk->index + 1 >= walk->copy.count)
+	if (!walk_has_next(walk))
 		return walk_next_leaf(walk);
 	walk->index++;
 	return BWT_OK;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "bwt.h"
 
 struct key_ref {
@@ -37,6 +38,14 @@ int key_ref_compare(const struct key_ref *a, const struct key_ref *b);
 int key_ref_compare_slice(const struct key_ref *a, struct bwt_slice b);
 /** Bytes that both begin with. */
 uint32_t key_ref_common(const struct key_ref *a, const struct key_ref *b);
+/** All of the key to @to; returns its size. */
+static inline uint32_t key_ref_write(const struct key_ref *key, uint8_t *to)
+{
+	bytes_copy(to, key->prefix, key->prefix_size);
+	bytes_copy(to + key->prefix_size, key->suffix, key->suffix_size);
+	return key_ref_size(key);
+}
+
 /** Bytes [from, size) of the key to @to; returns their number. */
 uint32_t key_ref_copy(const struct key_ref *key, uint32_t from, uint8_t *to);
 /** Stored in pages (fingerprint = low byte, deltas hold all of it): CRC32C, then mixed; never changes. */

@@ -26,9 +26,8 @@ struct watcher {
 };
 
 static pthread_mutex_t process_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct watcher *watchers; /* under the process lock */
-/* Writer: the only thread of a fresh child. Readers: any; relaxed, for fork() orders the rest. */
-static _Atomic(uint32_t) generation;
+static struct watcher *watchers;  /* under the process lock */
+_Atomic(uint32_t) sys_fork_count; /* writer: the only thread of a fresh child; readers: any */
 static int watch_error; /* why pthread_atfork() failed, 0 if it did not; set before main() */
 
 void sys_process_lock(void)
@@ -43,7 +42,7 @@ void sys_process_unlock(void)
 
 static void in_child(void)
 {
-	atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sys_fork_count, 1, memory_order_relaxed);
 	for (struct watcher *watcher = watchers; watcher != NULL; watcher = watcher->next)
 		watcher->child(watcher->ctx);
 	sys_process_unlock();
@@ -53,11 +52,6 @@ static void in_child(void)
 __attribute__((constructor)) static void watch_forks(void)
 {
 	watch_error = pthread_atfork(sys_process_lock, sys_process_unlock, in_child);
-}
-
-uint32_t sys_fork_generation(void)
-{
-	return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
 int sys_fork_watch(void (*child)(void *ctx), void *ctx, void **handle)

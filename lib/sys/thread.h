@@ -31,8 +31,14 @@ void sys_yield(void);
 long sys_pid(void);           /* of this process */
 uint32_t sys_thread_id(void); /* of this thread, as the system numbers them; asked once a thread */
 
-/** Bumped in the child by every fork(); compare with the value at open. One load. */
-uint32_t sys_fork_generation(void);
+extern _Atomic(uint32_t) sys_fork_count; /* fork.c alone writes it */
+
+/** Bumped in the child by every fork(); compare with the value at open. One load. RELAXED: fork() orders the rest. */
+static inline uint32_t sys_fork_generation(void)
+{
+	return atomic_load_explicit(&sys_fork_count, memory_order_relaxed);
+}
+
 /** Call @child(@ctx) in a forked child, until sys_fork_forget(). Async-signal-safe work only (close). */
 int sys_fork_watch(void (*child)(void *ctx), void *ctx, void **handle);
 void sys_fork_forget(void *handle);

@@ -247,7 +247,6 @@ static int copy_place(const struct tree *tree, struct epoch_slot *slot, const st
                       struct bwt_slice low, version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	page_prefetch(tree, place->base->right);
-	heat_note(tree, slot, place);
 	return is_plain(place->base, choose, ctx)
 	               ? copy_plain(tree, place, low, choose, ctx, copy)
 	               : copy_chosen(tree, slot, place, choose, ctx, copy);
@@ -257,16 +256,21 @@ int tree_copy_leaf(const struct tree *tree, struct epoch_slot *slot, struct bwt_
                    bool before, version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	struct place place;
-	int rc = tree_descend(tree, key, before, 0, &place, NULL);
+	int rc = before ? tree_descend(tree, key, true, 0, &place, NULL)
+	                : tree_descend_reading(tree, slot, key, &place);
 
-	return rc < 0 ? rc : copy_place(tree, slot, &place, all, choose, ctx, copy);
+	if (rc < 0)
+		return rc;
+	if (before)
+		heat_note(tree, slot, &place);
+	return copy_place(tree, slot, &place, all, choose, ctx, copy);
 }
 
 int tree_copy_leaf_from(const struct tree *tree, struct epoch_slot *slot, struct bwt_slice key,
                         version_choice choose, void *ctx, struct leaf_copy *copy)
 {
 	struct place place;
-	int rc = tree_descend(tree, key, false, 0, &place, NULL);
+	int rc = tree_descend_reading(tree, slot, key, &place);
 
 	return rc < 0 ? rc : copy_place(tree, slot, &place, key, choose, ctx, copy);
 }
@@ -290,8 +294,10 @@ int tree_copy_next_leaf(const struct tree *tree, struct epoch_slot *slot, struct
 {
 	struct place place;
 
-	if (copy->right != 0 && still_begins_at(tree, copy->right, key, &place))
+	if (copy->right != 0 && still_begins_at(tree, copy->right, key, &place)) {
+		heat_note(tree, slot, &place);
 		return copy_place(tree, slot, &place, all, choose, ctx, copy);
+	}
 	return tree_copy_leaf(tree, slot, key, false, choose, ctx, copy);
 }
 
@@ -301,7 +307,10 @@ int tree_copy_last_leaf(const struct tree *tree, struct epoch_slot *slot, versio
 	struct place place;
 	int rc = tree_descend_last(tree, &place);
 
-	return rc < 0 ? rc : copy_place(tree, slot, &place, all, choose, ctx, copy);
+	if (rc < 0)
+		return rc;
+	heat_note(tree, slot, &place);
+	return copy_place(tree, slot, &place, all, choose, ctx, copy);
 }
 
 void leaf_copy_free(struct leaf_copy *copy)

@@ -108,6 +108,24 @@ static void copies_begin_anywhere(void)
 	CU_ASSERT_EQUAL(wrong, 0);
 }
 
+static void whole_keys_of_every_size_and_cut_are_written(void)
+{
+	uint8_t from[40], to[41];
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < sizeof from; i++)
+		from[i] = (uint8_t)(i + 1);
+	for (size_t size = 0; size <= sizeof from; size++)
+		for (size_t cut = 0; cut <= size; cut++) {
+			struct key_ref ref = key_cut((struct bwt_slice){from, size}, cut);
+
+			memset(to, 0, sizeof to);
+			wrong += key_ref_write(&ref, to) != size || memcmp(to, from, size) != 0 ||
+			         to[size] != 0; /* no byte behind it */
+		}
+	CU_ASSERT_EQUAL(wrong, 0);
+}
+
 /* Stored in every page: these numbers, from a computation elsewhere, may never change. */
 static void hashes_are_what_they_always_were(void)
 {
@@ -139,6 +157,7 @@ int main(void)
 		TEST(pieces_compare_as_the_whole_keys_do),
 		TEST(keys_with_one_prefix_in_memory_compare_by_their_suffixes),
 		TEST(copies_begin_anywhere),
+		TEST(whole_keys_of_every_size_and_cut_are_written),
 		TEST(hashes_are_what_they_always_were),
 		TEST(low_bytes_of_hashes_are_spread),
 		CU_TEST_INFO_NULL,
