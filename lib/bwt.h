@@ -638,7 +638,8 @@ BWT_API int bwt_cursor_prev(struct bwt_cursor *cursor);
 BWT_API int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key);
 
 /**
- * bwt_cursor_value - the value there; a large one is read from the value log now
+ * bwt_cursor_value - the value there; a large one is read from the value log now, and if values are asked
+ * for one after another, the next ones of them along with it (1 MiB at most)
  * @value:   out; in a read-write transaction as it is for it now, also if it was written since the move
  * Returns:  BWT_OK
  *           BWT_NOT_FOUND  the cursor stands nowhere, or the transaction has removed the entry since
@@ -647,7 +648,7 @@ BWT_API int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key);
  *           BWT_IO, -ENOMEM
  * Owner:    the cursor: good until the next call on it, except bwt_cursor_key()
  * Threads:  one at a time per cursor
- * Blocks:   at most on one read of the value log
+ * Blocks:   at most on one read of the value log, of some values at once
  */
 BWT_API int bwt_cursor_value(struct bwt_cursor *cursor, struct bwt_slice *value);
 

@@ -152,6 +152,7 @@ static int open_values(struct opening *opening, uint64_t next_file)
 		.segment_size = opening->config->vlog_segment_size,
 		.next_segment = next_file,
 		.readonly = store->readonly,
+		.plain = opening->config->plain,
 	};
 	int rc = vlog_open(&config, &store->vlog);
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "db/ahead.h"
 #include "db/db.h"
 #include "db/merge.h"
 
@@ -39,7 +40,7 @@ struct bwt_cursor {
 	struct bwt_buf from;       /* merges: the key that a move starts from */
 	struct bwt_buf key;        /* the current key in one piece */
 	bool key_whole;            /* it is there already */
-	struct bwt_buf value;
+	struct ahead ahead;        /* large values */
 };
 
 /* ---- the merging kind ---- */
@@ -327,7 +328,7 @@ void bwt_cursor_close(struct bwt_cursor *cursor)
 	bwt_buf_free(&cursor->prefix_end);
 	bwt_buf_free(&cursor->from);
 	bwt_buf_free(&cursor->key);
-	bwt_buf_free(&cursor->value);
+	ahead_free(&cursor->ahead);
 	atomic_fetch_sub_explicit(&cursor->tree->users, 1, memory_order_release);
 	atomic_fetch_sub_explicit(&cursor->tree->db->cursors, 1, memory_order_release);
 	free(cursor);
@@ -429,21 +430,14 @@ int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key)
 	return BWT_OK;
 }
 
-/* A large value: looked up anew, because a cursor keeps no place in the value log (V1). */
 static int large_value(struct bwt_cursor *cursor, struct bwt_slice *value)
 {
 	struct epoch_slot *slot;
-	struct bwt_slice key;
 	int rc = db_slot(cursor->tree->db, &slot);
 
-	if (rc == BWT_OK)
-		rc = bwt_cursor_key(cursor, &key);
-	if (rc == BWT_OK)
-		rc = read_value(cursor->walk.store, &cursor->tree->named->tree, slot,
-		                cursor->walk.lsn, key, &cursor->value);
-	if (rc == BWT_OK)
-		*value = buf_slice(&cursor->value);
-	return rc;
+	return rc < 0 ? rc
+	              : ahead_value(&cursor->ahead, &cursor->walk, &cursor->tree->named->tree, slot,
+	                            value);
 }
 
 /* The value may have been written, or rolled back, since the cursor came here. */

@@ -59,6 +59,7 @@ static int load(struct walk *walk, enum leaf_choice choice)
 		return error_set(BWT_BUSY, "more than %u threads are inside the store",
 		                 EPOCH_SLOTS_MAX);
 	walk->loaded = false;
+	walk->loads++;
 	epoch_pin(slot);
 	if (choice == LEAF_LAST)
 		rc = tree_copy_last_leaf(walk->tree, slot, reader_choose, &reader, &walk->copy);

@@ -20,6 +20,7 @@ struct walk { /* zeroed but for store, tree and lsn: without a position */
 	uint64_t newest; /* out: end of the newest version seen */
 	unsigned index;  /* after BWT_OK: copy.entries[index] is the entry */
 	bool loaded;     /* copy is whole */
+	uint64_t loads;  /* copies made so far: which one this is */
 	struct leaf_copy copy;
 	struct bwt_buf target; /* the key that a move starts from */
 };

@@ -98,6 +98,7 @@ void vlog_close(struct vlog *vlog)
 		free(file);
 	}
 	vlog_slots_close(vlog);
+	vlog_rings_close(vlog, false);
 	free(vlog);
 }
 
@@ -109,6 +110,7 @@ void vlog_abandon(struct vlog *vlog)
 		file->fd = -1;
 	}
 	vlog_slots_close(vlog);
+	vlog_rings_close(vlog, true);
 }
 
 uint64_t vlog_file_bytes(const struct vlog *vlog)

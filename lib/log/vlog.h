@@ -40,6 +40,7 @@ struct vlog_config {
 	uint64_t segment_size;
 	uint64_t next_segment; /* first number to use; 0: 1 + the largest that is there */
 	bool readonly;
+	bool plain; /* no io_uring */
 };
 
 struct vlog;
@@ -69,8 +70,18 @@ void vlog_end_moves(struct vlog *vlog);
 int vlog_sync(struct vlog *vlog);
 /** Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset. Any thread. */
 int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to);
+struct vlog_read {
+	struct value_ref ref;
+	void *to; /* ref.size bytes */
+	int rc;   /* out: as of vlog_read() */
+};
+
+/** vlog_read() of @count values, side by side; their files are open meanwhile. Any thread. */
+void vlog_read_many(struct vlog *vlog, struct vlog_read *reads, unsigned count);
 /** Checks a value without keeping it (recovery, fsck); bounded memory. */
 int vlog_check(struct vlog *vlog, const struct value_ref *ref);
+/** Is a value the ref->size bytes at @with? Damage is BWT_CORRUPT, not a difference; bounded memory. */
+int vlog_compare(struct vlog *vlog, const struct value_ref *ref, const void *with, bool *equal);
 /** See wal_config.value_syncs: SYNC operations for files with appended, unsynced bytes. More files than @room are synced inside. */
 unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room);
 /** Directory and every file there are on stable storage (W5); for recovery. */

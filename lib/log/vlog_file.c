@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vlog_file.c - value-log files: reading values, walking, listing, removing
+ * vlog_file.c - value-log files: keeping them open for readers, walking, listing, removing
  *
  * Readers share descriptors. Each file has one slot in which it may be kept open, told by its number,
  * so finding it is one load; a file whose slot another file occupies is opened for one read.
@@ -18,13 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/crc32c.h"
 #include "base/error.h"
 #include "log/vlog_private.h"
 #include "sys/file.h"
 #include "sys/thread.h"
-
-#define CHECK_STEP ((size_t)256 << 10) /* bytes in memory while a value is only checked */
 
 #define SLOT_NUMBER_SHIFT 16u
 #define SLOT_NUMBER_MAX (UINT64_MAX >> SLOT_NUMBER_SHIFT)
@@ -198,15 +195,7 @@ void vlog_close_file(const struct vlog_opened *opened)
 		sys_file_close(opened->fd);
 }
 
-/* --- Values --- */
-
-int vlog_bad_value(const struct value_ref *ref)
-{
-	return error_set(BWT_CORRUPT,
-	                 "%016" PRIx64 ".vlog at offset %" PRIu64 ": the value of %" PRIu32
-	                 " bytes does not match its checksum",
-	                 ref->segment, ref->offset, ref->size);
-}
+/* --- References --- */
 
 /* R2: arithmetic on the reference cannot overflow. */
 static int check_ref(const struct value_ref *ref)
@@ -223,64 +212,6 @@ int vlog_open_file(struct vlog *vlog, const struct value_ref *ref, struct vlog_o
 	int rc = check_ref(ref);
 
 	return rc < 0 ? rc : open_shared(vlog, ref->segment, opened);
-}
-
-int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to)
-{
-	struct vlog_opened opened;
-	int rc = vlog_open_file(vlog, ref, &opened);
-
-	if (rc < 0)
-		return rc;
-	rc = sys_file_read(opened.fd, to, ref->size, ref->offset + sizeof(struct vlog_record));
-	vlog_close_file(&opened);
-	if (rc == BWT_OK && crc32c(0, to, ref->size) != ref->crc)
-		return vlog_bad_value(ref);
-	return rc;
-}
-
-static int check_open(struct vlog *vlog, int fd, const struct value_ref *ref, uint8_t *buffer)
-{
-	uint64_t off = ref->offset + sizeof(struct vlog_record);
-	struct vlog_record head;
-	uint32_t crc = 0;
-	int rc = sys_file_read(fd, &head, sizeof head, ref->offset);
-
-	if (rc < 0)
-		return rc;
-	if (!vlog_head_valid(vlog, &head) || head.size != ref->size || head.crc != ref->crc)
-		return error_set(BWT_CORRUPT,
-		                 "%016" PRIx64 ".vlog at offset %" PRIu64
-		                 ": no record of the value that refers to it",
-		                 ref->segment, ref->offset);
-	for (size_t left = ref->size, step; left > 0; left -= step, off += step) {
-		step = left < CHECK_STEP ? left : CHECK_STEP;
-		rc = sys_file_read(fd, buffer, step, off);
-		if (rc < 0)
-			return rc;
-		crc = crc32c(crc, buffer, step);
-	}
-	return crc == ref->crc ? BWT_OK : vlog_bad_value(ref);
-}
-
-int vlog_check(struct vlog *vlog, const struct value_ref *ref)
-{
-	uint8_t *buffer = NULL;
-	struct vlog_opened opened;
-	int rc = BWT_OK;
-
-	if (ref->size > 0) {
-		buffer = malloc(ref->size < CHECK_STEP ? ref->size : CHECK_STEP);
-		if (buffer == NULL)
-			return error_set(-ENOMEM, "no memory to check a value");
-	}
-	rc = vlog_open_file(vlog, ref, &opened);
-	if (rc == BWT_OK) {
-		rc = check_open(vlog, opened.fd, ref, buffer);
-		vlog_close_file(&opened);
-	}
-	free(buffer);
-	return rc;
 }
 
 /* --- Whole files --- */

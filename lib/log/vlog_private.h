@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vlog_private.h - what vlog.c (append), vlog_move.c (copy) and vlog_file.c (read, list, unlink) share
+ * vlog_private.h - what vlog.c (append), vlog_move.c (copy), vlog_read.c and vlog_file.c (list, unlink) share
  */
 #ifndef BWT_LOG_VLOG_PRIVATE_H
 #define BWT_LOG_VLOG_PRIVATE_H
@@ -15,6 +15,7 @@
 #define VLOG_NAME_SIZE 32u /* bytes of a file's name, final zero included */
 #define VLOG_SEGMENT_MIN ((uint64_t)64 << 10)
 #define VLOG_OPEN_MAX 128u /* files kept open for reading */
+#define VLOG_RINGS_MAX 16u /* batches of reads at once; more are read without a ring */
 #define VLOG_UNSYNCED_MAX                                                                          \
 	64u /* files open for appending, synced or not, before append itself syncs */
 
@@ -32,6 +33,11 @@ struct vlog_slot { /* a file kept open for reading; a file has one possible slot
 	/* number << 16 | SLOT_CLOSING | users; 0: empty; see vlog_file.c */
 	_Atomic(uint64_t) word;
 	int fd; /* the slot's owner's while the word says SLOT_OPENING */
+};
+
+struct vlog_ring { /* for batches of reads; see vlog_read.c VR1 */
+	_Atomic(uint32_t) taken;
+	struct sys_ring *ring; /* NULL: not made yet */
 };
 
 enum vlog_stream { /* what is about as old lies in the same file, and dies at about the same time */
@@ -52,6 +58,7 @@ struct vlog {
 	struct log_lock lock;       /* files, active */
 	struct vlog_file *files;
 	struct vlog_slot slots[VLOG_OPEN_MAX];
+	struct vlog_ring rings[VLOG_RINGS_MAX];
 };
 
 static inline uint64_t vlog_round_up(uint64_t size)
@@ -86,5 +93,6 @@ void vlog_close_file(const struct vlog_opened *opened);
 int vlog_bad_value(const struct value_ref *ref);
 void vlog_slots_init(struct vlog *vlog);
 void vlog_slots_close(struct vlog *vlog);
+void vlog_rings_close(struct vlog *vlog, bool in_child);
 
 #endif

@@ -122,16 +122,8 @@ static int decide(struct write *write)
 /* Outside the gate, pinned, which keeps the value's file: read the large value that decide_cas() met. */
 static int compare_large(struct write *write)
 {
-	struct bwt_buf value = {0};
-	int rc = buf_reserve(&value, write->compared.size);
-
-	if (rc == BWT_OK)
-		rc = vlog_read(write->store->vlog, &write->compared, value.data);
-	if (rc == BWT_OK)
-		write->compared_equal =
-			slices_equal(value.data, write->compared.size, write->op->expected);
-	free(value.data);
-	return rc;
+	return vlog_compare(write->store->vlog, &write->compared, write->op->expected->data,
+	                    &write->compared_equal);
 }
 
 /* ---- inside the gate ---- */

@@ -226,6 +226,34 @@ static uint64_t group_collect(struct reader *reader, struct group *group, struct
 	return hold;
 }
 
+/* All in one batch. Not pinned; slot->value_hold keeps the files. */
+static void group_read_large(struct store *store, const struct group *group,
+                             struct bwt_buf values[], int results[])
+{
+	struct vlog_read reads[GROUP_MAX];
+	size_t at[GROUP_MAX];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < group->count; i++) {
+		const struct value_ref *ref = &group->large[i];
+		size_t number = group->at[i];
+
+		if (ref->segment == 0)
+			continue;
+		results[number] = buf_reserve(&values[number], ref->size);
+		if (results[number] < 0)
+			continue;
+		reads[count] = (struct vlog_read){.ref = *ref, .to = values[number].data};
+		at[count++] = number;
+	}
+	vlog_read_many(store->vlog, reads, count);
+	for (unsigned i = 0; i < count; i++) {
+		results[at[i]] = reads[i].rc;
+		if (reads[i].rc == BWT_OK)
+			values[at[i]].size = reads[i].ref.size;
+	}
+}
+
 static void group_read(struct reader *reader, struct tree *tree, struct epoch_slot *slot,
                        struct group *group, struct bwt_buf values[], int results[])
 {
@@ -240,10 +268,7 @@ static void group_read(struct reader *reader, struct tree *tree, struct epoch_sl
 	if (hold == 0)
 		return;
 	TEST_YIELD("read_many_large");
-	for (unsigned i = 0; i < group->count; i++)
-		if (group->large[i].segment != 0)
-			results[group->at[i]] =
-				copy_large(reader->store, &group->large[i], &values[group->at[i]]);
+	group_read_large(reader->store, group, values, results);
 	atomic_store_explicit(&slot->value_hold, 0, memory_order_release);
 }
 
