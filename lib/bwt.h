@@ -187,6 +187,9 @@ struct bwt_stats {
 	uint64_t changes_readers; /* of changes: open ones, and names of those that are away */
 	uint64_t changes_lsn; /* of the one that is furthest behind, newest_lsn when there is none */
 	uint64_t changes_cut_off; /* readers that had to be left behind */
+	uint64_t wal_written_bytes; /* of the log since open, in whole blocks, without the zeroes of new files */
+	uint64_t vlog_written_bytes; /* of the value log since open, those of value_bytes_moved included */
+	uint64_t image_written_bytes; /* of checkpoints since open, beside arena_written_bytes */
 };
 
 struct bwt_change { /* all pointers are good until the next call on the same struct bwt_changes */

@@ -56,6 +56,7 @@ static void block_finish(struct image_writer *writer, struct block_head *block)
 {
 	block_seal(block, 0);
 	sys_persist_flush(&writer->store->arena.map, block, block->size);
+	stats_add(&writer->store->stats, writer->slot->index, STAT_IMAGE_WRITTEN_BYTES, block->size);
 }
 
 /* A block of 64-bit words, trailing zero pairs left out; none at all when every word is 0. */

@@ -89,6 +89,10 @@ static const struct field {
 	FIELD(conflicts, FIELD_COUNT, NULL, "conflicts"),
 	FIELD(user_bytes_written, FIELD_BYTES, NULL, "keys and values put"),
 	FIELD(device_bytes_written, FIELD_BYTES, NULL, "written to files"),
+	FIELD(wal_written_bytes, FIELD_BYTES, NULL, "  of which log"),
+	FIELD(vlog_written_bytes, FIELD_BYTES, NULL, "  of which values"),
+	FIELD(arena_written_bytes, FIELD_BYTES, NULL, "  of which new pages"),
+	FIELD(image_written_bytes, FIELD_BYTES, NULL, "  of which checkpoints"),
 	FIELD(log_flushes, FIELD_COUNT, NULL, "group commits"),
 	FIELD(consolidations, FIELD_COUNT, NULL, "consolidations"),
 	FIELD(splits, FIELD_COUNT, NULL, "splits"),
@@ -96,7 +100,6 @@ static const struct field {
 	FIELD(swaps_lost, FIELD_COUNT, NULL, "swaps lost"),
 	FIELD(pushes, FIELD_COUNT, NULL, "pending versions pushed"),
 	FIELD(wounds, FIELD_COUNT, NULL, "pending versions aborted"),
-	FIELD(arena_written_bytes, FIELD_BYTES, NULL, "new blocks in the arena"),
 	FIELD(extents_cleaned, FIELD_COUNT, NULL, "extents cleaned"),
 	FIELD(cleaned_pages, FIELD_COUNT, NULL, "  pages moved for that"),
 	FIELD(cleaned_bytes, FIELD_BYTES, NULL, "  bytes written for that"),
@@ -257,6 +260,35 @@ static void print_prometheus(const struct watcher *watcher)
 	puts("} 1");
 }
 
+static uint64_t without(uint64_t all, uint64_t part)
+{
+	return part < all ? all - part : 0; /* the two were not read at one instant */
+}
+
+/* Bytes written for each byte of keys and values put, by what they were written for. */
+static void print_amplification(const struct bwt_stats *stats)
+{
+	const struct {
+		const char *label;
+		uint64_t bytes;
+	} sources[] = {
+		{"log", stats->wal_written_bytes},
+		{"values", without(stats->vlog_written_bytes, stats->value_bytes_moved)},
+		{"values collected", stats->value_bytes_moved},
+		{"new pages", without(stats->arena_written_bytes, stats->cleaned_bytes)},
+		{"extents cleaned", stats->cleaned_bytes},
+		{"checkpoints", stats->image_written_bytes},
+		{"all that was written", stats->device_bytes_written},
+	};
+
+	if (stats->user_bytes_written == 0)
+		return;
+	puts("Written for each byte put");
+	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+		printf("  %-26s %20.2f\n", sources[i].label,
+		       (double)sources[i].bytes / (double)stats->user_bytes_written);
+}
+
 static void print_all(const struct watcher *watcher)
 {
 	char human[TOOL_HUMAN_SIZE];
@@ -276,6 +308,7 @@ static void print_all(const struct watcher *watcher)
 			printf("  %s", tool_human(human, value));
 		putchar('\n');
 	}
+	print_amplification(&watcher->stats);
 	printf("System\n  %-26s %20s\n  %-26s %20s\n  %-26s %20s\n", "I/O engine",
 	       watcher->stats.io_engine, "media", watcher->stats.media, "media of the log",
 	       watcher->stats.wal_media);

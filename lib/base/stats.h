@@ -38,6 +38,8 @@
 	X(VALUE_BYTES_MOVED, value_bytes_moved)                                                    \
 	X(VALUE_FILES_FREED, value_files_freed)                                                    \
 	X(LOG_FLUSHES, log_flushes)                                                                \
+	X(WAL_WRITTEN_BYTES, wal_written_bytes)                                                    \
+	X(IMAGE_WRITTEN_BYTES, image_written_bytes)                                                \
 	X(GATE_RETRIES, gate_retries)                                                              \
 	X(CHECKPOINT_COUNT, checkpoint_count)                                                      \
 	X(USER_BYTES, user_bytes)                                                                  \

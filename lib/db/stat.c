@@ -152,16 +152,27 @@ static void collect_log(struct bwt_db *db, struct bwt_stats *stats)
 	collect_media(store, stats);
 }
 
+static void collect_written(struct bwt_db *db, struct bwt_stats *stats)
+{
+	const struct store *store = &db->store;
+
+	stats->user_bytes_written = sum(db, STAT_USER_BYTES);
+	stats->arena_written_bytes =
+		atomic_load_explicit(&store->extents.allocated_bytes, memory_order_relaxed);
+	stats->image_written_bytes = sum(db, STAT_IMAGE_WRITTEN_BYTES);
+	stats->wal_written_bytes = sum(db, STAT_WAL_WRITTEN_BYTES);
+	stats->vlog_written_bytes = store->vlog == NULL ? 0 : vlog_appended(store->vlog);
+	/* Log, values and superblocks as written; arena bytes reach the disk once each, by the system's hand. */
+	stats->device_bytes_written = sys_file_bytes_written() - db->written_before +
+	                              stats->arena_written_bytes + stats->image_written_bytes;
+}
+
 void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 {
 	memset(stats, 0, sizeof *stats);
 	collect_space(db, stats);
 	collect_log(db, stats);
-	stats->user_bytes_written = sum(db, STAT_USER_BYTES);
-	/* Log, values and superblocks as written; arena bytes reach the disk once each, by the system's hand. */
-	stats->device_bytes_written =
-		sys_file_bytes_written() - db->written_before +
-		atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
+	collect_written(db, stats);
 	stats->commits = sum(db, STAT_COMMITS);
 	stats->conflicts = sum(db, STAT_CONFLICTS);
 	stats->pushes = sum(db, STAT_PUSHES);
@@ -173,8 +184,6 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	stats->extents_cleaned = sum(db, STAT_EXTENTS_CLEANED);
 	stats->cleaned_pages = sum(db, STAT_CLEANED_PAGES);
 	stats->cleaned_bytes = sum(db, STAT_CLEANED_BYTES);
-	stats->arena_written_bytes =
-		atomic_load_explicit(&db->store.extents.allocated_bytes, memory_order_relaxed);
 	stats->values_moved = sum(db, STAT_VALUES_MOVED);
 	stats->value_bytes_moved = sum(db, STAT_VALUE_BYTES_MOVED);
 	stats->value_files_freed = sum(db, STAT_VALUE_FILES_FREED);

@@ -333,6 +333,15 @@ static void keep_partial_block(struct wal *wal, uint64_t end)
 	wal->staging_start = start;
 }
 
+/* A flush that succeeded: itself, and what it wrote. */
+static void count_flush(struct wal *wal, uint64_t bytes)
+{
+	if (wal->config.stats == NULL)
+		return;
+	stats_add(wal->config.stats, 0, STAT_LOG_FLUSHES, 1);
+	stats_add(wal->config.stats, 0, STAT_WAL_WRITTEN_BYTES, bytes);
+}
+
 /* Everything of the step succeeded: say so. */
 static void advance(struct wal *wal, uint64_t end, bool durable)
 {
@@ -360,8 +369,7 @@ static int drain_out(struct wal *wal, bool durable)
 	}
 	if (rc < 0)
 		return wal_fail(wal, rc);
-	if (wal->config.stats != NULL)
-		stats_add(wal->config.stats, 0, STAT_LOG_FLUSHES, 1);
+	count_flush(wal, collected_lsn(wal) - wal_written_lsn(wal));
 	advance(wal, collected_lsn(wal), durable);
 	return BWT_OK;
 }
@@ -386,8 +394,7 @@ static int write_out(struct wal *wal, bool durable)
 	batch_run(&batch);
 	if (batch.rc < 0)
 		return batch.final ? wal_fail(wal, batch.rc) : batch.rc;
-	if (wal->config.stats != NULL)
-		stats_add(wal->config.stats, 0, STAT_LOG_FLUSHES, 1);
+	count_flush(wal, end > wal_written_lsn(wal) ? block_end - wal->staging_start : 0);
 	advance(wal, end, durable);
 	wal->flush_ns = sys_now_ns() - begun;
 	return BWT_OK;

@@ -9,6 +9,7 @@ printf 'x\ny\n' | bwt-load -T --tree one store
 
 expect 0 bwt-stat store
 says "not open elsewhere"
+! grep -q 'Written for each byte put' out || fail "a quotient of nothing"
 grep -Eq 'keys +501$' out || fail "the count of keys"
 grep -Eq 'named trees +1$' out || fail "the count of trees"
 
@@ -43,6 +44,8 @@ expect 0 bwt-stat held
 says "open in process $hold_pid"
 grep -Eq 'keys +700$' out || fail "the keys of an open store"
 grep -Eq 'commits +[1-9]' out || fail "the commits of an open store"
+says "Written for each byte put"
+grep -Eq '^  log +[0-9]*[1-9][0-9]*[.][0-9]{2}$' out || fail "no log bytes for each byte put"
 expect 0 bwt-stat --json held
 says "\"owner_pid\": $hold_pid"
 expect 0 bwt-stat --prometheus held

@@ -56,6 +56,49 @@ static void counters_follow_what_happens(void)
 	CU_ASSERT_EQUAL(fixture_stats(&fixture).checkpoint_lsn, after.newest_lsn);
 }
 
+static uint64_t by_source(const struct bwt_stats *stats)
+{
+	return stats->wal_written_bytes + stats->vlog_written_bytes + stats->arena_written_bytes +
+	       stats->image_written_bytes;
+}
+
+static void bytes_are_counted_where_they_are_written(void)
+{
+	struct bwt_stats before, after;
+	char large[5001];
+
+	fixture_fill(&fixture, 0, 1000);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	before = fixture_stats(&fixture);
+	/* One small put: one block of log, no value, no image. */
+	CU_ASSERT_EQUAL(fixture_put(&fixture, "small", "v"), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), BWT_OK);
+	after = fixture_stats(&fixture);
+	CU_ASSERT_TRUE(after.wal_written_bytes >= before.wal_written_bytes + 4096);
+	CU_ASSERT_TRUE(after.wal_written_bytes <= before.wal_written_bytes + 4 * 4096);
+	CU_ASSERT_EQUAL(after.wal_written_bytes % 4096, 0);
+	CU_ASSERT_EQUAL(after.vlog_written_bytes, before.vlog_written_bytes);
+	CU_ASSERT_EQUAL(after.image_written_bytes, before.image_written_bytes);
+	before = after;
+	/* One large one: its record of the value log, 16-aligned. */
+	memset(large, 'L', 5000);
+	large[5000] = '\0';
+	CU_ASSERT_EQUAL(fixture_put(&fixture, "large", large), BWT_OK);
+	after = fixture_stats(&fixture);
+	CU_ASSERT_EQUAL(after.vlog_written_bytes - before.vlog_written_bytes, 5040);
+	CU_ASSERT_EQUAL(after.image_written_bytes, before.image_written_bytes);
+	before = after;
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	after = fixture_stats(&fixture);
+	CU_ASSERT_TRUE(after.image_written_bytes > before.image_written_bytes);
+	CU_ASSERT_EQUAL(after.vlog_written_bytes, before.vlog_written_bytes);
+	/* What has no source is superblocks and heads of files. */
+	CU_ASSERT_TRUE(after.device_bytes_written - before.device_bytes_written >=
+	               by_source(&after) - by_source(&before));
+	CU_ASSERT_TRUE(after.device_bytes_written - before.device_bytes_written <=
+	               by_source(&after) - by_source(&before) + 16 * 4096);
+}
+
 static void keys_of_all_trees_but_the_catalogue_count(void)
 {
 	struct bwt_tree *tree;
@@ -214,6 +257,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(counters_follow_what_happens),
+		TEST(bytes_are_counted_where_they_are_written),
 		TEST(keys_of_all_trees_but_the_catalogue_count),
 		TEST(nowhere_to_put_them_is_invalid),
 		TEST(the_service_thread_publishes_them),
