@@ -34,6 +34,8 @@
 #define SPARSE_FACTOR                                                                              \
 	3u /* extents of the newest image over its bytes, before all of it is rewritten */
 #define SPARSE_SLACK (2 * EXTENT_SIZE) /* and this much more */
+#define SPARE_IMAGES 3u /* room that is set aside: two images release all that older ones hold */
+#define SPARE_FROM (EXTENT_SIZE / 2) /* bytes of the file: a smaller one is not burdened with it */
 
 static uint64_t divide_up(uint64_t value, uint64_t unit)
 {
@@ -275,10 +277,33 @@ static int wait_durable(struct store *store, uint64_t lsn)
 	return rc;
 }
 
-/* Is @image spread thinly over its extents? Then none of it is shared, and they die with it. */
-static bool sparse(struct image_pool *pool, const struct image *image)
+/* Bytes that the image after @image takes at most: it grows, and ends of extents stay empty. */
+static uint64_t room_of(const struct image *image)
 {
-	return image_pool_bytes(pool, image) > SPARSE_FACTOR * image_bytes(image) + SPARSE_SLACK;
+	uint64_t bytes = image_bytes(image);
+
+	return bytes + bytes / 8 + EXTENT_SMALL_SIZE;
+}
+
+/*
+ * Is @older spread thinly over its extents? Then none of it is shared, and they die with it. So it is where
+ * less than SPARE_IMAGES images are set aside and no more is to be had: two images that share nothing release everything
+ * else, and the store can go on for ever within what it has.
+ */
+static bool share_nothing(const struct store *store, struct image_pool *pool,
+                          const struct image *older, const struct image *newest)
+{
+	return image_pool_bytes(pool, older) > SPARSE_FACTOR * image_bytes(older) + SPARSE_SLACK ||
+	       (arena_size(&store->arena) >= SPARE_FROM &&
+	        image_pool_spare(pool) < SPARE_IMAGES * room_of(newest));
+}
+
+void checkpointer_provide(struct store *store, struct image_pool *pool, const struct image *newest,
+                          struct epoch_slot *slot)
+{
+	uint64_t room = arena_size(&store->arena) < SPARE_FROM ? 0 : room_of(newest);
+
+	image_pool_provide(pool, &store->extents, slot, room, SPARE_IMAGES * room);
 }
 
 static int lay_down(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
@@ -291,7 +316,8 @@ static int lay_down(struct store *store, struct checkpointer *checkpointer, stru
 		.base = &checkpointer->older,
 		.next = next,
 		.collected = checkpointer->collected,
-		.whole = sparse(&checkpointer->pool, &checkpointer->older),
+		.whole = share_nothing(store, &checkpointer->pool, &checkpointer->older,
+	                               &checkpointer->newest),
 	};
 	int rc = wait_durable(store, next->state.start_lsn);
 
@@ -416,7 +442,8 @@ static void release(struct store *store, struct checkpointer *checkpointer, stru
 
 	if (keep.number != 0) {
 		atomic_store_explicit(&store->extents.retained, keep.interval, memory_order_release);
-		image_pool_release(&checkpointer->pool, &store->extents, slot, keep.number);
+		image_pool_release(&checkpointer->pool, keep.number);
+		checkpointer_provide(store, &checkpointer->pool, &checkpointer->newest, slot);
 		if (TEST_FAULT("checkpoint_release_early"))
 			keep.log_from = checkpointer->newest.state.start_lsn;
 		if (TEST_FAULT("value_unlink_early"))
@@ -484,7 +511,7 @@ int checkpoint_take(struct store *store, struct checkpointer *checkpointer, stru
 	if (rc == BWT_OK) {
 		rc = lay_down(store, checkpointer, slot, &next);
 		if (rc < 0)
-			image_pool_rewind(&checkpointer->pool, &store->extents, slot, mark);
+			image_pool_rewind(&checkpointer->pool, mark, next.number);
 	}
 	if (rc == BWT_OK)
 		rc = publish(store, checkpointer, &next, clean);

@@ -64,6 +64,10 @@ void checkpointer_note(struct checkpointer *checkpointer, uint64_t allocated);
 /** checkpointer_fail - a write or sync failed for good: the store is read-only from here on, with code @rc */
 void checkpointer_fail(struct store *store, int rc);
 
+/** checkpointer_provide - set extents aside for the images after @newest, as far as they are to be had. Enters the gate */
+void checkpointer_provide(struct store *store, struct image_pool *pool, const struct image *newest,
+                          struct epoch_slot *slot);
+
 /* ---- value_files.c ---- */
 
 /** value_files_notice - look for files that died; @number: the newest checkpoint. Failures lose nothing. */

@@ -46,7 +46,7 @@ int image_resize(struct image *image, enum image_table table, uint64_t segment_c
 struct image_extent {
 	extent_id id;
 	uint64_t end;       /* bytes from its start that hold blocks */
-	uint64_t last_used; /* number of the newest image with a block in it */
+	uint64_t last_used; /* number of the newest image with a block in it; 0: none, it is set aside */
 	bool counted;       /* by image_pool_bytes() */
 };
 
@@ -69,17 +69,22 @@ void image_pool_fill(struct image_pool *pool, arena_off off);
 int image_pool_take(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
                     uint64_t size, uint64_t number, arena_off *off);
 struct image_pool_mark { /* the pool before an attempt */
-	unsigned count;
 	unsigned tail;
 	uint64_t end;
 };
 struct image_pool_mark image_pool_mark(const struct image_pool *pool);
-/** image_pool_rewind - the attempt failed and nothing durable refers to what it took */
-void image_pool_rewind(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
-                       struct image_pool_mark mark);
-/** image_pool_release - give back the extents that only images older than @number need */
-void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
-                        uint64_t number);
+/** image_pool_rewind - the attempt at image @number failed and nothing durable refers to what it took: that is set aside */
+void image_pool_rewind(struct image_pool *pool, struct image_pool_mark mark, uint64_t number);
+/** image_pool_release - set aside the extents that only images older than @number need */
+void image_pool_release(struct image_pool *pool, uint64_t number);
+/**
+ * image_pool_provide - set extents aside: @least bytes whatever is left of the reserve then, @most if it allows; what
+ *                      is more than that is free again. Enters the gate, may let the file grow
+ */
+void image_pool_provide(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                        uint64_t least, uint64_t most);
+/** image_pool_spare - bytes that are set aside */
+uint64_t image_pool_spare(const struct image_pool *pool);
 /** image_pool_bytes - of the extents with a block of @image; NULL: of all */
 uint64_t image_pool_bytes(struct image_pool *pool, const struct image *image);
 

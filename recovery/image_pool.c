@@ -3,11 +3,17 @@
  * image_pool.c - the extents that hold checkpoint images, and the in-memory form of an image
  *
  * Why: images come and go as a whole, share blocks with their neighbours and are written by one
- * thread, so they need no live-byte accounting: an extent of the pool is given back when neither of
+ * thread, so they need no live-byte accounting: an extent of the pool is set aside when neither of
  * the two retained images has a block in it. The extent that was filled last is filled on, also by
  * the next life of the store, so that a small store's checkpoints stay within a few small extents.
  *
- *   IP1  Bytes below `end` of an extent are never written again before it is given back, except
+ *   free --provide--> set aside --take--> tail, in use --release, rewind--> set aside --provide--> free
+ *
+ * What is set aside is there for images only: a full store is emptied by checkpoints, and each of them needs
+ * room for an image before it frees anything. No other thread sees it; in the extent table it looks
+ * like extents of images.
+ *
+ *   IP1  Bytes below `end` of an extent are never written again before it is set aside, except
  *        those of an attempt that failed before its superblock was written (image_pool_rewind()).
  */
 #include <errno.h>
@@ -164,21 +170,42 @@ void image_pool_fill(struct image_pool *pool, arena_off off)
 	pool->tail = i == pool->count ? 0 : i + 1;
 }
 
-/* A fresh extent becomes the tail. */
-static int pool_extend(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
-                       uint64_t size, struct image_extent **tail)
+static bool is_spare(const struct image_pool *pool, unsigned i)
+{
+	return pool->extents[i].last_used == 0 && pool->tail != i + 1;
+}
+
+/* One more extent, set aside. */
+static int pool_add(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                    enum extent_urgency urgency)
 {
 	extent_id id;
 	int rc = pool_room(pool);
 
+	if (rc == 0)
+		rc = extents_take_image(extents, slot, urgency, &id);
 	if (rc < 0)
 		return rc;
-	rc = extents_take_image(extents, slot, size, &id, 1);
-	if (rc < 0)
-		return rc;
-	*tail = &pool->extents[pool->count++];
-	**tail = (struct image_extent){.id = id};
-	pool->tail = pool->count;
+	pool->extents[pool->count++] = (struct image_extent){.id = id};
+	return 0;
+}
+
+/* An extent that is set aside, else a fresh one, becomes the tail. */
+static int pool_extend(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot)
+{
+	unsigned i = 0;
+
+	while (i < pool->count && !is_spare(pool, i))
+		i++;
+	if (i == pool->count) {
+		int rc = pool_add(pool, extents, slot, URGENCY_ALL);
+
+		if (rc < 0)
+			return rc;
+	}
+	pool->extents[i].end = 0;
+	pool->tail = i + 1;
+	atomic_store_explicit(&extents->spare, image_pool_spare(pool), memory_order_relaxed);
 	return 0;
 }
 
@@ -189,10 +216,11 @@ int image_pool_take(struct image_pool *pool, struct extents *extents, struct epo
 
 	BWT_ASSERT(size <= EXTENT_SMALL_SIZE);
 	if (tail == NULL || extent_size(tail->id) - tail->end < size) {
-		int rc = pool_extend(pool, extents, slot, size, &tail);
+		int rc = pool_extend(pool, extents, slot);
 
 		if (rc < 0)
 			return rc;
+		tail = &pool->extents[pool->tail - 1];
 	}
 	*off = extent_start(tail->id) + tail->end;
 	tail->end += size;
@@ -203,46 +231,69 @@ int image_pool_take(struct image_pool *pool, struct extents *extents, struct epo
 struct image_pool_mark image_pool_mark(const struct image_pool *pool)
 {
 	return (struct image_pool_mark){
-		.count = pool->count,
 		.tail = pool->tail,
 		.end = pool->tail == 0 ? 0 : pool->extents[pool->tail - 1].end,
 	};
 }
 
-void image_pool_rewind(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
-                       struct image_pool_mark mark)
+void image_pool_rewind(struct image_pool *pool, struct image_pool_mark mark, uint64_t number)
 {
-	unsigned kept = mark.count;
-
-	for (unsigned i = mark.count; i < pool->count; i++) {
-		/* Without memory it stays in the pool: a later release takes it. */
-		if (extents_free_image(extents, slot, pool->extents[i].id) < 0)
-			pool->extents[kept++] = pool->extents[i];
-	}
-	pool->count = kept;
+	for (unsigned i = 0; i < pool->count; i++)
+		if (pool->extents[i].last_used == number && mark.tail != i + 1)
+			pool->extents[i] = (struct image_extent){.id = pool->extents[i].id};
 	pool->tail = mark.tail;
 	if (mark.tail != 0)
 		pool->extents[mark.tail - 1].end = mark.end;
 }
 
-void image_pool_release(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
-                        uint64_t number)
+void image_pool_release(struct image_pool *pool, uint64_t number)
 {
-	unsigned kept = 0;
-	unsigned tail = 0;
+	for (unsigned i = 0; i < pool->count; i++)
+		if (pool->extents[i].last_used < number && pool->tail != i + 1)
+			pool->extents[i] = (struct image_extent){.id = pool->extents[i].id};
+}
 
-	for (unsigned i = 0; i < pool->count; i++) {
-		bool is_tail = pool->tail == i + 1;
+uint64_t image_pool_spare(const struct image_pool *pool)
+{
+	uint64_t bytes = 0;
 
-		if (pool->extents[i].last_used < number && !is_tail &&
-		    extents_free_image(extents, slot, pool->extents[i].id) == 0)
-			continue;
-		pool->extents[kept++] = pool->extents[i];
-		if (is_tail)
-			tail = kept;
+	for (unsigned i = 0; i < pool->count; i++)
+		bytes += is_spare(pool, i) ? extent_size(pool->extents[i].id) : 0;
+	return bytes;
+}
+
+/* Give back what is more than @bytes, large extents first. Without memory for that it stays. */
+static void pool_trim(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                      uint64_t spare, uint64_t bytes)
+{
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (unsigned i = pool->count; i-- > 0;) {
+			uint64_t size = extent_size(pool->extents[i].id);
+
+			if (!is_spare(pool, i) || spare < bytes + size ||
+			    (pass == 0) != (size == EXTENT_SIZE) ||
+			    extents_free_image(extents, slot, pool->extents[i].id) < 0)
+				continue;
+			spare -= size;
+			pool->count--;
+			memmove(&pool->extents[i], &pool->extents[i + 1],
+			        (pool->count - i) * sizeof *pool->extents);
+			pool->tail -= pool->tail > i + 1;
+		}
 	}
-	pool->count = kept;
-	pool->tail = tail;
+}
+
+void image_pool_provide(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                        uint64_t least, uint64_t most)
+{
+	uint64_t spare = image_pool_spare(pool);
+
+	while (spare < most &&
+	       pool_add(pool, extents, slot, spare < least ? URGENCY_ALL : URGENCY_CARE) == 0)
+		spare = image_pool_spare(pool);
+	pool_trim(pool, extents, slot, spare, most);
+	pool->hint = 0;
+	atomic_store_explicit(&extents->spare, image_pool_spare(pool), memory_order_relaxed);
 }
 
 /* Mark the extents of these blocks; returns the bytes of those that were not marked yet. */

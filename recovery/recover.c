@@ -115,6 +115,9 @@ static int wire(struct opening *opening, uint64_t next_page)
 	store->epoch.persist = store->arena.map.media == SYS_MEDIA_FILE ? NULL : &store->arena.map;
 	if (rc == BWT_OK)
 		rc = extents_init(&store->extents, &store->arena, &store->epoch, &store->interval);
+	if (rc == BWT_OK) /* a replay uses what is free before the file exceeds max_size */
+		atomic_store_explicit(&store->extents.growth_limit, opening->config->max_size,
+		                      memory_order_relaxed);
 	if (rc == BWT_OK)
 		rc = mapping_init(&store->mapping, &store->epoch, page_capacity(store, next_page),
 		                  &store->interval);
@@ -305,6 +308,10 @@ static int load(struct opening *opening)
 		rc = wire(opening, loaded->newest.state.next_page);
 	if (rc == BWT_OK)
 		rc = checkpoint_restore(store, loaded, opening->slot, &opening->checkpointer->pool);
+	/* Before the replay takes what is free: a checkpoint comes after it. */
+	if (rc == BWT_OK && !store->readonly)
+		checkpointer_provide(store, &opening->checkpointer->pool, &loaded->newest,
+		                     opening->slot);
 	TEST_YIELD("recover_loaded");
 	return rc;
 }

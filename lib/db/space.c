@@ -14,12 +14,14 @@
  * written to them. Who overtakes the workers lets it grow himself.
  *
  * so nothing waits for good: a thread that stops while pinned, or a slow disk, make the file larger. At
- * max_size, or on a full disk, growth is no way out. Then a change that finds no room makes some: cleaning
- * whatever wins anything, and checkpoints, until it helps or nothing is left to be won.
+ * max_size, or on a full disk, growth is no way out. Then a change that finds no room makes some, in rounds: extents
+ * are emptied that what is free suffices for, and two checkpoints free them, until it helps or nothing is left to be won. A
+ * put leaves a delete what this needs (mem/extent_room.c).
  */
 #include "db/space.h"
 
 #include <limits.h>
+#include <string.h>
 #include <syslog.h>
 
 #include "base/error.h"
@@ -36,7 +38,11 @@
 #define HEADROOM 4u          /* and so many extents */
 #define WAIT_NS 2000000000ull /* for free extents, at most, before the file grows */
 #define WAIT_CHECKPOINTS 3u   /* and no longer than these take: the first may have begun before */
-#define RELIEF_ROUNDS_MAX 4u
+#define RELIEF_ROUNDS_MAX 16u /* for a put */
+#define RESCUE_ROUNDS_MAX 64u /* for a delete */
+#define DELTA_COST 128u /* bytes of a page that are written for one of a delta, at most about */
+#define TIGHT_WITHIN                                                                               \
+	((uint64_t)8 << 20) /* of the largest size: what chains will take is kept free from there on */
 #define FUTILE_NS 1000000000ull /* a store that stays full is not searched for space more often */
 #define PICKS 16u               /* extents chosen at once */
 #define AHEAD_SHARE 8u          /* of the file: free bytes that workers provide while it grows */
@@ -77,6 +83,20 @@ void space_tree_release(void *ctx, struct tree *tree)
 static uint64_t unit_of(const struct extents_survey *survey)
 {
 	return survey->size > EXTENT_SIZE ? EXTENT_SIZE : EXTENT_SMALL_SIZE;
+}
+
+/* The file is about as large as it can be. */
+static bool is_tight(const struct bwt_db *db, const struct extents_survey *survey)
+{
+	return survey->size + TIGHT_WITHIN >= extents_growth_most(&db->store.extents);
+}
+
+/* Bytes that are to be kept free because chains are there, where the file cannot give more. */
+static uint64_t owed_of(const struct bwt_db *db, const struct extents_survey *survey)
+{
+	if (!is_tight(db, survey))
+		return 0;
+	return survey->deltas < survey->size / 4 ? survey->deltas : survey->size / 4;
 }
 
 /* Bytes that the file may have. */
@@ -133,6 +153,7 @@ static void look(struct bwt_db *db)
 	bool grows;
 
 	extents_survey(extents, &survey);
+	survey.reserve = extents_reserve(extents) + owed_of(db, &survey);
 	unit = unit_of(&survey);
 	limit = limit_of(db, &survey);
 	slack = limit > survey.live + survey.reserve ? limit - survey.live - survey.reserve : 0;
@@ -140,6 +161,8 @@ static void look(struct bwt_db *db)
 	grows = survey.size + due + HEADROOM * unit <= limit;
 	step = grows ? (limit - survey.size) / 4 : due / 4;
 	atomic_store_explicit(&extents->growth_limit, limit, memory_order_relaxed);
+	atomic_store_explicit(&extents->owed, owed_of(db, &survey), memory_order_relaxed);
+	atomic_store_explicit(&space->tight, is_tight(db, &survey), memory_order_relaxed);
 	atomic_store_explicit(&space->due, grows ? UINT64_MAX : due, memory_order_relaxed);
 	atomic_store_explicit(&space->ahead, grows ? ahead_of(&survey) : 0, memory_order_relaxed);
 	atomic_store_explicit(&space->low, survey.reserve + 2 * unit, memory_order_relaxed);
@@ -169,7 +192,7 @@ bool space_behind(const struct bwt_db *db)
 
 static bool is_low(const struct bwt_db *db)
 {
-	return atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) <
+	return extents_usable(&db->store.extents) <
 	       atomic_load_explicit(&db->space.low, memory_order_relaxed);
 }
 
@@ -177,7 +200,7 @@ static bool is_low(const struct bwt_db *db)
 
 static bool has_too_little(const struct bwt_db *db)
 {
-	return atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) <
+	return extents_usable(&db->store.extents) <
 	       atomic_load_explicit(&db->space.ahead, memory_order_relaxed);
 }
 
@@ -213,14 +236,13 @@ bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated)
 
 /* ---- cleaning ---- */
 
+/* @least: bytes of free extents with which it goes on. */
 static int clean_picked(struct bwt_db *db, struct epoch_slot *slot, const struct extent_pick *pick,
-                        enum extent_urgency urgency, struct clean_result *result)
+                        enum extent_urgency urgency, uint64_t least, struct clean_result *result)
 {
 	struct extents *extents = &db->store.extents;
-	uint64_t reserve = extents_reserve(extents);
-	/* Deletes may use a first half of the reserve, so for puts less is cleaned; the rest is for images. */
 	const struct cleaner cleaner = {&db->store.env, space_tree_hold, space_tree_release, db,
-	                                urgency == URGENCY_PUT ? reserve - reserve / 4 : reserve / 4};
+	                                least,          urgency};
 	bool claimed, emptied;
 	int rc;
 
@@ -242,40 +264,38 @@ static int clean_picked(struct bwt_db *db, struct epoch_slot *slot, const struct
 	return rc < 0 || emptied ? rc : BWT_BUSY;
 }
 
-/* The best one, or with all effort some; returns how many were emptied; *@pages: moved in all. */
-static unsigned clean_best(struct bwt_db *db, struct epoch_slot *slot, enum pick_effort effort,
-                           enum extent_urgency urgency, uint64_t *pages)
+static void reclaim(struct bwt_db *db)
 {
-	struct extent_pick picks[PICKS];
-	unsigned most = effort == PICK_GAIN ? 1 : PICKS;
-	unsigned count = extents_pick(&db->store.extents, effort, picks, PICKS);
-	unsigned emptied = 0;
-	int rc = BWT_OK;
-
-	*pages = 0;
-	/* Some of them may be taken, or left for good reason. */
-	for (unsigned i = 0; i < count && emptied < most && (rc == BWT_OK || rc == BWT_BUSY); i++) {
-		struct clean_result result = {0};
-
-		rc = clean_picked(db, slot, &picks[i], urgency, &result);
-		emptied += rc == BWT_OK;
-		*pages += result.pages;
-	}
 	if (extents_reclaim(&db->store.extents) > 0)
 		space_freed(db);
-	return emptied;
 }
 
 bool space_clean(struct bwt_db *db, struct epoch_slot *slot)
 {
-	uint64_t pages;
-	unsigned emptied;
+	uint64_t reserve = extents_reserve(&db->store.extents);
+	struct extent_pick picks[PICKS];
+	unsigned count;
+	int rc = BWT_BUSY;
 
 	if (store_health(&db->store, true) < 0)
 		return false;
-	emptied = clean_best(db, slot, PICK_GAIN, URGENCY_PUT, &pages);
+	count = extents_pick(&db->store.extents, PICK_GAIN, picks, PICKS);
+	/* Some of them may be taken, or left for good reason. */
+	for (unsigned i = 0; i < count && rc == BWT_BUSY; i++) {
+		struct clean_result result = {0};
+
+		rc = clean_picked(db, slot, &picks[i], URGENCY_CARE, reserve - reserve / 4, &result);
+	}
+	reclaim(db);
 	look(db);
-	return emptied > 0;
+	return rc == BWT_OK;
+}
+
+void space_rest(struct bwt_db *db, struct epoch_slot *slot)
+{
+	/* An extent cannot be emptied as long as somebody has a chunk in it. */
+	if (atomic_load_explicit(&db->space.tight, memory_order_relaxed) != 0)
+		extents_let_go_own(&db->store.extents, slot);
 }
 
 /* ---- tending: before a chunk is taken ---- */
@@ -365,18 +385,86 @@ void space_start(struct bwt_db *db)
 
 /* ---- a full store ---- */
 
-/* Cleaning and two checkpoints: what an image reaches is kept until two younger ones are durable (I8). */
-static bool relief_round(struct bwt_db *db, struct epoch_slot *slot, enum extent_urgency urgency)
+/* Bytes into which cleaning may write. */
+static uint64_t room_now(const struct bwt_db *db)
 {
-	uint64_t free = atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed);
-	uint64_t pages;
+	struct extents_survey survey;
 
-	clean_best(db, slot, PICK_EVERYTHING, urgency, &pages);
+	extents_survey(&db->store.extents, &survey);
+	return survey.free + survey.open;
+}
+
+/* Bytes that emptying an extent takes at most, about: its pages are written with their chains. */
+static uint64_t cost_of(const struct extent_pick *pick, const struct extents_survey *survey)
+{
+	uint64_t pages = survey->live > survey->deltas ? survey->live - survey->deltas : 0;
+	uint64_t cost = pick->live * DELTA_COST;
+
+	if (pick->kind != EXTENT_DELTA)
+		cost = pick->live * (survey->live / (pages / 1024 + 1)) / 1024;
+	return cost < survey->live ? cost : survey->live;
+}
+
+/* Two, for what an image reaches is kept until two younger ones are durable (I8). */
+static void take_checkpoints(struct bwt_db *db)
+{
 	if (service_checkpoint(db, false) == BWT_OK)
 		service_checkpoint(db, false);
 	extents_reclaim(&db->store.extents);
-	return pages > 0 ||
-	       atomic_load_explicit(&db->store.extents.free_bytes, memory_order_relaxed) > free;
+	look(db);
+}
+
+/*
+ * Empty extents that can be emptied with what is free beside @leave: one that cannot be brought to an end wins nothing.
+ * Returns the pages that were moved.
+ */
+static uint64_t clean_affordable(struct bwt_db *db, struct epoch_slot *slot,
+                                 const struct extents_survey *before, enum extent_urgency urgency,
+                                 uint64_t leave)
+{
+	struct extent_pick picks[PICKS];
+	unsigned count = extents_pick(&db->store.extents, PICK_EVERYTHING, picks, PICKS);
+	struct clean_result result;
+	unsigned least = 0;
+	uint64_t pages = 0;
+	int rc = BWT_OK;
+
+	for (unsigned i = 0; i < count && (rc == BWT_OK || rc == BWT_BUSY); i++) {
+		uint64_t cost = cost_of(&picks[i], before);
+
+		if (cost < cost_of(&picks[least], before))
+			least = i;
+		if (cost + leave >= room_now(db))
+			continue;
+		memset(&result, 0, sizeof result);
+		rc = clean_picked(db, slot, &picks[i], urgency, leave, &result);
+		pages += result.pages;
+	}
+	/* If there is none, the least costly one may still cost less than that. */
+	if (count > 0 && pages == 0 && picks[least].live + leave < room_now(db)) {
+		memset(&result, 0, sizeof result);
+		clean_picked(db, slot, &picks[least], urgency, leave, &result);
+		pages = result.pages;
+	}
+	reclaim(db);
+	return pages;
+}
+
+/* true: it is worth going on. */
+static bool relief_round(struct bwt_db *db, struct epoch_slot *slot, enum extent_urgency urgency)
+{
+	struct extents_survey before, after;
+	bool rescue = urgency != URGENCY_PUT;
+	uint64_t pages;
+
+	extents_survey(&db->store.extents, &before);
+	/* Of puts there will always be more: they leave deletes what these need to do the same. */
+	pages = clean_affordable(db, slot, &before, rescue ? URGENCY_ALL : URGENCY_CARE,
+	                         rescue ? 0 : extents_reserve(&db->store.extents) / 2);
+	take_checkpoints(db);
+	extents_survey(&db->store.extents, &after);
+	return after.free > before.free || after.deltas < before.deltas - before.deltas / 8 ||
+	       (rescue && pages > 0);
 }
 
 static uint64_t allocated_now(const struct bwt_db *db)
@@ -392,28 +480,34 @@ static bool is_futile(const struct bwt_db *db, enum extent_urgency urgency)
 }
 
 /* It is the disk that is full, not the arena that has its max_size: then log and values kept for readers go, too. */
-static bool disk_is_full(const struct bwt_db *db)
+static bool disk_is_full(const struct bwt_db *db, enum extent_urgency urgency)
 {
 	const struct arena *arena = &db->store.arena;
 
-	return extents_have_room(&db->store.extents) ||
+	return extents_have_room(&db->store.extents, urgency) ||
 	       arena_size(arena) + EXTENT_SIZE <= arena->max_size;
 }
 
 static void relieve(struct bwt_db *db, struct epoch_slot *slot, enum extent_urgency urgency)
 {
-	bool helped = true;
+	struct extents *extents = &db->store.extents;
+	unsigned rounds = urgency == URGENCY_PUT ? RELIEF_ROUNDS_MAX : RESCUE_ROUNDS_MAX;
+	bool helped = true, let_go = false;
 
-	if (disk_is_full(db))
+	if (disk_is_full(db, urgency))
 		wal_keep_press(db->store.keep);
-	for (unsigned round = 0; round < RELIEF_ROUNDS_MAX && helped; round++) {
-		helped = relief_round(db, slot, urgency);
-		if (extents_have_room(&db->store.extents))
-			break;
-	}
 	look(db);
+	if (extents_have_room(extents, urgency))
+		take_checkpoints(db); /* it is the log that has none */
+	while (rounds-- > 0 && (helped || !let_go) && !extents_have_room(extents, urgency)) {
+		let_go = !helped;
+		if (let_go)
+			extents_let_go(extents, slot);
+		helped = relief_round(db, slot, urgency);
+	}
 	space_freed(db);
-	db->space.futile_ns = extents_have_room(&db->store.extents) ? 0 : sys_now_ns();
+	db->space.futile_ns =
+		urgency == URGENCY_PUT && !extents_have_room(extents, urgency) ? sys_now_ns() : 0;
 	db->space.futile_allocated = allocated_now(db);
 }
 
@@ -425,6 +519,7 @@ void space_relieve(struct store *store, enum extent_urgency urgency)
 
 	if (db_slot(db, &slot) < 0)
 		return;
+	extents_let_go_own(&store->extents, slot); /* for who empties extents while this thread waits */
 	pthread_mutex_lock(&db->space.relief_lock);
 	/* Another thread has done all of it while this one waited? */
 	if (count == atomic_load_explicit(&db->space.relief_count, memory_order_relaxed) &&

@@ -23,6 +23,7 @@ struct space {
 	_Atomic(uint64_t) low; /* free bytes below which a change waits a moment, or helps */
 	_Atomic(uint64_t) ahead; /* free bytes below which workers let the file grow; 0: it should not */
 	_Atomic(uint32_t) growing; /* 1: one of them does */
+	_Atomic(uint32_t) tight;   /* 1: the file is about as large as it can be */
 	_Atomic(uint32_t) behind;  /* SPACE_* */
 	_Atomic(uint32_t) bell; /* futex word of those who wait for free extents, counted up to wake them */
 	_Atomic(uint32_t) waiters;
@@ -46,6 +47,8 @@ bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated);
 bool space_lags(const struct bwt_db *db);
 /** space_grow - by one extent, unless another thread is at it; any thread, outside the gate */
 void space_grow(struct bwt_db *db);
+/** space_rest - this thread sleeps now: of a store that is about full it holds nothing meanwhile. Not pinned */
+void space_rest(struct bwt_db *db, struct epoch_slot *slot);
 /** space_freed - extents have become free: whoever waits for them may go on */
 void space_freed(struct bwt_db *db);
 /** space_behind - are there extents to be emptied, as far as the newest look says? */

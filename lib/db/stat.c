@@ -73,7 +73,8 @@ static void collect_space(struct bwt_db *db, struct bwt_stats *stats)
 	stats->arena_bytes = arena_size(&store->arena);
 	stats->arena_live_bytes = extents_live_bytes(&store->extents);
 	stats->arena_free_bytes =
-		atomic_load_explicit(&store->extents.free_bytes, memory_order_relaxed);
+		atomic_load_explicit(&store->extents.free_bytes, memory_order_relaxed) +
+		atomic_load_explicit(&store->extents.spare, memory_order_relaxed);
 	stats->vlog_bytes = store->vlog == NULL ? 0 : vlog_file_bytes(store->vlog);
 	stats->vlog_live_bytes = vlog_live(store);
 }

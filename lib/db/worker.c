@@ -87,6 +87,7 @@ static void worker_run(void *ctx)
 				continue;
 			worker->fruitless = true;
 		}
+		space_rest(db, slot);
 		work_sleep(&db->work, must_stay, worker);
 	}
 }

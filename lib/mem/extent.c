@@ -19,8 +19,6 @@
 #define CHUNK_SMALL_MAX                                                                            \
 	((uint64_t)4 << 10) /* bytes of a chunk of a small extent, at most, unless asked */
 #define CHUNK_MAX ((uint64_t)64 << 10) /* the same for others */
-#define GROW_STEP_MAX                                                                              \
-	((uint64_t)8 << 20) /* bytes added to the file at once, at most: some milliseconds */
 #define CHUNK_SLACK (2 * sizeof(struct block_head))
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -57,26 +55,6 @@ uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack)
 			return (uint32_t)head;
 	}
 	return 0;
-}
-
-void extents_free_push(struct extents *extents, extent_id id)
-{
-	extents_stack_push(
-		extents, id < EXTENT_SMALL_COUNT ? &extents->free_small : &extents->free_large, id);
-	atomic_fetch_add_explicit(&extents->free_bytes, extent_size(id), memory_order_relaxed);
-}
-
-uint32_t extents_free_pop(struct extents *extents, uint64_t need)
-{
-	uint32_t popped =
-		need <= EXTENT_SMALL_SIZE ? extents_stack_pop(extents, &extents->free_small) : 0;
-
-	if (popped == 0)
-		popped = extents_stack_pop(extents, &extents->free_large);
-	if (popped != 0)
-		atomic_fetch_sub_explicit(&extents->free_bytes, extent_size(popped - 1),
-		                          memory_order_relaxed);
-	return popped;
 }
 
 /* ---- life and death ---- */
@@ -121,7 +99,7 @@ uint64_t extents_live_bytes(const struct extents *extents)
 
 	for (uint64_t id = 0; id < count; id++)
 		live += extent_live(cow_load(&extents->table, id));
-	return live;
+	return live - atomic_load_explicit(&extents->spare, memory_order_relaxed);
 }
 
 static uint32_t interval_now(const struct extents *extents)
@@ -190,107 +168,6 @@ uint64_t extents_reclaim(struct extents *extents)
 	return freed;
 }
 
-/* ---- growth and the reserve ---- */
-
-/* A few extents and a share of the file; of a store that must stay small no more than half. */
-uint64_t extents_reserve(const struct extents *extents)
-{
-	uint64_t size = arena_size(extents->arena), most = extents->arena->max_size / 2;
-	uint64_t reserve = round_up(size / 128, EXTENT_SIZE) + 2 * EXTENT_SIZE;
-
-	if (size <= EXTENT_SIZE)
-		return 2 * EXTENT_SMALL_SIZE;
-	return reserve < most ? reserve : most;
-}
-
-static void add_new(struct extents *extents, uint64_t old_size, uint64_t new_size)
-{
-	for (uint64_t off = old_size; off < new_size; off += extent_size(extent_of(off)))
-		extents_free_push(extents, extent_of(off));
-}
-
-/* Smaller steps where a large one does not fit, one extent at a time beyond the limit. */
-static int grow(struct extents *extents, uint64_t need)
-{
-	uint64_t size = arena_size(extents->arena);
-	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
-	uint64_t step = round_up(size / 8, EXTENT_SIZE);
-	uint64_t old_size, new_size, target;
-	int rc;
-
-	if (step > GROW_STEP_MAX)
-		step = GROW_STEP_MAX;
-	if (limit < size + step)
-		step = limit > size + EXTENT_SIZE ? (limit - size) / EXTENT_SIZE * EXTENT_SIZE
-		                                  : EXTENT_SIZE;
-	if (size < EXTENT_SIZE)
-		target = need <= EXTENT_SMALL_SIZE ? size + EXTENT_SMALL_SIZE : 2 * EXTENT_SIZE;
-	else
-		target = size + step;
-	rc = arena_grow(extents->arena, target, &old_size, &new_size);
-	if (rc == BWT_FULL && size >= EXTENT_SIZE && step > EXTENT_SIZE)
-		rc = arena_grow(extents->arena, size + EXTENT_SIZE, &old_size, &new_size);
-	if (rc == BWT_OK)
-		add_new(extents, old_size, new_size);
-	return rc;
-}
-
-int extents_grow(struct extents *extents, uint64_t need)
-{
-	uint64_t size = arena_size(extents->arena);
-	int rc = grow(extents, need);
-
-	if (rc == BWT_FULL)
-		atomic_store_explicit(&extents->refused, size, memory_order_relaxed);
-	return rc;
-}
-
-int extents_extend_ahead(struct extents *extents)
-{
-	return grow(extents, EXTENT_SMALL_SIZE);
-}
-
-static bool free_beyond(const struct extents *extents, uint64_t bytes)
-{
-	return atomic_load_explicit(&extents->free_bytes, memory_order_relaxed) > bytes;
-}
-
-/* Bytes of the extent that a request of @need will get. */
-static uint64_t unit_for(const struct extents *extents, uint64_t need)
-{
-	bool small = arena_size(extents->arena) <= EXTENT_SIZE ||
-	             (uint32_t)atomic_load_explicit(&extents->free_small, memory_order_relaxed) != 0;
-
-	return need <= EXTENT_SMALL_SIZE && small ? EXTENT_SMALL_SIZE : EXTENT_SIZE;
-}
-
-bool extents_have_room(const struct extents *extents)
-{
-	return free_beyond(extents,
-	                   extents_reserve(extents) + unit_for(extents, EXTENT_SMALL_SIZE) - 1);
-}
-
-int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgency urgency)
-{
-	uint64_t reserve = extents_reserve(extents);
-	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
-	uint64_t unit = unit_for(extents, need), bridge;
-	int rc = BWT_OK;
-
-	if (free_beyond(extents, reserve + unit - 1))
-		return BWT_OK;
-	extents_reclaim(extents);
-	/* Whoever keeps the file small will soon free something: a part of the reserve bridges the time. */
-	bridge = urgency == URGENCY_CARE ? reserve / 2 : reserve - reserve / 4;
-	if (arena_size(extents->arena) >= limit && free_beyond(extents, bridge + unit - 1))
-		return BWT_OK;
-	while (rc == BWT_OK && !free_beyond(extents, reserve + unit - 1))
-		rc = extents_grow(extents, need);
-	if (rc != BWT_FULL || urgency == URGENCY_PUT)
-		return rc;
-	return free_beyond(extents, urgency == URGENCY_DELETE ? reserve / 2 : 0) ? BWT_OK : rc;
-}
-
 /* ---- chunks ---- */
 
 void extents_write_filler(struct arena *arena, arena_off next, arena_off end)
@@ -341,9 +218,15 @@ static void extent_seal(struct extents *extents, extent_id id)
 
 /* Replace the full open extent @seen by a free one and cut the first chunk off it. Inside the gate. */
 static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_t seen,
-                          uint64_t need, struct chunk *chunk)
+                          uint64_t need, enum extent_urgency urgency, struct chunk *chunk)
 {
-	uint32_t popped = extents_free_pop(extents, need);
+	/*
+	 * Inner pages are few, and so are the deltas of who empties extents with the last that is free. Of others small
+	 * extents would not hold much, and images could not have them.
+	 */
+	bool small = kind == CHUNK_INNER || (kind == CHUNK_DELTA && urgency == URGENCY_ALL &&
+	                                     !extents_have_room(extents, URGENCY_CARE));
+	uint32_t popped = extents_free_pop(extents, need, small, urgency);
 	extent_id id = popped - 1;
 	uint64_t size, bytes;
 
@@ -380,7 +263,7 @@ static int chunk_from_new(struct extents *extents, enum chunk_kind kind, uint64_
 
 /* A chunk with room for @need: off the open extent, or off a new one. Inside the gate. */
 static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t need,
-                      struct chunk *chunk)
+                      enum extent_urgency urgency, struct chunk *chunk)
 {
 	uint64_t seen = atomic_load_explicit(&extents->open[kind], memory_order_acquire);
 	int rc = BWT_BUSY;
@@ -404,7 +287,7 @@ static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t ne
 			chunk->end = extent_start(id) + used + bytes;
 			return BWT_OK;
 		}
-		rc = chunk_from_new(extents, kind, seen, need, chunk);
+		rc = chunk_from_new(extents, kind, seen, need, urgency, chunk);
 		seen = atomic_load_explicit(&extents->open[kind], memory_order_acquire);
 	}
 	return rc;
@@ -412,7 +295,7 @@ static int chunk_take(struct extents *extents, enum chunk_kind kind, uint64_t ne
 
 /* Close the slot's chunk and take one with room for @need. Inside the gate. */
 static int chunk_replace(struct extents *extents, struct chunk *chunk, enum chunk_kind kind,
-                         uint64_t need)
+                         uint64_t need, enum extent_urgency urgency)
 {
 	uint64_t next = atomic_load_explicit(&chunk->next, memory_order_relaxed);
 	struct chunk fresh;
@@ -420,7 +303,7 @@ static int chunk_replace(struct extents *extents, struct chunk *chunk, enum chun
 
 	if (next != 0 && !extent_touch(extents, next))
 		return -ENOMEM;
-	rc = chunk_take(extents, kind, need, &fresh);
+	rc = chunk_take(extents, kind, need, urgency, &fresh);
 	if (rc < 0)
 		return rc;
 	if (next != 0)
@@ -449,17 +332,25 @@ int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_
 	BWT_ASSERT(!epoch_in_gate(slot));
 	if (extent_has(slot, kind, bytes))
 		return BWT_OK;
-	if (!pinned && urgency != URGENCY_CARE && extents->tend != NULL) {
+	if (!pinned && urgency < URGENCY_CARE && extents->tend != NULL) {
 		extents->tend(extents->tend_ctx, slot);
 		if (extent_has(slot, kind, bytes)) /* it took chunks for itself */
 			return BWT_OK;
 	}
-	rc = extents_make_room(extents, need, urgency);
+	/* What is apart is no part of the reserve. */
+	if (kind == CHUNK_INNER && need <= EXTENT_SMALL_SIZE && extents_apart(extents) &&
+	    atomic_load_explicit(&extents->small_bytes, memory_order_relaxed) != 0)
+		rc = BWT_OK;
+	else
+		rc = extents_make_room(extents, need, urgency);
+	/* The last of it may well be in the open extent. */
+	if (rc == BWT_FULL && urgency == URGENCY_ALL)
+		rc = BWT_OK;
 	while (rc == BWT_OK) {
 		if (!pinned)
 			epoch_pin(slot);
 		enter_pinned(slot);
-		rc = chunk_replace(extents, &slot->chunk[kind], kind, need);
+		rc = chunk_replace(extents, &slot->chunk[kind], kind, need, urgency);
 		gate_leave(slot);
 		if (!pinned)
 			epoch_unpin(slot);
@@ -492,44 +383,98 @@ void extent_unbump(struct extents *extents, struct epoch_slot *slot, enum chunk_
 	atomic_store_explicit(&slot->chunk[kind].next, off, memory_order_release);
 }
 
-/* The chunk's rest goes back to the open extent if it was the last one cut off; else a filler closes it. */
-static void chunk_give_back(struct extents *extents, struct chunk *chunk, enum chunk_kind kind)
+/*
+ * The chunk's rest goes back to the open extent if it was the last one cut off; else a filler closes it. Inside the gate,
+ * by who owns the slot. false: no memory, nothing changed.
+ */
+static bool chunk_give_back(struct extents *extents, struct chunk *chunk, enum chunk_kind kind)
 {
 	uint64_t next = atomic_load_explicit(&chunk->next, memory_order_relaxed);
 	uint64_t seen = atomic_load_explicit(&extents->open[kind], memory_order_relaxed);
 	extent_id id;
 
 	if (next == 0)
-		return;
+		return true;
+	if (!extent_touch(extents, next))
+		return false;
 	id = extent_of(next);
-	if (seen >> 32 == id && extent_start(id) + (uint32_t)seen == chunk->end)
-		atomic_store_explicit(&extents->open[kind], open_word(id, next - extent_start(id)),
-		                      memory_order_relaxed);
-	else
+	if (seen >> 32 != id || extent_start(id) + (uint32_t)seen != chunk->end ||
+	    !atomic_compare_exchange_strong_explicit(&extents->open[kind], &seen,
+	                                             open_word(id, next - extent_start(id)),
+	                                             memory_order_acq_rel, memory_order_relaxed))
 		close_stretch(extents, next, chunk->end);
-	atomic_store_explicit(&chunk->next, 0, memory_order_relaxed);
+	atomic_store_explicit(&chunk->next, 0, memory_order_release);
+	return true;
+}
+
+static bool chunks_give_back(struct extents *extents, struct epoch_slot *slot)
+{
+	bool done = true;
+
+	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
+		done = chunk_give_back(extents, &slot->chunk[kind], (enum chunk_kind)kind) && done;
+	return done;
+}
+
+/* Nobody cuts chunks off the open extent any more, if bytes in it are dead. Inside the gate. */
+static void open_let_go(struct extents *extents, enum chunk_kind kind)
+{
+	uint64_t seen = atomic_load_explicit(&extents->open[kind], memory_order_acquire);
+	extent_id id = (extent_id)(seen >> 32);
+
+	if (seen == 0 || extent_live(cow_load(&extents->table, id)) == extent_size(id) ||
+	    !cow_touch(&extents->table, id) ||
+	    !atomic_compare_exchange_strong_explicit(&extents->open[kind], &seen, 0,
+	                                             memory_order_acq_rel, memory_order_relaxed))
+		return;
+	close_stretch(extents, extent_start(id) + (uint32_t)seen, extent_start(id) + extent_size(id));
+	extent_seal(extents, id);
+}
+
+void extents_let_go(struct extents *extents, struct epoch_slot *own)
+{
+	uint32_t count = atomic_load_explicit(&extents->epoch->slot_count, memory_order_acquire);
+
+	gate_enter(own);
+	chunks_give_back(extents, own);
+	for (uint32_t i = 0; i < count; i++) {
+		struct epoch_slot *slot = epoch_slot_at(extents->epoch, i);
+		uint32_t free = 0;
+
+		/* As a thread that comes takes it, and gives it back when it ends. */
+		if (slot == NULL || !atomic_compare_exchange_strong_explicit(&slot->taken, &free, 1,
+		                                                             memory_order_acquire,
+		                                                             memory_order_relaxed))
+			continue;
+		chunks_give_back(extents, slot);
+		atomic_store_explicit(&slot->taken, 0, memory_order_release);
+	}
+	for (unsigned kind = 0; kind < CHUNK_KINDS; kind++)
+		open_let_go(extents, (enum chunk_kind)kind);
+	gate_leave(own);
+	epoch_unpin(own);
+}
+
+void extents_let_go_own(struct extents *extents, struct epoch_slot *own)
+{
+	gate_enter(own);
+	chunks_give_back(extents, own);
+	gate_leave(own);
+	epoch_unpin(own);
 }
 
 int extents_close_chunks(struct extents *extents, struct epoch_slot *own)
 {
 	uint32_t count = atomic_load_explicit(&extents->epoch->slot_count, memory_order_acquire);
-	int rc = BWT_OK;
+	bool done = true;
 
 	gate_enter(own);
-	for (uint32_t i = 0; i < count && rc == BWT_OK; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		struct epoch_slot *slot = epoch_slot_at(extents->epoch, i);
 
-		for (unsigned kind = 0; slot != NULL && kind < CHUNK_KINDS; kind++) {
-			uint64_t next =
-				atomic_load_explicit(&slot->chunk[kind].next, memory_order_relaxed);
-
-			if (next != 0 && !extent_touch(extents, next))
-				rc = -ENOMEM;
-			else
-				chunk_give_back(extents, &slot->chunk[kind], (enum chunk_kind)kind);
-		}
+		done = (slot == NULL || chunks_give_back(extents, slot)) && done;
 	}
 	gate_leave(own);
 	epoch_unpin(own);
-	return rc;
+	return done ? BWT_OK : -ENOMEM;
 }

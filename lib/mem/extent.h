@@ -43,7 +43,9 @@ enum extent_kind { /* stored in images; bits 32-39 of an extent's word, bits 0-3
 enum extent_urgency { /* how deep into the reserve a request may reach (design.md section 3) */
 	URGENCY_PUT = 0,
 	URGENCY_DELETE = 1, /* deletes and what they need */
-	URGENCY_CARE = 2,   /* consolidation, cleaning, checkpoints */
+	URGENCY_CARE = 2,   /* consolidation and cleaning in the background */
+	URGENCY_ALL =
+		3, /* what gives space back: images, cleaning for who found the store full; replays */
 };
 
 struct extent_side {            /* DRAM only */
@@ -57,6 +59,7 @@ struct extent_side {            /* DRAM only */
 };
 
 #define EXTENT_UNSEALED UINT64_MAX
+#define EXTENTS_APART_FROM ((uint64_t)16 << 20) /* bytes of max_size */
 
 struct extents {
 	struct arena *arena;
@@ -68,11 +71,14 @@ struct extents {
 	_Alignas(64) _Atomic(uint64_t) free_large;
 	_Alignas(64) _Atomic(uint64_t) dead;
 	_Atomic(uint64_t) free_bytes;
+	_Atomic(uint64_t) small_bytes;                    /* of which in small extents */
 	_Alignas(64) _Atomic(uint64_t) open[CHUNK_KINDS]; /* id << 32 | bytes handed out of it; 0: none */
 	_Atomic(uint64_t) retained; /* interval of the older retained durable checkpoint's cut */
 	_Atomic(uint64_t) allocated_bytes; /* chunk bytes handed out since open */
 	_Atomic(uint64_t) growth_limit; /* bytes of the file beyond which a part of the reserve goes first */
 	_Atomic(uint64_t) refused; /* size of the file when growing it failed; 0: it never did */
+	_Atomic(uint64_t) owed; /* bytes that the reserve has beside: chains are yet to be written as pages */
+	_Atomic(uint64_t) spare; /* bytes of extents of kind IMAGE that are set aside: no image is in them */
 	/* Handed down, NULL: nobody. Called before a chunk is taken, not pinned: space may be made now, in bounds. */
 	void (*tend)(void *ctx, struct epoch_slot *slot);
 	void *tend_ctx;
@@ -111,18 +117,27 @@ void extent_retire(struct extents *extents, arena_off off, uint32_t size);
 
 /** Free what may be freed of the dead; returns the bytes that became free. Any thread, not in the gate. */
 uint64_t extents_reclaim(struct extents *extents);
+/**
+ * extents_let_go - seal what keeps extents from being emptied: chunks of @own and of slots that no thread has, open
+ *                  extents with dead bytes. Chunks of other threads stay. Enters the gate
+ */
+void extents_let_go(struct extents *extents, struct epoch_slot *own);
+/** The same for the chunks of @own alone: it will not need them for a while. */
+void extents_let_go_own(struct extents *extents, struct epoch_slot *own);
 /** Close every slot's chunk, giving back what can be. No thread is inside (close, clean shutdown). */
 int extents_close_chunks(struct extents *extents, struct epoch_slot *own);
 
 /* For who keeps the arena small (db/space.c, tree/clean.c): extent_pick.c. */
 
-struct extents_survey { /* the whole file, in bytes: size = live + sparse + held + free */
+struct extents_survey { /* the whole file, in bytes: size = live + sparse + held + free + spare */
 	uint64_t size;
-	uint64_t live;   /* open extents and those of images counted whole */
-	uint64_t deltas; /* of which deltas */
-	uint64_t sparse; /* dead bytes of extents that hold live ones */
-	uint64_t held;   /* dead extents that wait for checkpoints or pinned threads, about */
-	uint64_t free;
+	uint64_t live; /* open extents and those of images counted whole; without what is set aside for images */
+	uint64_t deltas;  /* of which deltas */
+	uint64_t sparse;  /* dead bytes of extents that hold live ones */
+	uint64_t held;    /* dead extents that wait for checkpoints or pinned threads, about */
+	uint64_t free;    /* but small extents that are apart */
+	uint64_t spare;   /* set aside for images */
+	uint64_t open;    /* of the live: not handed out yet of the open extent of leaves */
 	uint64_t reserve; /* part of the free that ordinary writes leave alone */
 };
 
@@ -133,6 +148,8 @@ struct extent_pick { /* a sealed extent that is worth emptying */
 	extent_id id;
 	uint64_t sealed; /* tells this life of the extent from later ones */
 	uint64_t score;  /* bytes won, weighed by age, over the bytes to be moved */
+	uint64_t live;   /* bytes that live in it */
+	enum extent_kind kind;
 };
 
 enum pick_effort {
@@ -154,10 +171,26 @@ bool extent_claim(struct extents *extents, const struct extent_pick *pick);
 bool extent_claimed_lives(const struct extents *extents, const struct extent_pick *pick);
 /** Give the claim back; @emptied false: leave it alone until after the next checkpoint. */
 void extent_unclaim(struct extents *extents, const struct extent_pick *pick, bool emptied);
-/** Bytes that ordinary writes leave free: for deletes, cleaning and two images. */
+/** Small extents are for images and inner pages, unless the whole store is small. */
+static inline bool extents_apart(const struct extents *extents)
+{
+	return extents->arena->max_size >= EXTENTS_APART_FROM &&
+	       arena_size(extents->arena) >= EXTENTS_APART_FROM / 2;
+}
+/** Bytes of free extents that leaves and deltas may get. */
+static inline uint64_t extents_usable(const struct extents *extents)
+{
+	uint64_t small = atomic_load_explicit(&extents->small_bytes, memory_order_relaxed);
+	uint64_t free = atomic_load_explicit(&extents->free_bytes, memory_order_relaxed);
+
+	if (!extents_apart(extents))
+		return free;
+	return free > small ? free - small : 0;
+}
+/** Bytes that ordinary writes leave free for deletes and cleaning, beside what is owed. */
 uint64_t extents_reserve(const struct extents *extents);
-/** Would an ordinary write get a chunk without growth? */
-bool extents_have_room(const struct extents *extents);
+/** Would a request of this urgency get a chunk without growth? */
+bool extents_have_room(const struct extents *extents, enum extent_urgency urgency);
 /** Bytes that the file can have: max_size, or its size if the disk refused more. */
 uint64_t extents_growth_most(const struct extents *extents);
 /** One more extent for the file, though there are other ways. Returns: BWT_OK, BWT_FULL, BWT_IO */
@@ -167,12 +200,12 @@ int extents_extend_ahead(struct extents *extents);
 
 /* For checkpoints (recovery/). */
 
-/** Room for @bytes in extents of kind IMAGE: fills @ids (at most @room) and returns their number, or a code. Enters the gate. */
-int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes,
-                       extent_id *ids, unsigned room);
+/** An extent of kind IMAGE, small if there is one. Returns: BWT_OK, BWT_FULL, BWT_IO, -ENOMEM. Enters the gate. */
+int extents_take_image(struct extents *extents, struct epoch_slot *slot,
+                       enum extent_urgency urgency, extent_id *id);
 /** An image extent that no retained image needs. Enters the gate. */
 int extents_free_image(struct extents *extents, struct epoch_slot *slot, extent_id id);
-/** Sum of the live bytes, open extents counted whole: a scan of the table. */
+/** Sum of the live bytes, open extents counted whole, without what is set aside for images: a scan of the table. */
 uint64_t extents_live_bytes(const struct extents *extents);
 /** Number of extents that the file has now. */
 uint64_t extents_count(const struct extents *extents);

@@ -13,41 +13,32 @@
 
 /* ---- images ---- */
 
-int extents_take_image(struct extents *extents, struct epoch_slot *slot, uint64_t bytes,
-                       extent_id *ids, unsigned room)
+int extents_take_image(struct extents *extents, struct epoch_slot *slot,
+                       enum extent_urgency urgency, extent_id *id)
 {
-	unsigned count = 0;
-	uint64_t got = 0;
-	int rc = BWT_OK;
+	bool small = extents_apart(extents) &&
+	             atomic_load_explicit(&extents->small_bytes, memory_order_relaxed) != 0;
+	int rc = small ? BWT_OK : extents_make_room(extents, EXTENT_SMALL_SIZE, urgency);
+	uint32_t popped;
 
-	while (got < bytes && count < room && rc == BWT_OK) {
-		uint32_t popped;
-
-		rc = extents_make_room(extents, EXTENT_SMALL_SIZE, URGENCY_CARE);
-		if (rc < 0)
-			break;
-		gate_enter(slot);
-		popped = extents_free_pop(extents, EXTENT_SMALL_SIZE);
-		if (popped != 0 && !cow_touch(&extents->table, popped - 1)) {
-			extents_free_push(extents, popped - 1);
-			rc = -ENOMEM;
-		} else if (popped != 0) {
-			uint64_t size = extent_size(popped - 1);
-
-			atomic_store_explicit(&extents->table.words[popped - 1],
-			                      (uint64_t)EXTENT_IMAGE << 32 | size,
-			                      memory_order_relaxed);
-			ids[count++] = popped - 1;
-			got += size;
-		}
-		gate_leave(slot);
-		epoch_unpin(slot);
+	if (rc < 0)
+		return rc;
+	gate_enter(slot);
+	popped = extents_free_pop(extents, EXTENT_SMALL_SIZE, true, urgency);
+	if (popped == 0) { /* others were faster */
+		rc = BWT_FULL;
+	} else if (!cow_touch(&extents->table, popped - 1)) {
+		extents_free_push(extents, popped - 1);
+		rc = -ENOMEM;
+	} else {
+		*id = popped - 1;
+		atomic_store_explicit(&extents->table.words[*id],
+		                      (uint64_t)EXTENT_IMAGE << 32 | extent_size(*id),
+		                      memory_order_relaxed);
 	}
-	if (rc == BWT_OK && got >= bytes)
-		return (int)count;
-	while (count > 0)
-		extents_free_image(extents, slot, ids[--count]);
-	return rc < 0 ? rc : BWT_FULL;
+	gate_leave(slot);
+	epoch_unpin(slot);
+	return rc;
 }
 
 int extents_free_image(struct extents *extents, struct epoch_slot *slot, extent_id id)
@@ -77,9 +68,7 @@ int extents_format(struct extents *extents)
 	if (rc < 0)
 		return rc;
 	/* Growing made extent 0 free: the stack holds nothing else yet. */
-	if (extents_stack_pop(extents, &extents->free_small) != 0)
-		atomic_fetch_sub_explicit(&extents->free_bytes, EXTENT_SMALL_SIZE,
-		                          memory_order_relaxed);
+	(void)extents_free_pop(extents, EXTENT_SMALL_SIZE, true, URGENCY_ALL);
 	atomic_store_explicit(&extents->table.words[0],
 	                      (uint64_t)EXTENT_SUPER << 32 | EXTENT_SMALL_SIZE, memory_order_relaxed);
 	return BWT_OK;

@@ -32,10 +32,19 @@ static bool is_data(uint64_t word)
 	       extent_live(word) != 0;
 }
 
+/* What is not handed out yet of the open extent of a kind. */
+static uint64_t open_rest(const struct extents *extents, enum chunk_kind kind)
+{
+	uint64_t open = atomic_load_explicit(&extents->open[kind], memory_order_relaxed);
+
+	return open == 0 ? 0 : extent_size((extent_id)(open >> 32)) - (uint32_t)open;
+}
+
 void extents_survey(const struct extents *extents, struct extents_survey *survey)
 {
 	uint64_t count = extents_count(extents);
-	uint64_t live = 0, deltas = 0, sparse = 0, used;
+	uint64_t live = 0, deltas = 0, sparse = 0, rest = open_rest(extents, CHUNK_DELTA), used,
+		 apart;
 
 	for (extent_id id = 0; id < count; id++) {
 		uint64_t word = cow_load(&extents->table, id);
@@ -47,12 +56,16 @@ void extents_survey(const struct extents *extents, struct extents_survey *survey
 			sparse += extent_size(id) - extent_live(word);
 	}
 	survey->size = arena_size(extents->arena);
-	survey->live = live;
-	survey->deltas = deltas;
+	survey->open = open_rest(extents, CHUNK_LEAF);
+	survey->spare = atomic_load_explicit(&extents->spare, memory_order_relaxed);
+	survey->live = live > survey->spare ? live - survey->spare : 0;
+	survey->deltas = deltas > rest ? deltas - rest : 0;
 	survey->sparse = sparse;
-	survey->free = atomic_load_explicit(&extents->free_bytes, memory_order_relaxed);
-	survey->reserve = extents_reserve(extents);
-	used = live + sparse + survey->free;
+	survey->free = extents_usable(extents);
+	apart = atomic_load_explicit(&extents->free_bytes, memory_order_relaxed) - survey->free;
+	survey->reserve = extents_reserve(extents) +
+	                  atomic_load_explicit(&extents->owed, memory_order_relaxed);
+	used = survey->live + sparse + survey->free + survey->spare + apart;
 	survey->held = survey->size > used ? survey->size - used : 0;
 }
 
@@ -72,7 +85,7 @@ static uint64_t score_of(const struct extents *extents, extent_id id, uint64_t w
 		return 0;
 	/* A page without its deltas is smaller, and may not even need them any more. */
 	if (effort == PICK_EVERYTHING && dead == 0)
-		return extent_kind_of(word) == EXTENT_DELTA ? 1 : 0;
+		return 1;
 	return dead * age / (cost / 1024 + size / 16384) + 1;
 }
 
@@ -106,7 +119,8 @@ unsigned extents_pick(struct extents *extents, enum pick_effort effort, struct e
 
 	for (extent_id id = 0; id < count; id++) {
 		uint64_t word = cow_load(&extents->table, id);
-		struct extent_pick pick = {.id = id};
+		struct extent_pick pick = {
+			.id = id, .live = extent_live(word), .kind = extent_kind_of(word)};
 
 		if (!is_data(word))
 			continue;
@@ -172,21 +186,4 @@ void extent_unclaim(struct extents *extents, const struct extent_pick *pick, boo
 
 	atomic_store_explicit(&extents->side[pick->id].claim,
 	                      emptied ? CLAIM_FREE : CLAIM_RESTS + interval, memory_order_release);
-}
-
-/* ---- growth ---- */
-
-uint64_t extents_growth_most(const struct extents *extents)
-{
-	uint64_t size = arena_size(extents->arena);
-
-	/* The disk may have room again: growing is tried whenever there is no other way. */
-	if (atomic_load_explicit(&extents->refused, memory_order_relaxed) == size)
-		return size;
-	return extents->arena->max_size;
-}
-
-int extents_extend(struct extents *extents)
-{
-	return extents_grow(extents, EXTENT_SMALL_SIZE);
 }

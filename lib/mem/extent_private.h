@@ -11,9 +11,15 @@
 void extents_stack_push(struct extents *extents, _Atomic(uint64_t) *stack, extent_id id);
 uint32_t extents_stack_pop(struct extents *extents, _Atomic(uint64_t) *stack);
 
-/** A free extent comes; one with room for @need bytes goes: its id + 1, 0: there is none. */
+/** A free extent comes. */
 void extents_free_push(struct extents *extents, extent_id id);
-uint32_t extents_free_pop(struct extents *extents, uint64_t need);
+/**
+ * extents_free_pop - one with room for @need bytes goes
+ * @small:  a small one, if there is any; else a large one
+ * Returns: its id + 1; 0: there is none beside what @urgency must leave alone, which is decided here, exactly
+ */
+uint32_t extents_free_pop(struct extents *extents, uint64_t need, bool small,
+                          enum extent_urgency urgency);
 
 /** Add at least one extent with room for @need. BWT_OK; BWT_FULL: max_size or the disk; BWT_IO */
 int extents_grow(struct extents *extents, uint64_t need);

@@ -73,7 +73,8 @@ static int move_page(struct walk *walk, struct tree *tree, page_id page, arena_o
 			return BWT_OK; /* somebody else moved it, or the id has another owner now */
 		if (TEST_FAULT("clean_skips"))
 			return BWT_OK;
-		rc = tree_consolidate(tree, walk->slot, &place, LEAVE_PENDING, URGENCY_CARE);
+		rc = tree_consolidate(tree, walk->slot, &place, LEAVE_PENDING,
+		                      walk->cleaner->urgency);
 		if (rc == BWT_OK) {
 			walk->result->pages++;
 			walk->result->bytes += base_size(tree, page);
@@ -154,9 +155,8 @@ int clean_extent(const struct cleaner *cleaner, struct epoch_slot *slot,
 	int rc = BWT_OK;
 
 	while (rc == BWT_OK && walk.next < walk.end) {
-		if (atomic_load_explicit(&cleaner->env->extents->free_bytes, memory_order_relaxed) <
-		    cleaner->free_least)
-			return error_set(BWT_FULL, "arena: what is free is needed for checkpoints");
+		if (extents_usable(cleaner->env->extents) < cleaner->free_least)
+			return error_set(BWT_FULL, "arena: too little is free for cleaning");
 		epoch_pin(slot);
 		if (extent_claimed_lives(cleaner->env->extents, pick))
 			rc = walk_on(&walk);

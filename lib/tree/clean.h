@@ -19,7 +19,8 @@ struct cleaner {
 	struct tree *(*tree_hold)(void *ctx, uint32_t id);
 	void (*tree_release)(void *ctx, struct tree *tree);
 	void *ctx;
-	uint64_t free_least; /* bytes of free extents to leave alone: images need some */
+	uint64_t free_least;         /* bytes of free extents with which it goes on */
+	enum extent_urgency urgency; /* of what it writes */
 };
 
 struct clean_result {

@@ -403,6 +403,8 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op,
 	     tries < RELIEFS_MAX && rc == BWT_FULL && record == NULL && store->relieve != NULL;
 	     tries++) {
 		store->relieve(store, write.urgency);
+		/* Chains were written as pages as far as that goes: nothing is owed any more. */
+		write.urgency = write.urgency == URGENCY_PUT ? URGENCY_PUT : URGENCY_CARE;
 		rc = run(&write);
 	}
 	/* RELEASE: the live bytes were counted before. */
@@ -487,7 +489,7 @@ int commit_replay(struct store *store, struct tree *tree, struct bwt_slice key, 
 
 	if (write.slot == NULL)
 		return -ENOMEM;
-	write.urgency = URGENCY_CARE;
+	write.urgency = URGENCY_ALL;
 	write.spec = (struct version_spec){key, key_hash(key), value, value_size, flags};
 	if ((flags & VERSION_VLOG) != 0) {
 		memcpy(&write.ref, value, sizeof write.ref);

@@ -285,6 +285,7 @@ static int commit_many(struct txn *txn, struct epoch_slot *slot, bool deletes_on
 	rc = run(&commit);
 	if (rc == BWT_FULL && txn->store->relieve != NULL) {
 		txn->store->relieve(txn->store, commit.urgency);
+		commit.urgency = deletes_only ? URGENCY_CARE : URGENCY_PUT;
 		rc = run(&commit);
 	}
 	/* RELEASE: the live bytes were counted before. */

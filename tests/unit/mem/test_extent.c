@@ -479,7 +479,7 @@ static void a_full_store_keeps_a_reserve_for_deletes_and_care(void)
 	static struct block blocks[600];
 	unsigned puts = fill_up(blocks, 0, URGENCY_PUT);
 	unsigned deletes = fill_up(blocks, puts, URGENCY_DELETE);
-	unsigned all = fill_up(blocks, deletes, URGENCY_CARE);
+	unsigned all = fill_up(blocks, deletes, URGENCY_ALL);
 
 	CU_ASSERT_TRUE(puts > 300);
 	CU_ASSERT_TRUE(deletes - puts >= EXTENT_SIZE / 65536 / 2);
@@ -495,29 +495,79 @@ static void a_full_store_keeps_a_reserve_for_deletes_and_care(void)
 static void image_extents_are_taken_and_given_back(void)
 {
 	uint64_t live = extents_live_bytes(&extents), bytes = 0;
-	extent_id ids[64];
-	int count = extents_take_image(&extents, slot, 200000, ids, 64);
+	extent_id ids[8];
 
-	CU_ASSERT_TRUE_FATAL(count > 0);
-	for (int i = 0; i < count; i++) {
+	for (unsigned i = 0; i < 8; i++) {
+		CU_ASSERT_EQUAL_FATAL(extents_take_image(&extents, slot, URGENCY_CARE, &ids[i]),
+		                      BWT_OK);
 		CU_ASSERT_EQUAL(extent_kind_of(word_of(ids[i])), EXTENT_IMAGE);
 		bytes += extent_size(ids[i]);
 	}
-	CU_ASSERT_TRUE(bytes >= 200000);
 	CU_ASSERT_EQUAL(extents_live_bytes(&extents), live + bytes);
-	for (int i = 0; i < count; i++)
+	atomic_store(&extents.spare, bytes); /* nothing is in them */
+	CU_ASSERT_EQUAL(extents_live_bytes(&extents), live);
+	atomic_store(&extents.spare, 0);
+	for (unsigned i = 0; i < 8; i++)
 		CU_ASSERT_EQUAL(extents_free_image(&extents, slot, ids[i]), BWT_OK);
 	CU_ASSERT_EQUAL(extents_live_bytes(&extents), live);
 	CU_ASSERT_TRUE(atomic_load(&extents.free_bytes) >= bytes);
 }
 
-static void too_few_places_for_an_image_take_nothing(void)
+/* Leaves and deltas, until nothing is left, do not touch the small extents of a store that is not small. */
+static void images_and_inner_pages_have_the_small_extents(void)
 {
-	uint64_t live = extents_live_bytes(&extents);
-	extent_id ids[2];
+	static struct block blocks[600];
+	extent_id id;
+	uint64_t small;
 
-	CU_ASSERT_EQUAL(extents_take_image(&extents, slot, 5 * EXTENT_SMALL_SIZE, ids, 2), BWT_FULL);
-	CU_ASSERT_EQUAL(extents_live_bytes(&extents), live);
+	while (!extents_apart(&extents))
+		put(CHUNK_LEAF, 4096);
+	fill_up(blocks, 0, URGENCY_ALL);
+	small = atomic_load(&extents.small_bytes);
+	CU_ASSERT_TRUE(small >= 8 * EXTENT_SMALL_SIZE);
+	CU_ASSERT_EQUAL(prepare(CHUNK_DELTA, 100, URGENCY_CARE), BWT_FULL);
+	CU_ASSERT_EQUAL(prepare(CHUNK_INNER, 100, URGENCY_PUT), BWT_OK);
+	CU_ASSERT_EQUAL(extents_take_image(&extents, slot, URGENCY_PUT, &id), BWT_OK);
+	CU_ASSERT_EQUAL(extent_size(id), EXTENT_SMALL_SIZE);
+	CU_ASSERT_EQUAL(atomic_load(&extents.small_bytes), small - 2 * EXTENT_SMALL_SIZE);
+}
+
+/* ---- letting go ---- */
+
+static void leave_a_chunk(void *arg)
+{
+	(void)arg;
+	CU_ASSERT_EQUAL(extent_prepare(&extents, epoch_slot(&epoch), CHUNK_LEAF, 64, URGENCY_PUT),
+	                BWT_OK);
+}
+
+/* Open extents with dead bytes are sealed, and neither an own chunk nor that of a thread which ended is in the way. */
+static void what_is_let_go_can_be_emptied(void)
+{
+	struct extent_pick picks[4];
+	struct actor other;
+	struct block block;
+	unsigned count;
+	bool claimed;
+
+	block = put(CHUNK_LEAF, 1024);
+	actor_start(&other, NULL, leave_a_chunk, NULL);
+	actor_finish(&other);
+	put(CHUNK_LEAF, 1024);
+	retire(slot, block);
+	CU_ASSERT_EQUAL(extents_pick(&extents, PICK_EVERYTHING, picks, 4), 0);
+	extents_let_go(&extents, slot);
+	CU_ASSERT_EQUAL(atomic_load(&extents.open[CHUNK_LEAF]), 0);
+	CU_ASSERT_TRUE(tiled(extent_of(block.off)));
+	count = extents_pick(&extents, PICK_EVERYTHING, picks, 4);
+	CU_ASSERT_EQUAL_FATAL(count, 1);
+	CU_ASSERT_EQUAL(picks[0].id, extent_of(block.off));
+	epoch_pin(slot);
+	claimed = extent_claim(&extents, &picks[0]);
+	epoch_unpin(slot);
+	CU_ASSERT_TRUE(claimed);
+	extent_unclaim(&extents, &picks[0], false);
+	CU_ASSERT_NOT_EQUAL(extent_of(put(CHUNK_LEAF, 1024).off), extent_of(block.off));
 }
 
 /* ---- opening ---- */
@@ -563,7 +613,7 @@ static void opening_frees_what_is_not_live_and_keeps_what_an_image_holds(void)
 	extent_id ids[2];
 	uint64_t free_bytes;
 
-	CU_ASSERT_EQUAL_FATAL(extents_take_image(&extents, slot, 1, ids, 2), 1);
+	CU_ASSERT_EQUAL_FATAL(extents_take_image(&extents, slot, URGENCY_ALL, ids), BWT_OK);
 	image = ids[0];
 	held = fill_one_extent(CHUNK_LEAF, filled, &filled_count);
 	retire_all(filled, filled_count);
@@ -702,7 +752,8 @@ int main(void)
 		TEST(without_memory_for_the_picture_nothing_is_cut_off),
 		TEST(a_full_store_keeps_a_reserve_for_deletes_and_care),
 		TEST(image_extents_are_taken_and_given_back),
-		TEST(too_few_places_for_an_image_take_nothing),
+		TEST(images_and_inner_pages_have_the_small_extents),
+		TEST(what_is_let_go_can_be_emptied),
 		TEST(open_extents_are_resumed_and_open_chunks_closed),
 		TEST(opening_frees_what_is_not_live_and_keeps_what_an_image_holds),
 		TEST(an_extent_of_an_earlier_life_is_not_young),

@@ -366,7 +366,7 @@ static bool write_more(void *ctx, const char *name, uint64_t hit)
 	(void)ctx;
 	(void)name;
 	(void)hit;
-	fixture_put(&fixture, 0, 3000, 9);
+	fixture_put(&fixture, 0, 1000, 9);
 	flush();
 	return false;
 }
@@ -376,7 +376,7 @@ static void the_extent_table_is_imaged_as_of_the_cut(void)
 	for (unsigned late = 0; late < 2; late++) {
 		struct verify_report report = {0};
 
-		fixture_put(&fixture, 0, 3000, late);
+		fixture_put(&fixture, 0, 1000, late);
 		testpoint_set("checkpoint_waited", 1, write_more, NULL);
 		if (late != 0)
 			testpoint_set("checkpoint_extents_late", 0, NULL, NULL);

@@ -47,7 +47,7 @@ static uint32_t live(const struct extent_pick *pick)
 /* Claim and clean one; false: it could not be claimed. */
 static bool clean(const struct extent_pick *pick, struct clean_result *result)
 {
-	const struct cleaner cleaner = {&fixture.env, hold, release, NULL, 0};
+	const struct cleaner cleaner = {&fixture.env, hold, release, NULL, 0, URGENCY_CARE};
 	bool claimed;
 
 	epoch_pin(fixture.slot);
