@@ -350,9 +350,14 @@ int tree_descend_reading(const struct tree *tree, struct epoch_slot *slot, struc
 {
 	struct aim aim = {key, false, 0, false};
 	unsigned steps = DESCEND_STEPS_MAX;
+	int rc;
 
-	return descend_plainly(tree, slot, key, place) ? BWT_OK
-	                                               : descend(tree, &aim, &steps, place, NULL);
+	if (descend_plainly(tree, slot, key, place))
+		return BWT_OK;
+	rc = descend(tree, &aim, &steps, place, NULL);
+	if (rc == BWT_OK)
+		heat_note(tree, slot, place);
+	return rc;
 }
 
 /* ---- many at once ---- */
@@ -434,8 +439,11 @@ void tree_descend_many(const struct tree *tree, struct epoch_slot *slot, struct 
 		struct aim aim = {descents[i].key, false, 0, false};
 		unsigned steps = DESCEND_STEPS_MAX;
 
-		if (descents[i].rc == DESCEND_ON)
-			descents[i].rc = descend(tree, &aim, &steps, &descents[i].place, NULL);
+		if (descents[i].rc != DESCEND_ON)
+			continue;
+		descents[i].rc = descend(tree, &aim, &steps, &descents[i].place, NULL);
+		if (descents[i].rc == BWT_OK)
+			heat_note(tree, slot, &descents[i].place);
 	}
 }
 

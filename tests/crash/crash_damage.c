@@ -10,7 +10,8 @@
  * its end leave no trace. A store that had to be recovered may lack some of the last steps when the
  * log was overwritten there, no more than fit into what was overwritten; it always holds those up to
  * some step (torture_trail.h). Damage before the end is found, because what follows tells of it; and a newest
- * file of the log that is gone is found, because a record reaches into it, unless that is damaged too.
+ * file of the log that is gone is found, because a record reaches into it (in this store: one that ended
+ * just there would leave no trace), unless that is damaged too.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +58,7 @@ static struct bwt_options store_options(unsigned flags)
 		.max_size = (uint64_t)1 << 30,
 		.wal_segment_size = (uint64_t)1 << 20,
 		.vlog_segment_size = (uint64_t)1 << 20,
-		.inline_max = 1000,
+		.inline_max = 1200, /* puts a record across the end of the first log file */
 		.checkpoint_wal_bytes = (uint64_t)BWT_OFF,
 		.checkpoint_interval_ms = (unsigned)BWT_OFF,
 		.worker_count = (unsigned)BWT_OFF,

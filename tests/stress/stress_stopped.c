@@ -105,8 +105,9 @@ static void churn(const struct actor *self)
 
 	for (unsigned round = 0; round < 60 && !self->stopped; round++) {
 		put_range(0, KEYS, 900);
+		put_range(0, 3, 100);
 		for (unsigned i = 0; i < 3 * KEYS; i++)
-			need_usual("bwt_get", bwt_get(crew.tree, NULL, key_of(bytes, i % 50), &buf));
+			need_usual("bwt_get", bwt_get(crew.tree, NULL, key_of(bytes, i % 3), &buf));
 	}
 	bwt_buf_free(&buf);
 }
@@ -140,6 +141,37 @@ static void get_many(void)
 		bwt_buf_free(&values[i]);
 }
 
+/* A tree from sorted pairs. */
+static void load(void)
+{
+	struct bwt_bulk *bulk;
+	struct bwt_tree *tree;
+	uint8_t bytes[8];
+
+	crew_need("bwt_bulk_open", bwt_bulk_open(crew.db, "loaded", 0, &bulk));
+	for (unsigned i = 0; i < 10; i++)
+		crew_need("bwt_bulk_put",
+		          bwt_bulk_put(bulk, key_of(bytes, i), (struct bwt_slice){bytes, 8}));
+	crew_need("bwt_bulk_finish", bwt_bulk_finish(bulk, &tree));
+}
+
+/* A reader of changes that has seen all waits a millisecond for more. */
+static void follow(void)
+{
+	struct bwt_changes *changes;
+	struct bwt_change change;
+	int rc;
+
+	crew_need("bwt_changes_open",
+	          bwt_changes_open(crew.db, bwt_durable_lsn(crew.db), NULL, &changes));
+	do
+		rc = bwt_changes_next(changes, 1, &change);
+	while (rc == BWT_OK);
+	if (rc != BWT_NOT_FOUND)
+		crew_need("bwt_changes_next", rc);
+	bwt_changes_close(changes);
+}
+
 /* Everything that comes to a yield point; with a checkpoint between, so that segments are copied. */
 static void play_all(void *arg)
 {
@@ -159,6 +191,8 @@ static void play_all(void *arg)
 	crew_need("bwt_tree_drop", bwt_tree_drop(crew.db, "named"));
 	put_range(0, 20, 2000); /* to the value log */
 	get_many();
+	load();
+	follow();
 	tmpstore_new(copy);
 	tmpstore_clear(copy);
 	rmdir(copy);
