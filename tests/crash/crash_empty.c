@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * crash_empty.c - a full store can always be emptied (design.md section 3)
+ * crash_empty.c - a full store can be emptied (design.md section 3)
  *
  * A store is filled up to options.max_size, or up to the end of a small file system, and then emptied key by
  * key, in several orders and by several threads: no delete may be refused. Then writes resume, and the store
