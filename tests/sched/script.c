@@ -10,10 +10,11 @@
 #include "tests/sched/script_private.h"
 
 static const char *const words[SCRIPT_WORDS] = {
-	"put",   "ins",   "upd",    "del",   "cas",    "sync",  "get",      "scan",    "snap",
-	"read",  "look",  "drop",   "fix",   "force",  "fixup", "reclaim",  "advance", "cut",
-	"chunk", "leave", "tree",   "yield", "stable", "begin", "beginser", "beginrc", "tput",
-	"tdel",  "tget",  "commit", "clean", "push",   "take",  "shrink",
+	"put",      "ins",     "upd",   "del",   "cas",  "sync",   "get",    "scan",
+	"snap",     "read",    "look",  "drop",  "fix",  "force",  "fixup",  "reclaim",
+	"advance",  "cut",     "chunk", "leave", "tree", "yield",  "stable", "begin",
+	"beginser", "beginrc", "tput",  "tdel",  "tget", "commit", "clean",  "push",
+	"take",     "shrink",  "abort", "mark",  "back",
 };
 
 static bool names_key(enum script_word word)
@@ -307,6 +308,15 @@ static void play(struct player *player, const struct script_step *step)
 		break;
 	case SCRIPT_COMMIT:
 		script_txn_commit(player);
+		break;
+	case SCRIPT_ABORT:
+		script_txn_end(player);
+		break;
+	case SCRIPT_MARK:
+		script_txn_mark(player);
+		break;
+	case SCRIPT_BACK:
+		script_txn_back(player);
 		break;
 	case SCRIPT_CLEAN:
 		world_clean();

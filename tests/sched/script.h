@@ -15,7 +15,8 @@
  * | stable                       | acquire one that stands at what is durable (read-only transactions)    |
  * | begin, beginser, beginrc     | a transaction: snapshot isolation, serializable, read committed        |
  * | tput K, tdel K, tget K       | in it                                                                  |
- * | commit                       | commit it; refused is right, too                                       |
+ * | commit, abort                | commit it; refused is right, too; end it without                       |
+ * | mark, back                   | a savepoint; forget what was written since the last one                |
  * | fix K, force K, fixup K      | consolidate K's leaf; aborting what is pending; the page above it      |
  * | shrink K                     | consolidate K's leaf, and merge it if little is left, as writers do     |
  * | reclaim                      | free extents and page ids that may be; freed extents are overwritten   |
@@ -31,8 +32,8 @@
 #ifndef BWT_SCHED_SCRIPT_H
 #define BWT_SCHED_SCRIPT_H
 
-#include "tests/support/history.h"
 #include "tests/sched/sim.h"
+#include "tests/support/history.h"
 
 #define SCRIPT_STEPS_MAX 64u
 
@@ -71,6 +72,9 @@ enum script_word {
 	SCRIPT_PUSH,
 	SCRIPT_TAKE,
 	SCRIPT_SHRINK,
+	SCRIPT_ABORT,
+	SCRIPT_MARK,
+	SCRIPT_BACK,
 	SCRIPT_WORDS
 };
 

@@ -22,6 +22,9 @@ struct player {
 	struct txn txn;
 	bool wrote[HISTORY_KEYS]; /* in the transaction */
 	history_value own[HISTORY_KEYS];
+	size_t mark; /* its savepoint, and what it had written there */
+	bool wrote_there[HISTORY_KEYS];
+	history_value own_there[HISTORY_KEYS];
 };
 
 struct history_op *player_begin(struct player *player, enum history_kind kind, unsigned key);
@@ -33,6 +36,8 @@ void script_txn_begin(struct player *player, enum script_word word);
 void script_txn_write(struct player *player, unsigned key, bool delete);
 void script_txn_get(struct player *player, unsigned key);
 void script_txn_commit(struct player *player);
+void script_txn_mark(struct player *player);
+void script_txn_back(struct player *player);
 /** script_txn_end - without commit, if there is one */
 void script_txn_end(struct player *player);
 

@@ -23,6 +23,7 @@ void script_txn_begin(struct player *player, enum script_word word)
 	player->in_txn = true;
 	player->lost = false;
 	memset(player->wrote, 0, sizeof player->wrote);
+	script_txn_mark(player);
 }
 
 void script_txn_end(struct player *player)
@@ -92,6 +93,25 @@ void script_txn_get(struct player *player, unsigned key)
 	}
 	read->value = value;
 	read->end = sim_stamp();
+}
+
+void script_txn_mark(struct player *player)
+{
+	if (!player->in_txn)
+		return;
+	player->mark = write_set_mark(&player->txn.writes);
+	memcpy(player->wrote_there, player->wrote, sizeof player->wrote);
+	memcpy(player->own_there, player->own, sizeof player->own);
+}
+
+void script_txn_back(struct player *player)
+{
+	if (!player->in_txn || player->lost)
+		return;
+	if (write_set_rollback(&player->txn.writes, player->mark) != BWT_OK)
+		sim_fail("a rollback: %s", bwt_detail());
+	memcpy(player->wrote, player->wrote_there, sizeof player->wrote);
+	memcpy(player->own, player->own_there, sizeof player->own);
 }
 
 /* The transaction is committed: each of its writes took effect between @begin and now. */
