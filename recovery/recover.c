@@ -266,9 +266,8 @@ static int create(struct opening *opening)
 		rc = first_checkpoints(opening);
 	TEST_YIELD("create_rename");
 	if (rc == BWT_OK)
-		rc = store_files_finish(store);
-	if (rc < 0)
-		store_files_undo(store);
+		return store_files_finish(store);
+	store_files_undo(store);
 	return rc;
 }
 

@@ -187,6 +187,9 @@ int store_files_finish(struct store *store)
 
 	if (rc == BWT_OK)
 		rc = sys_file_rename(store->dir_fd, ARENA_NEW_NAME, ARENA_NAME);
+	if (rc < 0)
+		store_files_undo(store);
+	/* A failure after the rename undoes nothing: under the one name or the other, what is there is whole. */
 	return rc < 0 ? rc : sys_dir_sync(store->dir_fd);
 }
 

@@ -36,9 +36,13 @@ int store_files_backup(struct store *target, const char *path);
 int store_files_backup_done(struct store *target);
 /** store_files_backup_undo - it failed: give its space back; what stays says that it is unfinished */
 void store_files_backup_undo(struct store *target);
-/** store_files_finish - everything is durable: arena.new becomes arena. From here on it is a store. */
+/**
+ * store_files_finish - everything is durable: arena.new becomes arena. From here on it is a store
+ *
+ * A failure before the change of the name is undone. After it the store stays, though its name may not be durable.
+ */
 int store_files_finish(struct store *store);
-/** store_files_undo - the creation failed: give its space back */
+/** store_files_undo - the creation failed before store_files_finish(): give its space back */
 void store_files_undo(struct store *store);
 void store_files_close(struct store *store);
 
