@@ -64,7 +64,8 @@ static void tell_found(const struct torture *torture, int out_fd)
 		uint64_t step = torture->known[i].state.step;
 
 		size += (size_t)snprintf(lines + size, sizeof lines - size,
-		                         "begin %u %" PRIu64 "\nack %u %" PRIu64 "\n", i, step, i, step);
+		                         "begin %u %" PRIu64 "\nack %u %" PRIu64 "\n", i, step, i,
+		                         step);
 	}
 	if (write(out_fd, lines, size) != (ssize_t)size)
 		_exit(EXIT_FAILURE);

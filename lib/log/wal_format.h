@@ -48,7 +48,7 @@ enum wal_type {              /* stored: append, never renumber */
 	WAL_TXN = 5,         /* a whole transaction: struct wal_txn */
 	WAL_TXN_PART = 6,    /* operations of a large one, without effect: struct wal_txn_part */
 	WAL_TXN_COMMIT = 7,  /* its commit: struct wal_txn_commit */
-	WAL_TREE_LOAD = 8,   /* u32 tree id, then the name: of a tree that images hold already, loaded */
+	WAL_TREE_LOAD = 8, /* u32 tree id, then the name: of a tree that images hold already, loaded */
 };
 
 struct wal_frame {

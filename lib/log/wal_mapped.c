@@ -26,9 +26,10 @@ int wal_segment_map(struct wal *wal, struct wal_segment *segment)
 	if (rc < 0)
 		return rc;
 	if (segment->map.media != wal->media)
-		rc = error_set(-ENOTSUP,
-		               "log segment %llu is not in persistent memory, unlike the one before",
-		               (unsigned long long)segment->seq);
+		rc = error_set(
+			-ENOTSUP,
+			"log segment %llu is not in persistent memory, unlike the one before",
+			(unsigned long long)segment->seq);
 	if (rc == BWT_OK)
 		rc = sys_map_populate(&segment->map, 0, segment->file_size);
 	if (rc == BWT_OK && wal->config.catch_sigbus)

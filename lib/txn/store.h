@@ -27,8 +27,9 @@ struct catalog_entry {  /* value of a key of the catalogue tree */
 
 enum catalog_state {
 	CATALOG_LIVE = 1,
-	CATALOG_DROPPING = 2, /* or being loaded: it goes when the store is next opened, unless it gets its name */
-	CATALOG_LOADED = 3,   /* in the catalogue alone: it is live, and did not begin empty */
+	CATALOG_DROPPING =
+		2, /* or being loaded: it goes when the store is next opened, unless it gets its name */
+	CATALOG_LOADED = 3, /* in the catalogue alone: it is live, and did not begin empty */
 };
 
 struct named_tree { /* the registry: every tree of the store, by id; guarded by store.trees_lock */

@@ -10,8 +10,8 @@
 #ifndef BWT_SCHED_WORLD_H
 #define BWT_SCHED_WORLD_H
 
-#include "tests/support/history.h"
 #include "tests/sched/sim.h"
+#include "tests/support/history.h"
 #include "txn/commit.h"
 #include "txn/read.h"
 
