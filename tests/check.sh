@@ -51,8 +51,8 @@ tests() { # FOLDER PREFIX PATTERN MAKE-VARIABLES...
 		name=${name#tests/}
 		[[ $name =~ $pattern ]] || continue
 		[[ $name == *$ONLY* ]] || continue
-		limit=600
-		[[ $name == unit/* ]] && limit=120
+		limit=2400
+		[[ $name == unit/* ]] && limit=600
 		[[ $folder == */san-* ]] && limit=$((limit * 3))
 		[ -n "$SOAK$FAULTS_LONG" ] && limit=$((limit * 30))
 		case $path in
