@@ -39,6 +39,7 @@ const struct fault faults[] = {
 	{ "checkpoint_no_txns", { "large/gate" }, "a cut does not say what half-way transactions mean", 0 },
 	{ "merge_no_absorb", { "merge/merge chains" }, "a page goes and nobody took its keys over", 0 },
 	{ "merge_two_at_once", { "merge/merge chains" }, "two merges below one parent", 0 },
+	{ "mapping_id_at_once", { "merge/merge chains" }, "the id of a page that went is given out at once", 0 },
 };
 /* clang-format on */
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * region.c - the region is a file in memory, mapped privately while runs go on
+ * region.c - the region's pages are read-only until a run writes them; what was there is kept then
  *
- * So a run's changes are copies of pages, and going back is to drop them.
+ * So going back is to copy the pages that some run has written since region_freeze(), a hundred or so. A new
+ * mapping or dropped copies would cost a fault for each of them in each run.
  */
 #include "tests/sched/region.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #include "tests/sched/sim.h"
 
 #define BASE ((void *)0x510000000000)
+#define PAGE ((size_t)4096)
 #define CLASSES 24u /* of sizes: 64 << class */
 #define HEAD 64u    /* bytes before an allocation */
 #define LIVE 0x4c495645u
@@ -35,9 +36,12 @@ struct head {
 	struct head *next;
 };
 
-static int file = -1;
 static uint8_t *const region = BASE;
 static struct heap *const heap = BASE;
+
+static uint8_t *kept; /* of each page that is writable, what it was when frozen */
+static bool frozen, writable[REGION_SIZE / PAGE];
+static uint32_t written[REGION_SIZE / PAGE], written_count;
 
 static void die(const char *what)
 {
@@ -45,37 +49,56 @@ static void die(const char *what)
 	exit(EXIT_FAILURE);
 }
 
-static void map(int flags)
+static void *map(void *address, int flags)
 {
-	if (mmap(BASE, REGION_SIZE, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file, 0) != BASE)
+	void *memory = mmap(address, REGION_SIZE, PROT_READ | PROT_WRITE,
+	                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+
+	if (memory == MAP_FAILED)
 		die("sched: map the region");
+	return memory;
 }
 
 void region_init(void)
 {
-	file = memfd_create("sched-region", MFD_CLOEXEC);
-	if (file < 0)
-		die("sched: make the region");
+	kept = map(NULL, 0);
 	region_reset();
 }
 
 void region_reset(void)
 {
-	if (ftruncate(file, 0) < 0 || ftruncate(file, (off_t)REGION_SIZE) < 0)
-		die("sched: empty the region");
-	map(MAP_SHARED);
+	map(BASE, MAP_FIXED);
+	frozen = false;
+	memset(writable, 0, sizeof writable);
+	written_count = 0;
 	heap->used = sizeof *heap;
 }
 
 void region_freeze(void)
 {
-	map(MAP_PRIVATE);
+	if (mprotect(BASE, REGION_SIZE, PROT_READ) < 0)
+		die("sched: freeze the region");
+	frozen = true;
+}
+
+bool region_write(const void *memory)
+{
+	size_t page = (size_t)((const uint8_t *)memory - region) / PAGE;
+
+	if (!frozen || !region_holds(memory) || writable[page])
+		return false;
+	memcpy(kept + page * PAGE, region + page * PAGE, PAGE);
+	if (mprotect(region + page * PAGE, PAGE, PROT_READ | PROT_WRITE) < 0)
+		die("sched: make a page writable");
+	writable[page] = true;
+	written[written_count++] = (uint32_t)page;
+	return true;
 }
 
 void region_restore(void)
 {
-	if (madvise(BASE, REGION_SIZE, MADV_DONTNEED) < 0)
-		die("sched: put the region back");
+	for (uint32_t i = 0; i < written_count; i++)
+		memcpy(region + written[i] * PAGE, kept + written[i] * PAGE, PAGE);
 }
 
 void *region_take(size_t size, size_t align)

@@ -21,6 +21,8 @@ void region_init(void);  /* once */
 void region_reset(void); /* empty, zero */
 void region_freeze(void);
 void region_restore(void);
+/** region_write - a write to @memory was refused: true if it may go on now, false if that is no matter of the region's */
+bool region_write(const void *memory);
 
 /** region_take - @size zero bytes at a multiple of @align, until the next region_reset() */
 void *region_take(size_t size, size_t align);

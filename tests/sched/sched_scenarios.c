@@ -19,10 +19,10 @@
 #include "tests/support/rng.h"
 #include "tests/support/suite.h"
 
-#define RANDOM_EACH 7000u  /* schedules of a scenario by chance */
-#define BOUNDED_MAX 12000u /* and by search, at most */
-#define MADE_UP 24u        /* scenarios that are made up */
-#define MADE_UP_EACH 800u
+#define RANDOM_EACH 16000u /* schedules of a scenario by chance */
+#define BOUNDED_MAX 24000u /* and by search, at most */
+#define MADE_UP 48u        /* scenarios that are made up */
+#define MADE_UP_EACH 1600u
 
 static const char *fault;
 

@@ -24,7 +24,7 @@
 #include "tests/support/suite.h"
 
 #define PLACES_MAX 4096u
-#define ROUNDS 10u /* ways to come to a point */
+#define ROUNDS 32u /* ways to come to a point */
 #define STRIDE 5u
 
 static const char *seen[PLACES_MAX]; /* where a fiber was stopped */
@@ -118,8 +118,11 @@ static const struct {
 	{"lib/sys/file.c", "counts descriptors"},
 	{"lib/log/vlog.c", "value log: needs files"},
 	{"lib/log/vlog_file.c", "value log: needs files"},
+	{"lib/log/vlog_read.c", "value log: needs files"},
 	{"lib/log/log_lock.h", "lists of files"},
 	{"lib/log/wal_segment.c", "files of the log"},
+	{"lib/log/wal_keep.c", "files of the log kept for readers"},
+	{"lib/log/wal_mapped.c", "files of the log in persistent memory"},
 	{"lib/mem/arena.c", "growth of the file"},
 	{"lib/mem/extent_open.c", "opening"},
 	{"lib/page/page_check.c", "checks of pages at rest"},

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "tests/sched/region.h"
 #include "tests/sched/sim_private.h"
 
 #define STACK_SIZE ((size_t)256 << 10)
@@ -95,8 +96,11 @@ void sim_fail(const char *format, ...)
 	siglongjmp(sim.escape, 1);
 }
 
-static void on_signal(int number)
+static void on_signal(int number, siginfo_t *info, void *context)
 {
+	(void)context;
+	if (number == SIGSEGV && region_write(info->si_addr))
+		return;
 	if (sim.result == NULL) {
 		signal(number, SIG_DFL);
 		raise(number);
@@ -112,7 +116,8 @@ void sim_init(void)
 {
 	static uint8_t signal_stack[64 << 10];
 	stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = on_signal,
+	                           .sa_flags = SA_ONSTACK | SA_NODEFER | SA_SIGINFO};
 
 	stacks = mmap(NULL, STACK_SIZE * SIM_FIBERS_MAX, PROT_READ | PROT_WRITE,
 	              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
