@@ -157,6 +157,14 @@ unsigned inner_search(const struct base_page *page, struct bwt_slice key, bool b
 	return search_suffix(page, suffix, suffix_size, head_of(suffix, suffix_size), before);
 }
 
+/* @key has not the prefix of the keys of children 1 and on: it is below all of these, and the high fence, or above all. */
+static page_id step_beside(const struct base_page *page, struct bwt_slice key)
+{
+	if (prefix_order(page, key) < 0)
+		return inner_child(page, 0);
+	return page->right == 0 ? inner_child(page, page->count - 1) : 0;
+}
+
 page_id inner_step(const struct base_page *page, struct bwt_slice key)
 {
 	size_t prefix_size = page->prefix_size, suffix_size = key.size - prefix_size;
@@ -164,7 +172,7 @@ page_id inner_step(const struct base_page *page, struct bwt_slice key)
 	uint32_t head;
 
 	if (key.size < prefix_size || !bytes_equal(key.data, page->bytes, prefix_size))
-		return 0;
+		return step_beside(page, key);
 	suffix = key_rest(key, prefix_size);
 	head = head_of(suffix, suffix_size);
 	if (page->right != 0 && head >= page->high_head)

@@ -143,7 +143,10 @@ static void keys_of_the_largest_size_fit(void)
 
 static unsigned steps_known; /* inner_step() said more than "ask" */
 
-/* inner_step() may know no answer, but must know one for a key with the prefix whose head is below the fence's (P4). */
+/*
+ * inner_step() may know no answer, but must know one for a key below the prefix of children 1 and on, for one with the
+ * prefix whose head is below the fence's (P4), and for every key of a page that nothing follows.
+ */
 static unsigned wrong_step(const struct base_page *page, struct bwt_slice key, bool covered,
                            unsigned at)
 {
@@ -153,9 +156,9 @@ static unsigned wrong_step(const struct base_page *page, struct bwt_slice key, b
 		(page->prefix_size == 0 || memcmp(key.data, page->bytes, page->prefix_size) == 0);
 
 	if (child == 0)
-		return prefixed && page->right == 0;
+		return (at == 0 && !prefixed) || page->right == 0;
 	steps_known++;
-	return !covered || !prefixed || child != at + 100;
+	return !covered || (!prefixed && at != 0 && page->right != 0) || child != at + 100;
 }
 
 static unsigned check_key(const struct key_set *keys, const struct base_page *page,
