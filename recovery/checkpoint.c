@@ -345,6 +345,7 @@ void checkpointer_fail(struct store *store, int rc)
 static int publish(struct store *store, struct checkpointer *checkpointer, const struct image *next,
                    bool clean)
 {
+	const bool closed = clean || TEST_FAULT("checkpoint_says_closed");
 	struct superblock super = {
 		.store_id = store->store_id,
 		.checkpoint = next->number,
@@ -355,7 +356,8 @@ static int publish(struct store *store, struct checkpointer *checkpointer, const
 		.created_ns = checkpointer->created_ns,
 		.written_ns = sys_wall_ns(),
 		.max_size = store->max_size,
-		.clean = clean,
+		.clean = closed,
+		.log_incarnation = closed ? wal_incarnation(store->wal) : 0,
 	};
 	bool late = TEST_FAULT("checkpoint_super_early");
 	unsigned to = checkpointer->newest.number == 0 ? 0 : 1 - checkpointer->super_slot;

@@ -18,7 +18,7 @@ struct checkpointer; /* knows the last two images; one per writable store */
 
 /**
  * checkpoint_take - one checkpoint; one at a time (the caller serialises)
- * @clean: the store is being closed: nobody else is inside
+ * @clean: the store is being closed: nobody else is inside, and nothing is written to the log any more (L6)
  * Returns: BWT_OK; BWT_BUSY: the gate did not drain, try again later; BWT_FULL, BWT_IO, -ENOMEM (the changes join
  *          the next one; BWT_IO is final for the store)
  * Blocks:  on the disk

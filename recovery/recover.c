@@ -234,7 +234,7 @@ static int first_checkpoints(struct opening *opening)
 	int rc = BWT_OK;
 
 	for (unsigned i = 0; i < 2 && rc == BWT_OK; i++)
-		rc = checkpoint_take(opening->store, opening->checkpointer, opening->slot, true);
+		rc = checkpoint_take(opening->store, opening->checkpointer, opening->slot, false);
 	return rc;
 }
 
@@ -401,6 +401,7 @@ static int log_reaches_checkpoint(const struct opening *opening)
 
 static int recover(struct opening *opening)
 {
+	const struct superblocks *supers = &opening->loaded.supers;
 	struct store *store = opening->store;
 	bool one_image;
 	int rc = load(opening);
@@ -408,7 +409,8 @@ static int recover(struct opening *opening)
 	if (rc == BWT_OK)
 		rc = open_values(opening, opening->loaded.newest.state.value_file);
 	if (rc == BWT_OK)
-		rc = replay_log(store, opening->loaded.newest.state.start_lsn, &opening->replayed);
+		rc = replay_log(store, opening->loaded.newest.state.start_lsn,
+		                &supers->super[supers->newer], &opening->replayed);
 	if (opening->config->replayed != NULL)
 		*opening->config->replayed = opening->replayed;
 	TEST_YIELD("recover_replayed");

@@ -301,7 +301,8 @@ static int replay_all(struct replay *replay)
 	return rc == BWT_NOT_FOUND ? BWT_OK : rc;
 }
 
-int replay_log(struct store *store, uint64_t start_lsn, struct replayed *replayed)
+int replay_log(struct store *store, uint64_t start_lsn, const struct superblock *newest,
+               struct replayed *replayed)
 {
 	struct replay replay = {.store = store, .start_lsn = start_lsn};
 	int rc;
@@ -311,6 +312,8 @@ int replay_log(struct store *store, uint64_t start_lsn, struct replayed *replaye
 	                     &replay.reader);
 	if (rc < 0)
 		return rc;
+	if (newest->clean == 1)
+		wal_reader_closed(replay.reader, newest->start_lsn, newest->log_incarnation);
 	rc = replay_all(&replay);
 	wal_reader_end(replay.reader, &replayed->end_lsn, &replayed->incarnation,
 	               &replayed->last_seq);

@@ -40,10 +40,9 @@ static int make_buffers(struct wal *wal)
 		return error_set(BWT_INVALID, "a log ring of %zu bytes", size);
 	wal->ring_size = size;
 	wal->ring = sys_reserve(size);
-	wal->staging = aligned_alloc(WAL_BLOCK, WAL_STAGING_SIZE);
+	wal->staging = sys_reserve(WAL_STAGING_SIZE); /* zeroes, which need not be touched for that */
 	if (wal->ring == NULL || wal->staging == NULL)
 		return error_set(-ENOMEM, "no memory for the log's buffers");
-	memset(wal->staging, 0, WAL_STAGING_SIZE);
 	return sys_ring_new(wal->config.plain, wal->staging, WAL_STAGING_SIZE, &wal->io);
 }
 
@@ -52,7 +51,7 @@ static void free_all(struct wal *wal)
 	sys_ring_free(wal->io);
 	if (wal->ring != NULL)
 		sys_release(wal->ring, wal->ring_size);
-	free(wal->staging);
+	sys_release(wal->staging, WAL_STAGING_SIZE);
 	free(wal);
 }
 

@@ -21,6 +21,8 @@
  *   L5  A frame of the last run whose head stands in its place and reaches beyond the end of the newest
  *       segment is damage: the segment behind was durable, name included, before its room was handed
  *       out, so a file is missing. Where an LSN stands in a file is told by no earlier use of it.
+ *   L6  The last run ends, unread, where a superblock says that its writer closed it: nothing is behind. Another life
+ *       that began there is another run, by its incarnation.
  */
 #include "log/wal_reader.h"
 
@@ -57,12 +59,14 @@ struct wal_reader {
 	size_t count, capacity;
 	/* The run: entries [first, last], without those whose header is damaged. */
 	size_t first, last;
-	uint64_t run_end;  /* named by the next run; NO_END: the last run */
-	uint64_t limit;    /* no byte at or beyond this belongs to the run */
-	uint64_t begin;    /* where reading began */
-	uint64_t position; /* of the next frame */
-	uint64_t last_lsn; /* of the record returned last */
-	int state;         /* BWT_OK, or what every later call answers */
+	uint64_t run_end;            /* named by the next run; NO_END: the last run */
+	uint64_t limit;              /* no byte at or beyond this belongs to the run */
+	uint64_t begin;              /* where reading began */
+	uint64_t position;           /* of the next frame */
+	uint64_t last_lsn;           /* of the record returned last */
+	uint64_t closed_lsn;         /* L6 */
+	uint32_t closed_incarnation; /* 0: no such word */
+	int state;                   /* BWT_OK, or what every later call answers */
 	/* Bytes [window_lsn, window_lsn + window_len) of the run. */
 	uint8_t *window;
 	uint64_t window_lsn;
@@ -308,6 +312,12 @@ int wal_reader_open_live(int dir_fd, uint64_t store_id, uint64_t lsn, uint64_t d
 void wal_reader_allow(struct wal_reader *reader, uint64_t durable)
 {
 	reader->durable = durable;
+}
+
+void wal_reader_closed(struct wal_reader *reader, uint64_t lsn, uint32_t incarnation)
+{
+	reader->closed_lsn = lsn;
+	reader->closed_incarnation = incarnation;
 }
 
 void wal_reader_close(struct wal_reader *reader)
@@ -602,6 +612,15 @@ static int bad_frame(struct wal_reader *reader, uint64_t lsn)
 	return reader->state;
 }
 
+/* L6; a hole behind it is damage all the same (L4). */
+static bool at_closed_end(const struct wal_reader *reader)
+{
+	return reader->closed_incarnation != 0 && reader->position == reader->closed_lsn &&
+	       reader->count > 0 && reader->run_end == NO_END &&
+	       reader->entries[reader->first].head.incarnation == reader->closed_incarnation &&
+	       entry_end(&reader->entries[reader->last]) == reader->limit;
+}
+
 int wal_reader_next(struct wal_reader *reader, struct wal_record *record)
 {
 	struct wal_frame frame;
@@ -616,6 +635,10 @@ int wal_reader_next(struct wal_reader *reader, struct wal_record *record)
 			set_run(reader, next_good(reader, reader->last));
 			reader->position = reader->entries[reader->first].head.start_lsn;
 			continue;
+		}
+		if (at_closed_end(reader)) {
+			reader->state = BWT_NOT_FOUND;
+			break;
 		}
 		rc = frame_at(reader, reader->position, &frame, &bytes);
 		if (rc == BWT_NOT_FOUND)

@@ -41,6 +41,11 @@ int wal_reader_open(int dir_fd, uint64_t store_id, uint64_t lsn, bool readonly,
  */
 int wal_reader_open_live(int dir_fd, uint64_t store_id, uint64_t lsn, uint64_t durable,
                          struct wal_reader **out);
+/**
+ * wal_reader_closed - the writer of @incarnation ended the log at @lsn, all of it durable, and said so in a superblock
+ * Where it is the last to have written, the log is not searched for more there.
+ */
+void wal_reader_closed(struct wal_reader *reader, uint64_t lsn, uint32_t incarnation);
 /** The log is durable up to @durable: a live reader goes so far, and then answers BWT_NOT_FOUND until it may go on. */
 void wal_reader_allow(struct wal_reader *reader, uint64_t durable);
 void wal_reader_close(struct wal_reader *reader);

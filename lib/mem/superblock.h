@@ -25,22 +25,23 @@ enum superblock_feature {   /* stored: bits of features */
 	((uint64_t)(FEATURE_TXNS | FEATURE_MERGES)) /* by this library, in every superblock */
 
 struct superblock {
-	uint64_t magic;      /* 0x00 */
-	uint32_t crc;        /* 0x08  CRC32C of 0x0c..4096 */
-	uint16_t major;      /* 0x0c */
-	uint16_t minor;      /* 0x0e */
-	uint64_t features;   /* 0x10  bits 0-31: unknown ones refused; 32-63: accepted */
-	uint64_t store_id;   /* 0x18  random, made at creation; in every log file too */
-	uint64_t checkpoint; /* 0x20  1, 2, 3, ... the larger valid one is the newer */
-	uint64_t start_lsn;  /* 0x28  the cut: replay begins here */
-	arena_off root;      /* 0x30  BLOCK_IMAGE_ROOT */
-	uint64_t arena_size; /* 0x38  bytes of the file at the cut, at least */
-	uint64_t created_ns; /* 0x40  wall clock, for people */
-	uint64_t written_ns; /* 0x48 */
-	uint64_t max_size;   /* 0x50  as given when it was written, for people */
-	uint32_t root_size;  /* 0x58  bytes of the root block */
-	uint32_t clean;      /* 0x5c  1: written by a clean close, the log ends at start_lsn */
-	uint8_t reserved[SUPERBLOCK_SIZE - 0x60];
+	uint64_t magic;           /* 0x00 */
+	uint32_t crc;             /* 0x08  CRC32C of 0x0c..4096 */
+	uint16_t major;           /* 0x0c */
+	uint16_t minor;           /* 0x0e */
+	uint64_t features;        /* 0x10  bits 0-31: unknown ones refused; 32-63: accepted */
+	uint64_t store_id;        /* 0x18  random, made at creation; in every log file too */
+	uint64_t checkpoint;      /* 0x20  1, 2, 3, ... the larger valid one is the newer */
+	uint64_t start_lsn;       /* 0x28  the cut: replay begins here */
+	arena_off root;           /* 0x30  BLOCK_IMAGE_ROOT */
+	uint64_t arena_size;      /* 0x38  bytes of the file at the cut, at least */
+	uint64_t created_ns;      /* 0x40  wall clock, for people */
+	uint64_t written_ns;      /* 0x48 */
+	uint64_t max_size;        /* 0x50  as given when it was written, for people */
+	uint32_t root_size;       /* 0x58  bytes of the root block */
+	uint32_t clean;           /* 0x5c  1: written by a clean close, the log ends at start_lsn */
+	uint32_t log_incarnation; /* 0x60  clean: of the log that ends there; 0: not said */
+	uint8_t reserved[SUPERBLOCK_SIZE - 0x64];
 };
 
 static_assert(sizeof(struct superblock) == SUPERBLOCK_SIZE, "arena layout");

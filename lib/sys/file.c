@@ -515,11 +515,11 @@ void sys_file_unlock(int fd)
 
 int sys_file_lock_note(int fd)
 {
+	/* As long as each before it: cutting a file to nothing first makes ext4 write it back, 3 ms of every opening. */
 	char text[PID_TEXT_SIZE];
-	int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-	int rc = sys_file_truncate(fd, 0);
+	int len = snprintf(text, sizeof text, "%10ld\n", (long)getpid());
 
-	return rc < 0 ? rc : sys_file_write(fd, text, (size_t)len, 0);
+	return sys_file_write(fd, text, (size_t)len, 0);
 }
 
 long sys_file_lock_owner(int fd)

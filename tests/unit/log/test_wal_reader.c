@@ -726,10 +726,66 @@ static void a_live_reader_goes_from_life_to_life(void)
 	}
 }
 
+/* --- Closed (L6) --- */
+
+/* Records from the beginning on, where a superblock says that @incarnation closed the log at @closed. */
+static void expect_closed(uint64_t closed, uint32_t incarnation, uint64_t count, int rc)
+{
+	struct wal_reader *reader;
+	struct wal_record record;
+
+	CU_ASSERT_EQUAL_FATAL(
+		wal_reader_open(fixture_dir_fd, FIXTURE_STORE_ID, WAL_BLOCK, true, &reader), BWT_OK);
+	wal_reader_closed(reader, closed, incarnation);
+	for (uint64_t i = 0; i < count; i++)
+		CU_ASSERT_EQUAL(wal_reader_next(reader, &record), BWT_OK);
+	CU_ASSERT_EQUAL(wal_reader_next(reader, &record), rc);
+	wal_reader_close(reader);
+}
+
+static void a_closed_log_ends_there_and_nothing_behind_is_looked_at(void)
+{
+	uint64_t ends[3];
+	uint32_t incarnation;
+	int fd;
+
+	open_log();
+	for (uint64_t id = 0; id < 3; id++)
+		ends[id] = record_put_durable(wal, id, 100);
+	incarnation = wal_incarnation(wal);
+	close_log();
+	fd = segment_file(1);
+	file_flip(fd, off_of(ends[0]));
+	close(fd);
+	expect_closed(ends[0], incarnation, 1, BWT_NOT_FOUND);
+	expect_closed(ends[0], incarnation + 1, 1, BWT_CORRUPT);
+	expect_closed(ends[1], incarnation, 1, BWT_CORRUPT);
+	expect_closed(ends[0], 0, 1, BWT_CORRUPT);
+}
+
+static void a_life_that_began_where_the_log_was_closed_is_read(void)
+{
+	uint64_t closed;
+	uint32_t incarnation;
+
+	open_log();
+	(void)record_put_durable(wal, 0, 100);
+	incarnation = wal_incarnation(wal);
+	close_log();
+	wal = fixture_reopen(fixture_config(), 0);
+	closed = wal_tail(wal); /* what a life closes at that wrote nothing */
+	(void)record_put_durable(wal, 1, 100);
+	close_log();
+	expect_closed(WAL_BLOCK, incarnation, 2, BWT_NOT_FOUND);
+	expect_closed(closed, incarnation, 2, BWT_NOT_FOUND);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(an_empty_folder_is_an_empty_log),
+		TEST(a_closed_log_ends_there_and_nothing_behind_is_looked_at),
+		TEST(a_life_that_began_where_the_log_was_closed_is_read),
 		TEST(reading_may_begin_at_any_record),
 		TEST(position_and_extent_tell_of_progress),
 		TEST(a_start_that_no_segment_holds_is_damage),

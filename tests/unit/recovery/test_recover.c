@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/testpoint.h"
+#include "mem/superblock.h"
 #include "tests/unit/recovery/store_fixture.h"
 #include "txn/commit.h"
 
@@ -64,6 +65,45 @@ static void what_was_put_is_there_after_a_clean_close(void)
 	reopen(true);
 	CU_ASSERT_EQUAL(fixture_keys(&fixture), 5000);
 	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 5000, 1));
+}
+
+/* So that the next opening need not search the rest of the log's last file. */
+static void a_clean_close_names_the_life_whose_log_ends(void)
+{
+	struct superblock super;
+	uint32_t incarnation;
+
+	begin();
+	fixture_put(&fixture, 0, 100, 1);
+	incarnation = wal_incarnation(fixture.store.wal);
+	reopen(true);
+	CU_ASSERT_EQUAL(superblock_newest(fixture.store.arena_fd, &super), BWT_OK);
+	CU_ASSERT_EQUAL(super.clean, 1);
+	CU_ASSERT_EQUAL(super.log_incarnation, incarnation);
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 100, 1));
+	fixture_put(&fixture, 0, 100, 2);
+	flush();
+	reopen(false);
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 100, 2));
+	CU_ASSERT_EQUAL(fixture_checkpoint(&fixture), BWT_OK);
+	CU_ASSERT_EQUAL(superblock_newest(fixture.store.arena_fd, &super), BWT_OK);
+	CU_ASSERT_EQUAL(super.clean, 0);
+	CU_ASSERT_EQUAL(super.log_incarnation, 0);
+}
+
+/* The planted fault: a checkpoint of a store that goes on says so, too. What follows it is lost, and must be seen to be. */
+static void a_log_that_is_called_closed_and_goes_on_is_lost(void)
+{
+	begin();
+	fixture_put(&fixture, 0, 100, 1);
+	testpoint_set("checkpoint_says_closed", 0, NULL, NULL);
+	CU_ASSERT_EQUAL(fixture_checkpoint(&fixture), BWT_OK);
+	fixture_put(&fixture, 100, 101, 1);
+	flush();
+	fixture_close(&fixture, false);
+	CU_ASSERT_EQUAL_FATAL(fixture_open(&fixture, fixture.path), BWT_OK);
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 100, 1));
+	CU_ASSERT_TRUE(fixture_lacks(&fixture, 100, 101));
 }
 
 static void what_is_in_the_log_is_there_after_a_crash(void)
@@ -348,6 +388,8 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(a_new_store_is_empty_sound_and_opens_again),
 		TEST(what_was_put_is_there_after_a_clean_close),
+		TEST(a_clean_close_names_the_life_whose_log_ends),
+		TEST(a_log_that_is_called_closed_and_goes_on_is_lost),
 		TEST(what_is_in_the_log_is_there_after_a_crash),
 		TEST(many_lives_with_and_without_a_clean_close_lose_nothing),
 		TEST(named_trees_are_created_and_dropped_across_crashes),
