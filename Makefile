@@ -19,6 +19,8 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 PMEM ?= 1
 URING ?= 1
+LZ4 ?= 1
+ZSTD ?= 1
 SAN ?=
 OBJCOPY ?= objcopy
 PKG_CONFIG ?= pkg-config
@@ -27,7 +29,7 @@ ifneq ($(filter-out address undefined thread,$(SAN)),)
 $(error SAN is address, undefined or thread, not "$(SAN)")
 endif
 empty :=
-variant := $(if $(SAN),san-$(SAN))$(if $(filter 0,$(PMEM)),no-pmem)$(if $(filter 0,$(URING)),no-uring)
+variant := $(if $(SAN),san-$(SAN))$(if $(filter 0,$(PMEM)),no-pmem)$(if $(filter 0,$(URING)),no-uring)$(if $(filter 0,$(LZ4)),no-lz4)$(if $(filter 0,$(ZSTD)),no-zstd)
 O := $(BUILD)$(if $(variant),/$(variant))
 
 # ---- flags ------------------------------------------------------------------------------------
@@ -42,10 +44,12 @@ san_address := -fsanitize=address -fno-omit-frame-pointer
 san_undefined := -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 san_thread := -fsanitize=thread -fno-omit-frame-pointer $(if $(findstring gcc,$(CC)),-Wno-error=tsan)
 SAN_FLAGS := $(san_$(SAN))
-USES := $(if $(filter 0,$(PMEM)),,libpmem) $(if $(filter 0,$(URING)),,liburing)
+USES := $(if $(filter 0,$(PMEM)),,libpmem) $(if $(filter 0,$(URING)),,liburing) \
+	$(if $(filter 0,$(LZ4)),,liblz4) $(if $(filter 0,$(ZSTD)),,libzstd)
 
 CPPFLAGS_ALL := -D_GNU_SOURCE -Ilib -I. \
-	$(if $(filter 0,$(PMEM)),-DBWT_NO_PMEM) $(if $(filter 0,$(URING)),-DBWT_NO_LIBURING) $(CPPFLAGS)
+	$(if $(filter 0,$(PMEM)),-DBWT_NO_PMEM) $(if $(filter 0,$(URING)),-DBWT_NO_LIBURING) \
+	$(if $(filter 0,$(LZ4)),-DBWT_NO_LZ4) $(if $(filter 0,$(ZSTD)),-DBWT_NO_ZSTD) $(CPPFLAGS)
 CFLAGS_ALL := -std=gnu11 $(OPT) -fPIC -fvisibility=hidden -pthread $(SAN_FLAGS) $(WARN) $(CFLAGS)
 LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(if $(strip $(USES)),$(shell $(PKG_CONFIG) --cflags $(USES))))
@@ -120,13 +124,13 @@ tools: $(TOOLS) ## the bwt-* command-line tools
 tests: $(UNIT_TESTS) $(KIND_TESTS) tools ## build all test programs, run none
 
 check: | deps-check ## build and run every test, SAN=address|undefined|thread: all of them in that build
-	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" tests/check.sh
+	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" LZ4="$(LZ4)" ZSTD="$(ZSTD)" tests/check.sh
 
 soak: | deps-check ## the tests that run threads, crashes and searches, LONG seconds each (300); SAN= too
-	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" SOAK=1 tests/check.sh
+	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" LZ4="$(LZ4)" ZSTD="$(ZSTD)" SOAK=1 tests/check.sh
 
 faults: | deps-faults ## crashes, failing devices and full disks on real file systems; as root, else in part
-	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" FAULTS_LONG=1 tests/check.sh
+	+@CC="$(CC)" CXX="$(CXX)" MAKE="$(MAKE)" BUILD="$(BUILD)" O="$(O)" SAN="$(SAN)" PMEM="$(PMEM)" URING="$(URING)" LZ4="$(LZ4)" ZSTD="$(ZSTD)" FAULTS_LONG=1 tests/check.sh
 
 lint: check-layers check-headers | deps-check ## formatting, clang-tidy, cppcheck, layers, headers
 	@CPPFLAGS="$(CPPFLAGS_ALL)" tests/lint.sh $(LINT_FILES)
@@ -140,7 +144,8 @@ check-headers: ## every header compiles alone, bwt.h as C and as C++
 deps: deps-core deps-check deps-faults deps-bench deps-demo ## install what is missing (apt-get, as root or by sudo)
 
 deps-core deps-check deps-faults deps-bench deps-demo deps-deb deps-nvdimm: deps-%:
-	@tools/deps.sh $* $(if $(filter 0,$(PMEM)),no-pmem) $(if $(filter 0,$(URING)),no-uring)
+	@tools/deps.sh $* $(if $(filter 0,$(PMEM)),no-pmem) $(if $(filter 0,$(URING)),no-uring) \
+		$(if $(filter 0,$(LZ4)),no-lz4) $(if $(filter 0,$(ZSTD)),no-zstd)
 
 demo: all | deps-demo ## the main job on real data, told step by step
 	@PATH="$(abspath $(O))/bin:$$PATH" tools/demo.sh
@@ -167,7 +172,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(filter %Makefile %.inc,$(MAKEFILE_LIST))
 	@echo
 	@echo "  BUILD=dir  output folder (build)          SAN=address|undefined|thread  sanitizer build"
-	@echo "  CC=clang   another compiler               PMEM=0, URING=0  without libpmem, liburing"
+	@echo "  CC=clang   another compiler               PMEM=0, URING=0, LZ4=0, ZSTD=0  without that library"
 	@echo "  PREFIX=, LIBDIR=, DESTDIR=  for install   OPT=\"-O0 -g\"  other optimisation"
 
 # ---- rules ------------------------------------------------------------------------------------

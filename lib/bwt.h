@@ -65,6 +65,9 @@ enum bwt_code {
 #define BWT_NO_URING 0x00000008u       /* open: plain system calls instead of io_uring */
 #define BWT_CATCH_SIGBUS 0x00000010u   /* open: turn mapping faults of the arena into BWT_IO */
 #define BWT_VERIFY 0x00000020u         /* open: check every block first */
+#define BWT_LZ4 0x00000400u            /* tree_open: large values are compressed by LZ4 */
+#define BWT_ZSTD 0x00000800u           /* tree_open: large values are compressed by Zstandard */
+#define BWT_PLAIN 0x00020000u          /* tree_open: large values are stored as they are */
 #define BWT_INSERT 0x00000100u         /* put: BWT_EXISTS if the key is there */
 #define BWT_UPDATE 0x00000200u         /* put: BWT_NOT_FOUND if it is not */
 #define BWT_READ_COMMITTED 0x00001000u /* begin: every call sees the newest commit */
@@ -318,12 +321,15 @@ BWT_API void bwt_buf_free(struct bwt_buf *buf);
 /**
  * bwt_tree_open - the handle of a tree of the store
  * @name:    1..BWT_TREE_NAME_MAX bytes and a zero; NULL: the main tree, which is always there
- * @flags:   BWT_CREATE, BWT_EXCL (needs BWT_CREATE)
+ * @flags:   BWT_CREATE, BWT_EXCL (needs BWT_CREATE); BWT_LZ4, BWT_ZSTD or BWT_PLAIN: how values above
+ *           inline_max are stored from now on, until a later call says otherwise or the store is
+ *           closed; without, as before, at first plain. Each value knows how it is stored
  * @tree:    out; the same handle at every call for the same tree
  * Returns:  BWT_OK
  *           BWT_NOT_FOUND  no tree has this name, and no BWT_CREATE
  *           BWT_EXISTS     BWT_EXCL, and the tree is there already
- *           BWT_INVALID    a name that is empty or too long, flags that contradict or do not exist
+ *           BWT_INVALID    a name that is empty or too long, flags that contradict or do not exist,
+ *                          a compression that this build of the library lacks
  *           BWT_READ_ONLY  it would have to be created in a store opened with BWT_RDONLY
  *           BWT_FULL, BWT_IO, BWT_CORRUPT, -ENOMEM
  * Owner:    the store: good until bwt_tree_drop() or bwt_close(), and never freed by the caller
@@ -402,6 +408,7 @@ BWT_API int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice
  *           BWT_TOO_BIG    @key is too long
  *           BWT_INVALID    NULL where a pointer is needed, @txn of another store
  *           BWT_CORRUPT    a checksum did not match; a damaged large value is so for its key alone
+ *           BWT_VERSION    the value is compressed by what this build of the library lacks
  *           BWT_IO         the value log could not be read, or the mapping failed (BWT_CATCH_SIGBUS)
  *           BWT_BUSY, -ENOMEM  too many threads at once, no memory for the value
  * Owner:    the caller keeps @value and frees it with bwt_buf_free(); a reused buffer is not shrunk
@@ -427,6 +434,7 @@ BWT_API int bwt_delete(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_sl
  * @desired:  the value that it gets; NULL: it is removed. NULL to NULL only asks for absence
  * Returns:  BWT_OK         it was as expected, and is as desired
  *           BWT_MISMATCH   it is in another state: nothing changed
+ *           BWT_VERSION    the value that it has is compressed by what this build of the library lacks
  *           else           as bwt_put()
  * Threads, Blocks: as bwt_put(), and on one read of the value log
  */
@@ -648,6 +656,7 @@ BWT_API int bwt_cursor_key(struct bwt_cursor *cursor, struct bwt_slice *key);
  *           BWT_NOT_FOUND  the cursor stands nowhere, or the transaction has removed the entry since
  *           BWT_INVALID    the transaction has ended
  *           BWT_CORRUPT    the value is damaged; the cursor can move on
+ *           BWT_VERSION    it is compressed by what this build of the library lacks
  *           BWT_IO, -ENOMEM
  * Owner:    the cursor: good until the next call on it, except bwt_cursor_key()
  * Threads:  one at a time per cursor
@@ -814,6 +823,7 @@ BWT_API void bwt_changes_close(struct bwt_changes *changes);
  *           BWT_NOT_FOUND  nothing more is durable yet
  *           BWT_TRIMMED    the reader was cut off, as bwt_changes_open() says
  *           BWT_CORRUPT    the log or a value is damaged
+ *           BWT_VERSION    a value is compressed by what this build of the library lacks
  *           BWT_IO         it could not be read, or the store has failed and nothing comes any more
  *           BWT_INVALID    NULL, or the store belongs to the parent process
  *           -ENOMEM

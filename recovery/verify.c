@@ -127,7 +127,7 @@ static void large(void *ctx, page_id page, const struct page_entry *entry, const
 	uint32_t size;
 
 	if (ref->segment < verifier->value_count)
-		verifier->value_live[ref->segment] += ref->size;
+		verifier->value_live[ref->segment] += value_ref_stored(ref);
 	if (vlog_check(verifier->store->vlog, ref) == BWT_OK)
 		return;
 	snprintf(file, sizeof file, "vlog/%016llx.vlog", (unsigned long long)ref->segment);

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# check.sh - what "make check" runs; started by the Makefile, which sets BUILD O SAN PMEM URING CC MAKE
+# check.sh - what "make check" runs; started by the Makefile, which sets BUILD O SAN PMEM URING LZ4 ZSTD CC MAKE
 #
 # A plain build: all tests; then a slice of them under each sanitizer and without each dependency, a
-# build by clang, and the checks of layers and headers. In a variant (SAN=..., PMEM=0, URING=0): all
+# build by clang, and the checks of layers and headers. In a variant (SAN=..., PMEM=0, URING=0, LZ4=0, ZSTD=0): all
 # tests in that build and nothing else.
 #
 # At the end the planted faults and how many seeds it took the crash simulator to find each.
@@ -21,6 +21,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/run.sh
 
 : "${BUILD:=build}" "${O:=$BUILD}" "${SAN:=}" "${PMEM:=1}" "${URING:=1}" "${CC:=gcc}" "${CXX:=g++}"
+: "${LZ4:=1}" "${ZSTD:=1}"
 : "${MAKE:=make}" "${ONLY:=}" "${SOAK:=}" "${FAULTS_LONG:=}"
 unset MAKELEVEL
 [ -n "$SOAK" ] && CHECK_SEED=
@@ -82,7 +83,7 @@ planted() { # LOG
 
 trap 'run_stop; exit 130' INT TERM
 run_begin "$O/check-logs"
-here=("SAN=$SAN" "PMEM=$PMEM" "URING=$URING")
+here=("SAN=$SAN" "PMEM=$PMEM" "URING=$URING" "LZ4=$LZ4" "ZSTD=$ZSTD")
 if [ -n "$SOAK" ]; then
 	build "${SAN:-here}" "${here[@]}" all tests &&
 		LONG=${LONG:-300} tests "$O" "" '^(model|stress|crash|protocol|txn)/' "${here[@]}"
@@ -101,7 +102,7 @@ fi
 if build "${SAN:-here}" "${here[@]}" all tests; then
 	tests "$O" "" . "${here[@]}"
 fi
-if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
+if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING$LZ4$ZSTD" = 1111 ]; then
 	run_test "layers" 60 "$MAKE" -s --no-print-directory check-layers
 	run_test "headers" 300 "$MAKE" -s --no-print-directory check-headers
 	for sanitizer in address undefined thread; do
@@ -109,6 +110,8 @@ if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING" = 11 ]; then
 	done
 	slice "no-pmem" '^(unit/(sys|mem|log)|model|tools)/' PMEM=0
 	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0
+	slice "no-lz4" '^(unit/(log|db)/|tools/tool_golden)' LZ4=0
+	slice "no-zstd" '^(unit/(log|db)/|tools/tool_golden)' ZSTD=0
 	if [ "$CC" != clang ] && command -v clang >/dev/null; then
 		build "clang" CC=clang "BUILD=$BUILD/clang" all tests
 		run_now "fuzz" 1800 "$MAKE" --no-print-directory -j2 "BUILD=$BUILD" "FUZZ_SECONDS=${FUZZ_SECONDS:-10}" fuzz

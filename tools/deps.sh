@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# deps.sh core|check|faults|bench|demo|deb|nvdimm [no-pmem] [no-uring] - find what a target needs, install what is missing
+# deps.sh core|check|faults|bench|demo|deb|nvdimm [no-pmem] [no-uring] [no-lz4] [no-zstd] - find what a target needs, install what is missing
 #
 # It looks first, without network and in milliseconds; when all is there it says and does nothing.
 # What is "needed" must be there in the end or this fails; what is only "wanted" may stay missing,
@@ -27,6 +27,8 @@ need_core() {
 	need header stdlib.h libc6-dev
 	[[ $without == *" no-pmem "* ]] || need library libpmem libpmem-dev
 	[[ $without == *" no-uring "* ]] || need library liburing liburing-dev
+	[[ $without == *" no-lz4 "* ]] || need library liblz4 liblz4-dev
+	[[ $without == *" no-zstd "* ]] || need library libzstd libzstd-dev
 }
 
 want_devices() { # for tests/faults, as root
@@ -140,7 +142,7 @@ if have_command apt-get && { [ -z "$as_root" ] || have_command sudo; }; then
 fi
 if [ ${#needed[@]} -ne 0 ]; then
 	echo "deps: needed and missing: ${needed[*]}" >&2
-	echo "deps: please install them (libpmem and liburing can be left out by PMEM=0 and URING=0)" >&2
+	echo "deps: please install them (libpmem, liburing, liblz4, libzstd can be left out by PMEM=0, URING=0, LZ4=0, ZSTD=0)" >&2
 	exit 1
 fi
 if [ ${#wanted[@]} -ne 0 ]; then

@@ -148,8 +148,10 @@ static void print_op(struct bwt_slice payload)
 		struct value_ref ref;
 
 		memcpy(&ref, value, sizeof ref);
-		printf(" value of %" PRIu32 " bytes at vlog %" PRIu64 " + %" PRIu64, ref.size,
+		printf(" value of %" PRIu32 " bytes at vlog %" PRIu32 " + %" PRIu64, ref.size,
 		       ref.segment, ref.offset);
+		if (ref.packed != 0)
+			printf(" packed to %" PRIu32, ref.packed);
 	} else if ((op.flags & VERSION_TOMBSTONE) == 0) {
 		printf(" value of %" PRIu32 " bytes", op.value_size);
 	}
@@ -272,9 +274,10 @@ close_dir:
 static int print_value(void *ctx, uint64_t offset, const struct vlog_record *record)
 {
 	(void)ctx;
-	printf("  %" PRIu64 ": tree %" PRIu32 ", key hash %08" PRIx32 ", value of %" PRIu32
+	printf("  %" PRIu64 ": tree %" PRIu32 ", key hash %08" PRIx32 ", value %s %" PRIu32
 	       " bytes, crc %08" PRIx32 "\n",
-	       offset, record->tree, record->hash, record->size, record->crc);
+	       offset, record->tree, record->hash,
+	       record->magic == VLOG_MAGIC_PACKED ? "packed to" : "of", record->size, record->crc);
 	return BWT_OK;
 }
 

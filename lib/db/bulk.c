@@ -118,7 +118,8 @@ static int put_large(struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_sli
 		atomic_store_explicit(&bulk->slot->value_hold, vlog_append_floor(store->vlog),
 		                      memory_order_seq_cst);
 	}
-	rc = vlog_append(store->vlog, bulk->named->tree.id, key_hash(key), value, &ref);
+	rc = vlog_append(store->vlog, bulk->named->tree.id, key_hash(key), value,
+	                 tree_codec(&bulk->named->tree), &ref);
 	if (rc < 0)
 		return rc;
 	bulk->large++;

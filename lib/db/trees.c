@@ -13,6 +13,8 @@
 #include "db/db.h"
 #include "txn/commit.h"
 
+#define PACKING (BWT_LZ4 | BWT_ZSTD | BWT_PLAIN)
+
 int db_check_name(const char *name)
 {
 	size_t size = strlen(name);
@@ -45,6 +47,11 @@ static int create(struct bwt_db *db, const char *name, struct named_tree **named
 	                      0, named);
 }
 
+static enum pack_codec codec_of(unsigned flags)
+{
+	return (flags & BWT_LZ4) != 0 ? PACK_LZ4 : (flags & BWT_ZSTD) != 0 ? PACK_ZSTD : PACK_NONE;
+}
+
 /* Memory for the handle comes first: once the tree is created, nothing fails. */
 static int open_locked(struct bwt_db *db, const char *name, unsigned flags, struct bwt_tree **tree)
 {
@@ -69,7 +76,27 @@ static int open_locked(struct bwt_db *db, const char *name, unsigned flags, stru
 	handle->db = db;
 	handle->named = named;
 	named->handle = handle;
+	if ((flags & PACKING) != 0)
+		atomic_store_explicit(&named->tree.codec, codec_of(flags), memory_order_relaxed);
 	*tree = handle;
+	return BWT_OK;
+}
+
+static int check_flags(unsigned flags)
+{
+	unsigned packing = flags & PACKING;
+
+	if ((flags & ~(BWT_CREATE | BWT_EXCL | PACKING)) != 0)
+		return error_set(BWT_INVALID, "flags: unknown bits %#x",
+		                 flags & ~(BWT_CREATE | BWT_EXCL | PACKING));
+	if ((flags & BWT_EXCL) != 0 && (flags & BWT_CREATE) == 0)
+		return error_set(BWT_INVALID, "flags: BWT_EXCL needs BWT_CREATE");
+	if ((packing & (packing - 1)) != 0)
+		return error_set(BWT_INVALID,
+		                 "flags: BWT_LZ4, BWT_ZSTD and BWT_PLAIN contradict each other");
+	if (!pack_has(codec_of(flags)))
+		return error_set(BWT_INVALID, "flags: this build of the library has no %s",
+		                 pack_name(codec_of(flags)));
 	return BWT_OK;
 }
 
@@ -83,11 +110,9 @@ int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 		rc = db_check_name(name);
 	if (rc < 0)
 		return rc;
-	if ((flags & ~(BWT_CREATE | BWT_EXCL)) != 0)
-		return error_set(BWT_INVALID, "flags: unknown bits %#x",
-		                 flags & ~(BWT_CREATE | BWT_EXCL));
-	if ((flags & BWT_EXCL) != 0 && (flags & BWT_CREATE) == 0)
-		return error_set(BWT_INVALID, "flags: BWT_EXCL needs BWT_CREATE");
+	rc = check_flags(flags);
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(db->store.trees_lock);
 	rc = open_locked(db, name, flags, tree);
 	pthread_mutex_unlock(db->store.trees_lock);

@@ -430,7 +430,7 @@ static int move(struct bwt_db *db, struct epoch_slot *slot, const struct claim *
 		               &moves[count].to);
 		if (rc == BWT_OK) {
 			moves[count++].from = found->ref;
-			bytes += found->ref.size;
+			bytes += value_ref_stored(&found->ref);
 		} else if (rc == BWT_CORRUPT) {
 			rc = BWT_OK; /* gone, or damaged: who reads it is told (VC6) */
 		}

@@ -14,9 +14,9 @@
  *   V3  A file is closed when it is not active, unused, clean, and in no batch of syncs that may still
  *       run: the next call of vlog_value_syncs() says that the last batch is over.
  *   V4  A pinned file that was active when pinned stays open until unpinned.
- *   V5  What a failed write leaves is a gap that nothing refers to. No space is no failure of the file; any
- *       other failed write or sync is, and is for good: nothing is appended after it, and the next batch of
- *       syncs fails.
+ *   V5  What a failed write leaves is a gap that nothing refers to. No space, or a value that changed while
+ *       it was compressed, is no failure of the file; any other failed write or sync is, and is for good:
+ *       nothing is appended after it, and the next batch of syncs fails.
  */
 #include "log/vlog.h"
 
@@ -99,6 +99,7 @@ void vlog_close(struct vlog *vlog)
 	}
 	vlog_slots_close(vlog);
 	vlog_rings_close(vlog, false);
+	vlog_packers_free(vlog);
 	free(vlog);
 }
 
@@ -371,7 +372,7 @@ int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t len, int rc
 		mark_dirty(vlog, file);
 	}
 	unpin(file);
-	return rc < 0 && rc != BWT_FULL ? fail(vlog, rc) : rc;
+	return rc < 0 && rc != BWT_FULL && rc != BWT_INVALID ? fail(vlog, rc) : rc;
 }
 
 void vlog_end_moves(struct vlog *vlog)
@@ -383,23 +384,53 @@ void vlog_end_moves(struct vlog *vlog)
 
 /* --- Appending --- */
 
-static int write_record(int fd, uint64_t off, const struct vlog_record *head, struct bwt_slice value)
+static int write_record(int fd, uint64_t off, const struct vlog_record *head, struct bwt_slice stored)
 {
 	uint8_t together[sizeof *head + ONE_WRITE_MAX];
 	int rc;
 
-	if (value.size <= ONE_WRITE_MAX) {
+	if (stored.size <= ONE_WRITE_MAX) {
 		memcpy(together, head, sizeof *head);
-		if (value.size > 0)
-			memcpy(together + sizeof *head, value.data, value.size);
-		return sys_file_write(fd, together, sizeof *head + value.size, off);
+		if (stored.size > 0)
+			memcpy(together + sizeof *head, stored.data, stored.size);
+		return sys_file_write(fd, together, sizeof *head + stored.size, off);
 	}
 	rc = sys_file_write(fd, head, sizeof *head, off);
-	return rc < 0 ? rc : sys_file_write(fd, value.data, value.size, off + sizeof *head);
+	return rc < 0 ? rc : sys_file_write(fd, stored.data, stored.size, off + sizeof *head);
+}
+
+/* A value as it is, or @packed, into the room that is made for it; @head says how much that is. */
+static int append(struct vlog *vlog, struct vlog_record *head, struct bwt_slice value,
+                  const struct vlog_packed *packed, struct value_ref *ref)
+{
+	uint64_t off = 0, len = vlog_round_up(sizeof *head + head->size);
+	struct vlog_file *file;
+	int rc;
+
+	head->head_crc = vlog_head_crc(head);
+	rc = vlog_reserve(vlog, VLOG_FRESH, len, &file, &off);
+	if (rc < 0)
+		return rc;
+	if (packed == NULL)
+		rc = write_record(file->fd, off, head, value);
+	else if (packed->stored != NULL)
+		rc = write_record(file->fd, off, head,
+		                  (struct bwt_slice){packed->stored, packed->size});
+	else
+		rc = sys_file_write(file->fd, head, sizeof *head, off);
+	if (rc == BWT_OK && packed != NULL && packed->stored == NULL)
+		rc = vlog_packed_write(packed, file->fd, off + sizeof *head);
+	if (rc == BWT_OK)
+		*ref = (struct value_ref){.segment = (uint32_t)file->number,
+		                          .packed = packed != NULL ? packed->size : 0,
+		                          .offset = off,
+		                          .size = (uint32_t)value.size,
+		                          .crc = head->crc};
+	return vlog_written(vlog, file, len, rc);
 }
 
 int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value,
-                struct value_ref *ref)
+                enum pack_codec codec, struct value_ref *ref)
 {
 	struct vlog_record head = {
 		.magic = VLOG_MAGIC,
@@ -407,22 +438,22 @@ int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slic
 		.hash = hash,
 		.store_id = vlog->config.store_id,
 	};
-	uint64_t off = 0, len = vlog_round_up(sizeof head + value.size);
-	struct vlog_file *file;
+	struct vlog_packed packed;
 	int rc;
 
 	if (value.size > BWT_VALUE_MAX)
 		return error_set(BWT_TOO_BIG, "a value of %zu bytes", value.size);
+	if (codec != PACK_NONE && vlog_pack(vlog, codec, value, &packed) == BWT_OK) {
+		head.magic = VLOG_MAGIC_PACKED;
+		head.size = packed.size;
+		head.crc = packed.crc;
+		rc = append(vlog, &head, value, &packed, ref);
+		vlog_packed_free(vlog, &packed);
+		return rc;
+	}
 	head.size = (uint32_t)value.size;
 	head.crc = crc32c(0, value.data, value.size);
-	head.head_crc = vlog_head_crc(&head);
-	rc = vlog_reserve(vlog, VLOG_FRESH, len, &file, &off);
-	if (rc < 0)
-		return rc;
-	rc = write_record(file->fd, off, &head, value);
-	if (rc == BWT_OK)
-		*ref = (struct value_ref){file->number, off, head.size, head.crc};
-	return vlog_written(vlog, file, len, rc);
+	return append(vlog, &head, value, NULL, ref);
 }
 
 /* --- Syncing --- */

@@ -3,8 +3,8 @@
  * vlog.h - large values: append and read
  *
  * Files vlog/<number as 16 hex digits>.vlog, append-only. A record is {struct vlog_record, value},
- * 16-aligned. Appending reserves room by fetch_add and writes in parallel; a new file takes over
- * when the current one is full; a value larger than a segment gets a file of its own. A fresh file
+ * 16-aligned; a compressed value has a head of its own in front of its blocks (pack.h). Appending reserves
+ * room by fetch_add and writes in parallel; a new file takes over when the current one is full; a value larger than a segment gets a file of its own. A fresh file
  * is begun at every open, so nothing is ever written into a file of a previous life. What is moved out of
  * old files (db/values.c) goes to files of its own: it has lived long already, and will go on.
  *
@@ -17,16 +17,18 @@
 #include <stdbool.h>
 
 #include "bwt.h"
+#include "log/pack.h"
 #include "page/delta.h"
 #include "sys/ring.h"
 
 #define VLOG_MAGIC 0x4c415642u
+#define VLOG_MAGIC_PACKED 0x50415642u /* the value is compressed: log/pack.h */
 
 struct vlog_record {
 	uint32_t magic;    /* 0x00 */
 	uint32_t head_crc; /* 0x04  CRC32C of 0x08..0x20 */
-	uint32_t size;     /* 0x08  bytes of the value */
-	uint32_t crc;      /* 0x0c  CRC32C of the value */
+	uint32_t size;     /* 0x08  bytes of the value, or of it compressed: what is stored */
+	uint32_t crc;      /* 0x0c  CRC32C of these */
 	uint32_t tree;     /* 0x10 */
 	uint32_t hash;     /* 0x14  of the key */
 	uint64_t store_id; /* 0x18 */
@@ -50,11 +52,12 @@ void vlog_close(struct vlog *vlog);
 void vlog_abandon(struct vlog *vlog); /* in a forked child */
 /**
  * vlog_append - store a value; not durable, not referenced by anything yet
+ * @codec:  compress it, if that makes it smaller
  * Returns: BWT_OK; BWT_FULL; BWT_IO (then the store has failed: nothing later may be acknowledged)
  * Blocks:  on the write; never inside the gate
  */
 int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value,
-                struct value_ref *ref);
+                enum pack_codec codec, struct value_ref *ref);
 /**
  * vlog_move - store a value once more, beside others that were moved; not durable, not referenced by anything yet
  * @from:   a value that the caller's file holds, or that may be gone by now
@@ -68,7 +71,10 @@ int vlog_move(struct vlog *vlog, const struct value_ref *from, uint32_t tree, ui
 void vlog_end_moves(struct vlog *vlog);
 /** All that was appended before the call is on stable storage. BWT_IO: final, as for vlog_append(). Any thread. */
 int vlog_sync(struct vlog *vlog);
-/** Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset. Any thread. */
+/**
+ * Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset; BWT_VERSION: compressed by
+ * what this build lacks. Any thread.
+ */
 int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to);
 struct vlog_read {
 	struct value_ref ref;
@@ -78,7 +84,7 @@ struct vlog_read {
 
 /** vlog_read() of @count values, side by side; their files are open meanwhile. Any thread. */
 void vlog_read_many(struct vlog *vlog, struct vlog_read *reads, unsigned count);
-/** Checks a value without keeping it (recovery, fsck); bounded memory. */
+/** Checks what is stored of a value (recovery, fsck); bounded memory. */
 int vlog_check(struct vlog *vlog, const struct value_ref *ref);
 /** Is a value the ref->size bytes at @with? Damage is BWT_CORRUPT, not a difference; bounded memory. */
 int vlog_compare(struct vlog *vlog, const struct value_ref *ref, const void *with, bool *equal);

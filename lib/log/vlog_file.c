@@ -50,8 +50,8 @@ bool vlog_parse(const char *name, uint64_t *number)
 
 bool vlog_head_valid(const struct vlog *vlog, const struct vlog_record *head)
 {
-	return head->magic == VLOG_MAGIC && head->head_crc == vlog_head_crc(head) &&
-	       head->store_id == vlog->config.store_id;
+	return (head->magic == VLOG_MAGIC || head->magic == VLOG_MAGIC_PACKED) &&
+	       head->head_crc == vlog_head_crc(head) && head->store_id == vlog->config.store_id;
 }
 
 /* --- Slots --- */
@@ -202,7 +202,7 @@ static int check_ref(const struct value_ref *ref)
 {
 	if (ref->offset > INT64_MAX / 2 || ref->offset % VLOG_ALIGN != 0)
 		return error_set(BWT_CORRUPT,
-		                 "%016" PRIx64 ".vlog: a value refers to offset %" PRIu64,
+		                 "%016" PRIx32 ".vlog: a value refers to offset %" PRIu64,
 		                 ref->segment, ref->offset);
 	return BWT_OK;
 }

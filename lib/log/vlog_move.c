@@ -44,7 +44,7 @@ static int copy(struct move *move, uint32_t size, uint32_t *crc, int *read)
 static int move_to(struct vlog *vlog, const struct value_ref *from, struct vlog_record *head,
                    struct move *move, struct value_ref *to)
 {
-	uint64_t len = vlog_round_up(sizeof *head + from->size);
+	uint64_t len = vlog_round_up(sizeof *head + head->size);
 	struct vlog_file *file;
 	uint64_t off;
 	uint32_t crc = 0;
@@ -55,10 +55,12 @@ static int move_to(struct vlog *vlog, const struct value_ref *from, struct vlog_
 	move->to_fd = file->fd;
 	move->to = off + sizeof *head;
 	move->from = from->offset + sizeof *head;
-	*to = (struct value_ref){file->number, off, from->size, from->crc};
+	*to = *from;
+	to->segment = (uint32_t)file->number;
+	to->offset = off;
 	rc = sys_file_write(file->fd, head, sizeof *head, off);
 	if (rc == BWT_OK)
-		rc = copy(move, from->size, &crc, &read);
+		rc = copy(move, head->size, &crc, &read);
 	rc = vlog_written(vlog, file, len, rc);
 	if (rc == BWT_OK)
 		rc = read;
@@ -69,14 +71,14 @@ int vlog_move(struct vlog *vlog, const struct value_ref *from, uint32_t tree, ui
               struct value_ref *to)
 {
 	struct vlog_record head = {
-		.magic = VLOG_MAGIC,
-		.size = from->size,
+		.magic = from->packed != 0 ? VLOG_MAGIC_PACKED : VLOG_MAGIC,
+		.size = value_ref_stored(from),
 		.crc = from->crc,
 		.tree = tree,
 		.hash = hash,
 		.store_id = vlog->config.store_id,
 	};
-	struct move move = {.buffer = malloc(from->size < MOVE_STEP ? from->size + 1 : MOVE_STEP)};
+	struct move move = {.buffer = malloc(head.size < MOVE_STEP ? head.size + 1 : MOVE_STEP)};
 	struct vlog_opened opened;
 	int rc;
 

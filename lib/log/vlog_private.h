@@ -14,8 +14,9 @@
 #define VLOG_ALIGN 16u
 #define VLOG_NAME_SIZE 32u /* bytes of a file's name, final zero included */
 #define VLOG_SEGMENT_MIN ((uint64_t)64 << 10)
-#define VLOG_OPEN_MAX 128u /* files kept open for reading */
-#define VLOG_RINGS_MAX 16u /* batches of reads at once; more are read without a ring */
+#define VLOG_OPEN_MAX 128u   /* files kept open for reading */
+#define VLOG_PACKERS_MAX 16u /* kept for the next one who packs or unpacks */
+#define VLOG_RINGS_MAX 16u   /* batches of reads at once; more are read without a ring */
 #define VLOG_UNSYNCED_MAX                                                                          \
 	64u /* files open for appending, synced or not, before append itself syncs */
 
@@ -59,6 +60,8 @@ struct vlog {
 	struct vlog_file *files;
 	struct vlog_slot slots[VLOG_OPEN_MAX];
 	struct vlog_ring rings[VLOG_RINGS_MAX];
+	/* Whoever exchanges one for NULL has it. */
+	struct packer *_Atomic packers[VLOG_PACKERS_MAX];
 };
 
 static inline uint64_t vlog_round_up(uint64_t size)
@@ -89,6 +92,43 @@ struct vlog_opened {            /* a file open for reading */
 /** vlog_open_file - BWT_CORRUPT: @ref makes no sense, or there is no such file */
 int vlog_open_file(struct vlog *vlog, const struct value_ref *ref, struct vlog_opened *opened);
 void vlog_close_file(const struct vlog_opened *opened);
+struct vlog_packed { /* a value that is to be stored compressed */
+	struct packer *packer;
+	enum pack_codec codec;
+	struct bwt_slice value;
+	uint8_t *bytes; /* memory of its own; NULL: the packer's, or none */
+	const uint8_t *stored; /* what is to be stored; NULL: too much for memory, vlog_packed_write() makes it */
+	uint32_t size; /* bytes of that */
+	uint32_t crc;
+};
+
+/**
+ * vlog_pack - compress a value
+ * @packed:  out; vlog_packed_free() it on BWT_OK
+ * Returns:  BWT_OK; BWT_TOO_BIG: it does not become smaller, or there is no memory: store it as it is
+ */
+int vlog_pack(struct vlog *vlog, enum pack_codec codec, struct bwt_slice value,
+              struct vlog_packed *packed);
+/** vlog_packed_write - the bytes of one with `stored` NULL, compressed once more, to @fd */
+int vlog_packed_write(const struct vlog_packed *packed, int fd, uint64_t off);
+void vlog_packed_free(struct vlog *vlog, struct vlog_packed *packed);
+
+struct vlog_sink {        /* where the bytes of a compressed value go */
+	void *to;         /* the whole of it, or NULL */
+	const void *same; /* what it should be, or NULL; *equal becomes false where it is not */
+	bool *equal;
+	uint8_t *scratch; /* PACK_BLOCK bytes, if `to` is NULL */
+};
+
+/** vlog_unpack_file - the value out of the file that it lies in: BWT_OK, BWT_CORRUPT, BWT_VERSION, BWT_IO, -ENOMEM */
+int vlog_unpack_file(struct vlog *vlog, const struct value_ref *ref, int fd,
+                     const struct vlog_sink *sink);
+/** vlog_unpack_bytes - the same, of the @stored bytes in memory, which are not checked yet */
+int vlog_unpack_bytes(struct vlog *vlog, const struct value_ref *ref, const void *stored, void *to);
+struct packer *vlog_packer_take(struct vlog *vlog);
+void vlog_packer_give(struct vlog *vlog, struct packer *packer);
+void vlog_packers_free(struct vlog *vlog);
+
 /** vlog_bad_value - BWT_CORRUPT in words: the bytes do not have the checksum of @ref */
 int vlog_bad_value(const struct value_ref *ref);
 void vlog_slots_init(struct vlog *vlog);

@@ -5,6 +5,8 @@
  * A value goes from the file into the memory that it is for, and nowhere else. Where it is only looked at, it
  * goes by in pieces, so that memory does not depend on its size.
  *
+ * A compressed value goes through a packer's buffer, a block at a time (vlog_packed.c).
+ *
  * Many values are read by one batch of a ring. A ring serves one batch at a time, so there are some: readers take
  * one that is free, and where all are in use they read one value after another.
  *
@@ -16,13 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "log/vlog_private.h"
 #include "sys/file.h"
 
-#define STEP ((size_t)256 << 10) /* bytes of a value in memory that is only looked at */
+#define STEP ((size_t)256 << 10)         /* bytes of a value in memory that is only looked at */
+#define PACKED_MAX ((uint32_t)256 << 10) /* compressed bytes of one value of a batch */
 
 /* --- Rings --- */
 
@@ -78,7 +80,7 @@ void vlog_rings_close(struct vlog *vlog, bool in_child)
 int vlog_bad_value(const struct value_ref *ref)
 {
 	return error_set(BWT_CORRUPT,
-	                 "%016" PRIx64 ".vlog at offset %" PRIu64 ": the value of %" PRIu32
+	                 "%016" PRIx32 ".vlog at offset %" PRIu64 ": the value of %" PRIu32
 	                 " bytes does not match its checksum",
 	                 ref->segment, ref->offset, ref->size);
 }
@@ -88,6 +90,17 @@ static int check_bytes(const struct value_ref *ref, const void *bytes)
 	return crc32c(0, bytes, ref->size) == ref->crc ? BWT_OK : vlog_bad_value(ref);
 }
 
+static int read_from(struct vlog *vlog, int fd, const struct value_ref *ref, void *to)
+{
+	const struct vlog_sink sink = {.to = to};
+	int rc;
+
+	if (ref->packed != 0)
+		return vlog_unpack_file(vlog, ref, fd, &sink);
+	rc = sys_file_read(fd, to, ref->size, ref->offset + sizeof(struct vlog_record));
+	return rc < 0 ? rc : check_bytes(ref, to);
+}
+
 int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to)
 {
 	struct vlog_opened opened;
@@ -95,40 +108,77 @@ int vlog_read(struct vlog *vlog, const struct value_ref *ref, void *to)
 
 	if (rc < 0)
 		return rc;
-	rc = sys_file_read(opened.fd, to, ref->size, ref->offset + sizeof(struct vlog_record));
+	rc = read_from(vlog, opened.fd, ref, to);
 	vlog_close_file(&opened);
-	return rc < 0 ? rc : check_bytes(ref, to);
+	return rc;
+}
+
+/* Memory for the compressed bytes of those values of a batch that are not too large for that; NULL: there are none. */
+static uint8_t *packed_room(const struct vlog_read *reads, unsigned count)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		bytes += reads[i].ref.packed <= PACKED_MAX ? reads[i].ref.packed : 0;
+	return bytes > 0 ? malloc(bytes) : NULL;
+}
+
+struct batch { /* reads that are done at once; operation i is for reads[at[i]] */
+	struct vlog_read *reads;
+	unsigned used;
+	unsigned at[SYS_RING_BATCH_MAX];
+	struct sys_io ops[SYS_RING_BATCH_MAX];
+	struct vlog_opened opened[SYS_RING_BATCH_MAX];
+};
+
+/* The value is read where it belongs, or packed to *@room. What is too large for that is read alone, now. */
+static void prepare(struct vlog *vlog, struct batch *batch, unsigned number, uint8_t **room)
+{
+	struct vlog_read *read = &batch->reads[number];
+	struct vlog_opened *opened = &batch->opened[batch->used];
+	bool packed = read->ref.packed != 0;
+
+	if (packed && (read->ref.packed > PACKED_MAX || *room == NULL)) {
+		read->rc = vlog_read(vlog, &read->ref, read->to);
+		return;
+	}
+	read->rc = vlog_open_file(vlog, &read->ref, opened);
+	if (read->rc < 0)
+		return;
+	batch->ops[batch->used] =
+		(struct sys_io){.kind = SYS_IO_READ,
+	                        .fd = opened->fd,
+	                        .data = packed ? *room : read->to,
+	                        .size = value_ref_stored(&read->ref),
+	                        .off = read->ref.offset + sizeof(struct vlog_record)};
+	batch->at[batch->used++] = number;
+	if (packed)
+		*room += read->ref.packed;
 }
 
 /* One batch: the files of all of them are open while it runs. */
 static void read_batch(struct vlog *vlog, struct sys_ring *ring, struct vlog_read *reads,
                        unsigned count)
 {
-	struct vlog_opened opened[SYS_RING_BATCH_MAX];
-	struct sys_io ops[SYS_RING_BATCH_MAX];
-	unsigned at[SYS_RING_BATCH_MAX], used = 0;
+	struct batch batch = {.reads = reads};
+	uint8_t *bytes = packed_room(reads, count), *room = bytes;
 
-	for (unsigned i = 0; i < count; i++) {
-		const struct value_ref *ref = &reads[i].ref;
+	for (unsigned i = 0; i < count; i++)
+		prepare(vlog, &batch, i, &room);
+	if (batch.used > 0)
+		(void)sys_ring_run(ring, batch.ops, batch.used); /* each says for itself */
+	for (unsigned i = 0; i < batch.used; i++) {
+		struct vlog_read *read = &reads[batch.at[i]];
 
-		reads[i].rc = vlog_open_file(vlog, ref, &opened[used]);
-		if (reads[i].rc < 0)
-			continue;
-		ops[used] = (struct sys_io){.kind = SYS_IO_READ,
-		                            .fd = opened[used].fd,
-		                            .data = reads[i].to,
-		                            .size = ref->size,
-		                            .off = ref->offset + sizeof(struct vlog_record)};
-		at[used++] = i;
+		vlog_close_file(&batch.opened[i]);
+		if (batch.ops[i].rc < 0)
+			read->rc = batch.ops[i].rc;
+		else if (read->ref.packed != 0)
+			read->rc = vlog_unpack_bytes(vlog, &read->ref, batch.ops[i].data, read->to);
+		else
+			read->rc = check_bytes(&read->ref, read->to);
 	}
-	if (used > 0)
-		(void)sys_ring_run(ring, ops, used); /* each says for itself */
-	for (unsigned i = 0; i < used; i++) {
-		struct vlog_read *read = &reads[at[i]];
-
-		vlog_close_file(&opened[i]);
-		read->rc = ops[i].rc < 0 ? ops[i].rc : check_bytes(&read->ref, read->to);
-	}
+	free(bytes);
 }
 
 void vlog_read_many(struct vlog *vlog, struct vlog_read *reads, unsigned count)
@@ -156,12 +206,12 @@ struct pieces { /* what the bytes are for */
 static int go_through(int fd, const struct value_ref *ref, uint8_t *buffer, struct pieces *pieces)
 {
 	uint64_t off = ref->offset + sizeof(struct vlog_record);
-	size_t done = 0;
+	size_t done = 0, size = value_ref_stored(ref);
 
-	for (size_t step; done < ref->size; done += step) {
+	for (size_t step; done < size; done += step) {
 		int rc;
 
-		step = ref->size - done < STEP ? ref->size - done : STEP;
+		step = size - done < STEP ? size - done : STEP;
 		rc = sys_file_read(fd, buffer, step, off + done);
 		if (rc < 0)
 			return rc;
@@ -172,24 +222,40 @@ static int go_through(int fd, const struct value_ref *ref, uint8_t *buffer, stru
 	return pieces->crc == ref->crc ? BWT_OK : vlog_bad_value(ref);
 }
 
+/* What is stored at @ref is what it says: the record's head, and the size of a compressed value. */
 static int check_head(struct vlog *vlog, int fd, const struct value_ref *ref)
 {
 	struct vlog_record head;
+	struct pack_head pack = {.size = ref->size};
 	int rc = sys_file_read(fd, &head, sizeof head, ref->offset);
 
+	if (rc == BWT_OK && ref->packed >= sizeof pack)
+		rc = sys_file_read(fd, &pack, sizeof pack, ref->offset + sizeof head);
 	if (rc < 0)
 		return rc;
-	if (!vlog_head_valid(vlog, &head) || head.size != ref->size || head.crc != ref->crc)
+	if (!vlog_head_valid(vlog, &head) || head.size != value_ref_stored(ref) ||
+	    head.crc != ref->crc || (head.magic == VLOG_MAGIC_PACKED) != (ref->packed != 0) ||
+	    pack.size != ref->size || (ref->packed != 0 && ref->packed < sizeof pack))
 		return error_set(BWT_CORRUPT,
-		                 "%016" PRIx64 ".vlog at offset %" PRIu64
+		                 "%016" PRIx32 ".vlog at offset %" PRIu64
 		                 ": no record of the value that refers to it",
 		                 ref->segment, ref->offset);
 	return BWT_OK;
 }
 
+/* A piece of memory as it is needed for the value: no larger than the value for many small ones. */
+static uint8_t *piece_new(const struct value_ref *ref)
+{
+	uint32_t stored = value_ref_stored(ref);
+
+	return malloc(ref->packed == 0 && stored < STEP ? stored + 1u : STEP);
+}
+
 static int look_at(struct vlog *vlog, const struct value_ref *ref, bool head, struct pieces *pieces)
 {
-	uint8_t *buffer = malloc(ref->size < STEP ? ref->size + 1u : STEP);
+	uint8_t *buffer = piece_new(ref);
+	const struct vlog_sink sink = {
+		.same = pieces->same, .equal = &pieces->equal, .scratch = buffer};
 	struct vlog_opened opened;
 	int rc;
 
@@ -199,7 +265,9 @@ static int look_at(struct vlog *vlog, const struct value_ref *ref, bool head, st
 	if (rc == BWT_OK) {
 		if (head)
 			rc = check_head(vlog, opened.fd, ref);
-		if (rc == BWT_OK)
+		if (rc == BWT_OK && pieces->same != NULL && ref->packed != 0)
+			rc = vlog_unpack_file(vlog, ref, opened.fd, &sink);
+		else if (rc == BWT_OK)
 			rc = go_through(opened.fd, ref, buffer, pieces);
 		vlog_close_file(&opened);
 	}

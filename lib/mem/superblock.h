@@ -15,14 +15,17 @@
 #define SUPERBLOCK_OFF(slot) ((uint64_t)(slot)*32768u)
 #define SUPERBLOCK_MAGIC 0x3145524f54535742ull /* "BWSTORE1" */
 #define FORMAT_MAJOR 1u                        /* a larger one is refused: BWT_VERSION */
-#define FORMAT_MINOR 1u                        /* a larger one is accepted */
+#define FORMAT_MINOR 2u                        /* a larger one is accepted */
 
 enum superblock_feature {   /* stored: bits of features */
 	FEATURE_TXNS = 1,   /* records of transactions in the log, open ones in images */
 	FEATURE_MERGES = 2, /* pages that merge: two more inner deltas, frozen pages */
+	FEATURE_PACKED = 4, /* large values may be compressed */
+	FEATURE_LOADS = 8,  /* trees that were loaded: a log record and a state of their own */
 };
 #define FEATURES_WRITTEN                                                                           \
-	((uint64_t)(FEATURE_TXNS | FEATURE_MERGES)) /* by this library, in every superblock */
+	((uint64_t)(FEATURE_TXNS | FEATURE_MERGES | FEATURE_PACKED |                               \
+	            FEATURE_LOADS)) /* by this library, in every superblock */
 
 struct superblock {
 	uint64_t magic;           /* 0x00 */

@@ -31,11 +31,18 @@ enum version_flags {
 };
 
 struct value_ref {        /* where a large value lies in the value log */
-	uint64_t segment; /* 0x00  number of the file */
-	uint64_t offset;  /* 0x08  of the record in the file */
-	uint32_t size;    /* 0x10  bytes of the value */
-	uint32_t crc;     /* 0x14  CRC32C of the value */
+	uint32_t segment; /* 0x00  number of the file */
+	uint32_t packed; /* 0x04  bytes that are stored, compressed (log/pack.h); 0: the value as it is */
+	uint64_t offset; /* 0x08  of the record in the file */
+	uint32_t size;   /* 0x10  bytes of the value */
+	uint32_t crc;    /* 0x14  CRC32C of what is stored */
 };
+
+/** value_ref_stored - bytes of a value in its file, the record's head not counted */
+static inline uint32_t value_ref_stored(const struct value_ref *ref)
+{
+	return ref->packed != 0 ? ref->packed : ref->size;
+}
 
 static_assert(sizeof(struct value_ref) == 0x18, "arena and log layout");
 

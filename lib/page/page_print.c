@@ -63,9 +63,11 @@ static void value_print(FILE *file, uint8_t flags, const void *value, uint32_t s
 
 		memcpy(&ref, value, sizeof ref);
 		fprintf(file,
-		        " value of %" PRIu32 " bytes at vlog %" PRIu64 " + %" PRIu64
+		        " value of %" PRIu32 " bytes at vlog %" PRIu32 " + %" PRIu64
 		        " crc %08" PRIx32,
 		        ref.size, ref.segment, ref.offset, ref.crc);
+		if (ref.packed != 0)
+			fprintf(file, " packed to %" PRIu32, ref.packed);
 	} else {
 		fprintf(file, " value of %" PRIu32 " bytes", size);
 		if (verbose) {

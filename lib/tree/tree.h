@@ -8,6 +8,7 @@
 #ifndef BWT_TREE_TREE_H
 #define BWT_TREE_TREE_H
 
+#include "log/pack.h"
 #include "mem/extent.h"
 #include "mem/work_queue.h"
 #include "page/chain.h"
@@ -60,6 +61,7 @@ struct tree {
 	struct tree_env *env;
 	uint32_t id;
 	page_id root;
+	_Atomic(uint32_t) codec; /* enum pack_codec of large values to come; set by bwt_tree_open(), any time */
 	struct tree_count count[TREE_COUNT_SHARDS];
 };
 
@@ -81,6 +83,11 @@ static inline void tree_keys_add(struct tree *tree, const struct epoch_slot *slo
 {
 	atomic_fetch_add_explicit(&tree->count[slot->index % TREE_COUNT_SHARDS].keys, keys,
 	                          memory_order_relaxed);
+}
+
+static inline enum pack_codec tree_codec(const struct tree *tree)
+{
+	return (enum pack_codec)atomic_load_explicit(&tree->codec, memory_order_relaxed);
 }
 
 static inline const struct block_head *tree_block(const struct tree_env *env, arena_off off)

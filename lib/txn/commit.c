@@ -175,7 +175,7 @@ static void finish(struct write *write, uint64_t lsn)
 		tree_keys_add(write->tree, write->slot, delete ? -1 : 1);
 	if ((write->spec.flags & VERSION_VLOG) != 0)
 		atomic_fetch_add_explicit(&store->vlog_live.words[write->ref.segment],
-		                          write->ref.size, memory_order_relaxed);
+		                          value_ref_stored(&write->ref), memory_order_relaxed);
 	stats_add(&store->stats, shard, STAT_COMMITS, 1);
 	stats_add(&store->stats, shard, STAT_USER_BYTES, write->op->key.size + write->op->value.size);
 }
@@ -337,7 +337,8 @@ static int place_value(struct write *write, struct bwt_slice value)
 	}
 	store_tend_values(write->store, write->slot);
 	hold_file(write->slot, vlog_append_floor(write->store->vlog));
-	rc = vlog_append(write->store->vlog, write->tree->id, write->spec.hash, value, &write->ref);
+	rc = vlog_append(write->store->vlog, write->tree->id, write->spec.hash, value,
+	                 tree_codec(write->tree), &write->ref);
 	if (rc < 0) {
 		atomic_store_explicit(&write->slot->value_hold, 0, memory_order_relaxed);
 		return rc;
@@ -477,7 +478,7 @@ static int replay_in_gate(struct write *write, uint64_t lsn)
 		tree_keys_add(write->tree, write->slot, delete ? -1 : 1);
 	if ((write->spec.flags & VERSION_VLOG) != 0)
 		atomic_fetch_add_explicit(&write->store->vlog_live.words[write->ref.segment],
-		                          write->ref.size, memory_order_relaxed);
+		                          value_ref_stored(&write->ref), memory_order_relaxed);
 	return BWT_OK;
 }
 

@@ -59,7 +59,7 @@ bool store_value_stored(void *ctx, const struct value_ref *ref)
 
 	if (ref->segment >= store->vlog_live.capacity || !cow_touch(&store->vlog_live, ref->segment))
 		return false;
-	atomic_fetch_add_explicit(&store->vlog_live.words[ref->segment], ref->size,
+	atomic_fetch_add_explicit(&store->vlog_live.words[ref->segment], value_ref_stored(ref),
 	                          memory_order_relaxed);
 	return true;
 }
@@ -70,8 +70,8 @@ void store_value_dropped(void *ctx, const struct value_ref *ref)
 
 	/* Without memory for the picture the count stays too high: the file is kept longer, nothing else. */
 	if (ref->segment < store->vlog_live.capacity && cow_touch(&store->vlog_live, ref->segment))
-		atomic_fetch_sub_explicit(&store->vlog_live.words[ref->segment], ref->size,
-		                          memory_order_relaxed);
+		atomic_fetch_sub_explicit(&store->vlog_live.words[ref->segment],
+		                          value_ref_stored(ref), memory_order_relaxed);
 }
 
 int store_health(struct store *store, bool write)

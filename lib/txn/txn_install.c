@@ -87,10 +87,10 @@ int txn_place_values(struct commit *commit)
 			                      vlog_append_floor(store->vlog), memory_order_seq_cst);
 		}
 		rc = vlog_append(store->vlog, entry->tree->id, entry->hash, entry->value,
-		                 &entry->ref);
+		                 tree_codec(entry->tree), &entry->ref);
 		entry->version_flags |= VERSION_VLOG;
 		if (rc == BWT_OK)
-			rc = values_add(commit, entry->ref.segment, entry->ref.size);
+			rc = values_add(commit, entry->ref.segment, value_ref_stored(&entry->ref));
 	}
 	return rc;
 }

@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$to"
 # shellcheck disable=SC2046
 "${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O1 -I"$root/lib" -o "$work/write_golden" "$root/tests/golden/write_golden.c" \
-	"$BUILD/libbwt.a" $(pkg-config --libs libpmem liburing) -pthread
+	"$BUILD/libbwt.a" $(pkg-config --libs libpmem liburing liblz4 libzstd) -pthread
 for state in closed killed; do
 	"$work/write_golden" "$work/$state" $state
 	tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - $state | xz -9 >"$to/$state.tar.xz"

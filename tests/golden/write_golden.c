@@ -97,6 +97,57 @@ static struct bwt_tree *tree_of(struct bwt_db *db, const char *name)
 	return tree;
 }
 
+/* Large values that become smaller, and one that does not. */
+static void put_packed(struct bwt_db *db, const char *name, unsigned packing)
+{
+	struct bwt_tree *tree;
+	unsigned char noise[3000];
+	unsigned word = 1;
+
+	need("bwt_tree_open", bwt_tree_open(db, name, BWT_CREATE | packing, &tree));
+	put_many(tree, 0, 300, 13);
+	for (size_t i = 0; i < sizeof noise; i++) {
+		word = word * 1103515245u + 12345u;
+		noise[i] = (unsigned char)(word >> 16);
+	}
+	need("bwt_put", bwt_put(tree, NULL, (struct bwt_slice){"noise", 5},
+	                        (struct bwt_slice){noise, sizeof noise}, 0));
+}
+
+/* A tree that is loaded, with values in the value log. */
+static void load(struct bwt_db *db, const char *name)
+{
+	struct bwt_bulk *bulk;
+
+	need("bwt_bulk_open", bwt_bulk_open(db, name, 0, &bulk));
+	for (unsigned i = 0; i < 1000; i++) {
+		unsigned char value[3000];
+		char key[16];
+		struct bwt_slice key_slice = {key, 0};
+		size_t size = i % 250 == 9 ? sizeof value : i % 30;
+
+		memset(value, (int)('a' + i % 26), size);
+		key_slice.size = (size_t)snprintf(key, sizeof key, "loaded %05u", i);
+		need("bwt_bulk_put", bwt_bulk_put(bulk, key_slice, (struct bwt_slice){value, size}));
+	}
+	need("bwt_bulk_finish", bwt_bulk_finish(bulk, NULL));
+}
+
+/* One who reads the changes, by name; it is not at the end. */
+static void read_changes(struct bwt_db *db)
+{
+	const struct bwt_changes_options options = {.reader = "a reader"};
+	struct bwt_changes *changes;
+	struct bwt_change change;
+
+	need("bwt_sync", bwt_sync(db));
+	need("bwt_changes_open", bwt_changes_open(db, 0, &options, &changes));
+	for (unsigned i = 0; i < 100; i++)
+		need("bwt_changes_next", bwt_changes_next(changes, 0, &change));
+	need("bwt_changes_ack", bwt_changes_ack(changes, bwt_changes_position(changes)));
+	bwt_changes_close(changes);
+}
+
 static void odd_keys(struct bwt_tree *tree)
 {
 	static unsigned char longest[BWT_KEY_MAX];
@@ -123,17 +174,22 @@ int main(int argc, char **argv)
 	put_many(main_tree, 0, 1500, 0);
 	odd_keys(main_tree);
 	put_many(tree_of(db, "names"), 0, 200, 7);
+	read_changes(db);
 	put_many(tree_of(db, "dropped before"), 0, 50, 8);
 	need("bwt_tree_drop", bwt_tree_drop(db, "dropped before"));
 	delete_some(main_tree, 0, 500);
 	grow_and_shrink(tree_of(db, "shrunk before"));
+	put_packed(db, "packed by lz4", BWT_LZ4);
+	load(db, "loaded before");
 	need("bwt_checkpoint", bwt_checkpoint(db));
+	put_packed(db, "packed by zstd", BWT_ZSTD);
 	together(db, main_tree, 20, 1);
 	together(db, main_tree, 300, 2);
 	grow_and_shrink(tree_of(db, "shrunk after"));
 	put_many(main_tree, 1400, 1700, 9); /* some of them again */
 	delete_some(main_tree, 900, 1000);
 	put_many(tree_of(db, "after the checkpoint"), 0, 120, 10);
+	load(db, "loaded after");
 	put_many(tree_of(db, "dropped after"), 0, 20, 11);
 	need("bwt_tree_drop", bwt_tree_drop(db, "dropped after"));
 	need("bwt_sync", bwt_sync(db));

@@ -5,9 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log/pack.h"
 #include "tests/model/world.h"
 
 #define MANY_MAX 80u
+
+/* How large values of a tree are stored: as this build can, or 0, as before. */
+static unsigned random_packing(struct rng *rng)
+{
+	switch (rng_below(rng, 4)) {
+	case 0:
+		return pack_has(PACK_LZ4) ? BWT_LZ4 : 0;
+	case 1:
+		return pack_has(PACK_ZSTD) ? BWT_ZSTD : 0;
+	case 2:
+		return BWT_PLAIN;
+	default:
+		return 0;
+	}
+}
 
 static struct oracle_value random_value(struct world *world)
 {
@@ -237,7 +253,8 @@ void op_tree(struct world *world)
 
 		world_expect(world, "bwt_tree_open", bwt_tree_open(world->db, name, 0, &again),
 		             BWT_NOT_FOUND);
-		rc = bwt_tree_open(world->db, name, BWT_CREATE, &world->trees[number]);
+		rc = bwt_tree_open(world->db, name, BWT_CREATE | random_packing(&world->rng),
+		                   &world->trees[number]);
 		if (world_refused(world, rc))
 			return;
 		world_expect(world, "bwt_tree_open", rc, BWT_OK);

@@ -157,6 +157,8 @@ struct bwt_slice oracle_bytes(struct oracle_value value)
 	}
 	rng_init(&rng, value.seed);
 	rng_fill(&rng, buffers[turn].bytes, value.size);
+	for (uint32_t at = 64; value.seed % 3 == 0 && at < value.size; at++)
+		buffers[turn].bytes[at] = buffers[turn].bytes[at - 64]; /* can be compressed */
 	return (struct bwt_slice){buffers[turn].bytes, value.size};
 }
 

@@ -78,12 +78,13 @@ struct item world_item(const void *data, size_t size)
 struct bwt_slice world_value(uint64_t number, uint32_t size, struct item *item)
 {
 	static uint8_t bytes[WORLD_VALUE_MAX + 8];
+	uint64_t word = 0;
 	struct rng rng;
 
 	rng_init(&rng, number);
 	for (uint32_t at = 0; at < size; at += 8) {
-		uint64_t word = rng_u64(&rng);
-
+		if (at % 32 == 0 || number % 3 != 0) /* one in three can be compressed */
+			word = rng_u64(&rng);
 		memcpy(bytes + at, &word, sizeof word);
 	}
 	*item = world_item(bytes, size);
@@ -100,6 +101,14 @@ static unsigned one_of(struct rng *rng, const unsigned *list, size_t count)
 #define ONE_OF(rng, ...)                                                                           \
 	one_of(rng, (const unsigned[]){__VA_ARGS__},                                               \
 	       sizeof((const unsigned[]){__VA_ARGS__}) / sizeof(unsigned))
+
+static unsigned pick_packing(struct rng *rng)
+{
+	unsigned packing = ONE_OF(rng, BWT_PLAIN, BWT_LZ4, BWT_ZSTD);
+	enum pack_codec codec = packing == BWT_LZ4 ? PACK_LZ4 : PACK_ZSTD;
+
+	return packing == BWT_PLAIN || !pack_has(codec) ? BWT_PLAIN : packing;
+}
 
 void world_profile(struct profile *profile, uint64_t seed)
 {
@@ -136,6 +145,7 @@ void world_profile(struct profile *profile, uint64_t seed)
 	profile->kill_percent = 25;
 	profile->depth = 3;
 	profile->dax = ONE_OF(&rng, DISK_DAX_NONE, DISK_DAX_NONE, DISK_DAX_LOG, DISK_DAX_ALL);
+	profile->packing = pick_packing(&rng);
 }
 
 /* ---- operations ---- */
@@ -499,11 +509,13 @@ static void do_tree(struct world *world)
 		world->trees[tree] = NULL;
 		rc = bwt_tree_drop(world->db, world_tree_name(tree));
 	} else {
-		rc = bwt_tree_open(world->db, world_tree_name(tree), BWT_CREATE, &world->trees[tree]);
+		rc = bwt_tree_open(world->db, world_tree_name(tree),
+		                   BWT_CREATE | world->profile.packing, &world->trees[tree]);
 	}
 	if (rc == BWT_BUSY) { /* transactions of other fibers are open */
 		op->none = true;
-		rc = bwt_tree_open(world->db, world_tree_name(tree), 0, &world->trees[tree]);
+		rc = bwt_tree_open(world->db, world_tree_name(tree), world->profile.packing,
+		                   &world->trees[tree]);
 	} else {
 		settle(world, op, rc, BWT_OK, there ? "drop" : "create");
 	}
@@ -633,8 +645,8 @@ static void begin_life(struct world *world)
 	world->now = found;
 	for (unsigned t = 0; t < HISTORY_TREES; t++) {
 		world->trees[t] = NULL;
-		if (found.tree[t] &&
-		    bwt_tree_open(world->db, world_tree_name(t), 0, &world->trees[t]) < 0)
+		if (found.tree[t] && bwt_tree_open(world->db, world_tree_name(t),
+		                                   world->profile.packing, &world->trees[t]) < 0)
 			world_fail(world, "tree_open: %s", bwt_detail());
 	}
 	world->stopped = world->end_wanted = false;

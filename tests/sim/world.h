@@ -42,6 +42,7 @@ struct profile { /* of one seed */
 	unsigned kill_percent;       /* of ends by a crash: the system goes on */
 	unsigned depth;              /* of cuts in recoveries in recoveries */
 	unsigned dax;                /* enum disk_dax */
+	unsigned packing; /* how trees store large values: BWT_PLAIN, BWT_LZ4, BWT_ZSTD */
 };
 
 struct ending { /* a life's end, noted when it was cut */

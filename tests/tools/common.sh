@@ -59,7 +59,8 @@ compile() { # SOURCE PROGRAM
 	# shellcheck disable=SC2046,SC2086
 	"${CC:-gcc}" -std=gnu11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror $sanitizer -I"$root/lib" -o "$2" "$1" \
 		"$BUILD/libbwt.a" $(pkg-config --silence-errors --libs libpmem) \
-		$(pkg-config --silence-errors --libs liburing) -pthread
+		$(pkg-config --silence-errors --libs liburing) $(pkg-config --silence-errors --libs liblz4) \
+		$(pkg-config --silence-errors --libs libzstd) -pthread
 }
 
 some_pairs() { # COUNT

@@ -10,12 +10,13 @@ prefix=$dir/usr
 make=${MAKE:-make}
 
 # The variant in $BUILD was built already; install copies it.
-case ${BUILD##*/} in
-san-*) variant="BUILD=${BUILD%/*} SAN=${BUILD##*/san-}" ;;
-no-pmem) variant="BUILD=${BUILD%/*} PMEM=0" ;;
-no-uring) variant="BUILD=${BUILD%/*} URING=0" ;;
-*) variant="BUILD=$BUILD" ;;
-esac
+name=${BUILD##*/}
+variant="BUILD=$BUILD"
+case $name in san-* | no-*) variant="BUILD=${BUILD%/*}" ;; esac
+case $name in san-*) name=${name#san-} variant="$variant SAN=${name%%no-*}" ;; esac
+for part in PMEM URING LZ4 ZSTD; do
+	case $name in *no-${part,,}*) variant="$variant $part=0" ;; esac
+done
 # shellcheck disable=SC2086
 $make -s --no-print-directory $variant install PREFIX="$prefix" >/dev/null
 sed -n '/^```c$/,/^```$/p' README.md | grep -v '^```' >"$dir/hello.c"

@@ -271,7 +271,7 @@ static bool checkpoint_between(void *ctx, const char *name, uint64_t hit)
 	(void)ctx, (void)name, (void)hit;
 	for (unsigned i = 0; i < 2 * SEGMENT / VALUE_SIZE; i++)
 		CU_ASSERT_EQUAL(vlog_append(fixture.db->store.vlog, TREE_ID_MAIN, 0,
-		                            (struct bwt_slice){bytes, sizeof bytes}, &ref),
+		                            (struct bwt_slice){bytes, sizeof bytes}, PACK_NONE, &ref),
 		                BWT_OK);
 	for (unsigned i = 0; i < 4; i++)
 		CU_ASSERT_EQUAL(service_checkpoint(fixture.db, false), BWT_OK);

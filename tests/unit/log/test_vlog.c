@@ -66,7 +66,7 @@ static uint8_t *value_of(uint64_t id, size_t size)
 static int append(uint64_t id, size_t size, struct value_ref *ref)
 {
 	uint8_t *bytes = value_of(id, size);
-	int rc = vlog_append(vlog, 2, (uint32_t)id, (struct bwt_slice){bytes, size}, ref);
+	int rc = vlog_append(vlog, 2, (uint32_t)id, (struct bwt_slice){bytes, size}, PACK_NONE, ref);
 
 	free(bytes);
 	return rc;
@@ -186,9 +186,9 @@ static void a_value_of_more_than_the_limit_is_too_big(void)
 {
 	struct value_ref ref;
 
-	CU_ASSERT_EQUAL(
-		vlog_append(vlog, 1, 1, (struct bwt_slice){"", (size_t)BWT_VALUE_MAX + 1}, &ref),
-		BWT_TOO_BIG);
+	CU_ASSERT_EQUAL(vlog_append(vlog, 1, 1, (struct bwt_slice){"", (size_t)BWT_VALUE_MAX + 1},
+	                            PACK_NONE, &ref),
+	                BWT_TOO_BIG);
 }
 
 static void bytes_of_files_are_counted(void)

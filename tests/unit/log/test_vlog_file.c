@@ -37,8 +37,8 @@ static struct value_ref append(char letter, size_t size)
 	char *bytes = malloc(size + 1);
 
 	memset(bytes, letter, size);
-	CU_ASSERT_EQUAL_FATAL(vlog_append(vlog, 2, 77, (struct bwt_slice){bytes, size}, &ref),
-	                      BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(
+		vlog_append(vlog, 2, 77, (struct bwt_slice){bytes, size}, PACK_NONE, &ref), BWT_OK);
 	free(bytes);
 	return ref;
 }
@@ -157,12 +157,12 @@ static void a_damaged_value_is_corrupt_and_named(void)
 static void references_to_nowhere_are_corrupt(void)
 {
 	struct value_ref good = append('x', 5000), bad;
-	static const uint64_t odd[] = {0, 2, 1ull << 47, 1ull << 48, UINT64_MAX};
+	static const uint64_t odd[] = {0, 2, 1ull << 47 | 2, 1ull << 48 | 1 << 30, UINT64_MAX};
 	char letter;
 
 	for (unsigned i = 0; i < 5; i++) {
 		bad = good;
-		bad.segment = odd[i];
+		bad.segment = (uint32_t)odd[i];
 		CU_ASSERT_EQUAL(read_letter(&bad, &letter), BWT_CORRUPT);
 		CU_ASSERT_EQUAL(vlog_check(vlog, &bad), BWT_CORRUPT);
 		bad = good;

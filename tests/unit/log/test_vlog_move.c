@@ -38,8 +38,9 @@ static struct value_ref append(uint64_t seed, size_t size)
 
 	rng_init(&rng, seed);
 	rng_fill(&rng, bytes, size);
-	CU_ASSERT_EQUAL_FATAL(
-		vlog_append(vlog, 2, (uint32_t)seed, (struct bwt_slice){bytes, size}, &ref), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(vlog_append(vlog, 2, (uint32_t)seed, (struct bwt_slice){bytes, size},
+	                                  PACK_NONE, &ref),
+	                      BWT_OK);
 	free(bytes);
 	return ref;
 }

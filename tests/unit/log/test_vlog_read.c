@@ -38,9 +38,9 @@ static void set_up(void)
 
 		bytes[i] = malloc(size);
 		rng_fill(&rng, bytes[i], size);
-		CU_ASSERT_EQUAL_FATAL(
-			vlog_append(vlog, 2, 77, (struct bwt_slice){bytes[i], size}, &refs[i]),
-			BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(vlog_append(vlog, 2, 77, (struct bwt_slice){bytes[i], size},
+		                                  PACK_NONE, &refs[i]),
+		                      BWT_OK);
 	}
 }
 
@@ -142,8 +142,8 @@ static void values_are_compared_in_pieces(void)
 
 	rng_init(&rng, rng_seed());
 	rng_fill(&rng, value, SIZE);
-	CU_ASSERT_EQUAL_FATAL(vlog_append(vlog, 2, 77, (struct bwt_slice){value, SIZE}, &ref),
-	                      BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(
+		vlog_append(vlog, 2, 77, (struct bwt_slice){value, SIZE}, PACK_NONE, &ref), BWT_OK);
 	CU_ASSERT_EQUAL(compare_but(&ref, value, SIZE, &equal), BWT_OK);
 	CU_ASSERT_TRUE(equal);
 	for (size_t at = 0; at < SIZE; at += SIZE / 7) {

@@ -74,7 +74,7 @@ static void a_tombstone_is_a_delete(void)
 
 static void a_large_value_is_a_reference(void)
 {
-	struct value_ref ref = {1, 64, 1u << 20, 7};
+	struct value_ref ref = {1, 0, 64, 1u << 20, 7};
 	struct version_spec spec =
 		spec_of(TEXT("key"), (struct bwt_slice){&ref, sizeof ref}, VERSION_VLOG);
 	arena_off off = test_delta(&arena, &spec, leaf_off, word_make(WORD_COMMITTED, 16));

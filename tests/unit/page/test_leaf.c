@@ -226,7 +226,7 @@ static void a_page_beyond_the_largest_block_says_so(void)
 
 static void values_in_the_log_keep_their_reference(void)
 {
-	struct value_ref ref = {3, 4096, 1u << 30, 0xdeadbeef}, got;
+	struct value_ref ref = {3, 0, 4096, 1u << 30, 0xdeadbeef}, got;
 	struct page_entry entries[] = {
 		entry_make(TEXT("k"), (struct bwt_slice){&ref, sizeof ref}, VERSION_VLOG, 0)};
 	struct page_bounds bounds = bounds_all();

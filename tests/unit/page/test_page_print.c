@@ -56,7 +56,7 @@ static void long_keys_are_cut_and_their_size_is_told(void)
 
 static void a_leaf_chain_is_printed_newest_first(void)
 {
-	struct value_ref ref = {3, 4096, 70000, 0xabcdef01};
+	struct value_ref ref = {3, 0, 4096, 70000, 0xabcdef01};
 	struct page_entry entries[] = {
 		entry_make(TEXT("key-a"), TEXT(""), VERSION_TOMBSTONE, 480),
 		entry_make(TEXT("key-a"), TEXT("old"), 0, 320),

@@ -244,7 +244,7 @@ static void a_held_value_file_stays(void)
 
 		/* Unreferenced values fill files; the hold is renewed, as puts let go of it. */
 		CU_ASSERT_EQUAL(vlog_append(fixture.store.vlog, 0, 0,
-		                            (struct bwt_slice){big, sizeof big}, &ref),
+		                            (struct bwt_slice){big, sizeof big}, PACK_NONE, &ref),
 		                BWT_OK);
 		checkpoint();
 	}

@@ -57,7 +57,7 @@ static struct value_move move_of(const struct found_value *found, uint64_t to)
 {
 	struct value_move move = {found->ref, found->ref};
 
-	move.to.segment = to;
+	move.to.segment = (uint32_t)to;
 	return move;
 }
 

@@ -154,7 +154,7 @@ uint64_t fixture_put(struct fixture *fixture, unsigned number, const char *value
 
 uint64_t fixture_put_large(struct fixture *fixture, unsigned number, uint64_t segment)
 {
-	struct value_ref ref = {.segment = segment, .size = 5000};
+	struct value_ref ref = {.segment = (uint32_t)segment, .size = 5000};
 
 	return commit(fixture, number, &ref, sizeof ref, VERSION_VLOG);
 }

@@ -104,7 +104,7 @@ static void dropped_values_leave_their_files_count(void)
 	store_value_dropped(&fixture.store, &ref);
 	store_value_dropped(&fixture.store, &ref);
 	CU_ASSERT_EQUAL(cow_load(&fixture.store.vlog_live, 3), 50);
-	ref.segment = fixture.store.vlog_live.capacity; /* stored bytes are input */
+	ref.segment = (uint32_t)fixture.store.vlog_live.capacity; /* stored bytes are input */
 	store_value_dropped(&fixture.store, &ref);
 	/* Without memory for the picture it stays too high. */
 	ref.segment = 3;
