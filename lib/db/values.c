@@ -414,26 +414,25 @@ static int install(struct bwt_db *db, struct epoch_slot *slot, const struct clai
 
 static int move(struct bwt_db *db, struct epoch_slot *slot, const struct claim *claim)
 {
+	struct vlog_move copies[VALUES_PER_CLAIM];
 	struct value_move moves[VALUES_PER_CLAIM];
 	uint64_t bytes = 0;
 	unsigned count = 0;
-	int rc = BWT_OK;
+	int rc;
 
 	/* VC3; SEQ_CST: see epoch_slot.value_hold. */
 	if (!TEST_FAULT("move_unheld"))
 		atomic_store_explicit(&slot->value_hold, vlog_append_floor(db->store.vlog),
 		                      memory_order_seq_cst);
+	for (unsigned i = 0; i < claim->count; i++)
+		copies[i] = (struct vlog_move){.from = claim->found[i].ref,
+		                               .hash = claim->found[i].hash};
+	rc = vlog_move_many(db->store.vlog, claim->tree, copies, claim->count);
 	for (unsigned i = 0; i < claim->count && rc == BWT_OK; i++) {
-		const struct found_value *found = &claim->found[i];
-
-		rc = vlog_move(db->store.vlog, &found->ref, claim->tree, found->hash,
-		               &moves[count].to);
-		if (rc == BWT_OK) {
-			moves[count++].from = found->ref;
-			bytes += value_ref_stored(&found->ref);
-		} else if (rc == BWT_CORRUPT) {
-			rc = BWT_OK; /* gone, or damaged: who reads it is told (VC6) */
-		}
+		if (copies[i].rc < 0)
+			continue; /* gone, or damaged: who reads it is told (VC6) */
+		moves[count++] = (struct value_move){copies[i].from, copies[i].to};
+		bytes += value_ref_stored(&copies[i].from);
 	}
 	TEST_YIELD("values_copied");
 	if (count > 0 && rc == BWT_OK)

@@ -67,6 +67,20 @@ int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slic
  */
 int vlog_move(struct vlog *vlog, const struct value_ref *from, uint32_t tree, uint32_t hash,
               struct value_ref *to);
+struct vlog_move {
+	struct value_ref from;
+	uint32_t hash;       /* of the key */
+	struct value_ref to; /* out, if rc is BWT_OK */
+	int rc;              /* out: BWT_OK, or BWT_CORRUPT as of vlog_move() */
+};
+
+/**
+ * vlog_move_many - vlog_move() of values of one tree, many at once
+ * @moves:  sorted by file and place of from: what lies side by side is read in one piece
+ * Returns: BWT_OK: each says for itself what became of it; else as vlog_move(), and none counts as moved
+ * Blocks:  as vlog_move()
+ */
+int vlog_move_many(struct vlog *vlog, uint32_t tree, struct vlog_move *moves, unsigned count);
 /** No more values come for now: the next one that is moved begins a new file. */
 void vlog_end_moves(struct vlog *vlog);
 /** All that was appended before the call is on stable storage. BWT_IO: final, as for vlog_append(). Any thread. */

@@ -129,6 +129,9 @@ struct packer *vlog_packer_take(struct vlog *vlog);
 void vlog_packer_give(struct vlog *vlog, struct packer *packer);
 void vlog_packers_free(struct vlog *vlog);
 
+/** vlog_ring_take - a ring of the caller's alone (VR1), until vlog_ring_give(); NULL: all are in use, or no memory */
+struct vlog_ring *vlog_ring_take(struct vlog *vlog);
+void vlog_ring_give(struct vlog_ring *ring);
 /** vlog_bad_value - BWT_CORRUPT in words: the bytes do not have the checksum of @ref */
 int vlog_bad_value(const struct value_ref *ref);
 void vlog_slots_init(struct vlog *vlog);

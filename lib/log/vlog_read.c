@@ -32,18 +32,18 @@ static bool take(struct vlog_ring *ring)
 {
 	uint32_t none = 0;
 
-	/* ACQUIRE: what the last batch left in the ring; pairs with give_ring(). */
+	/* ACQUIRE: what the last batch left in the ring; pairs with vlog_ring_give(). */
 	return atomic_compare_exchange_strong_explicit(&ring->taken, &none, 1, memory_order_acquire,
 	                                               memory_order_relaxed);
 }
 
-static void give_ring(struct vlog_ring *ring)
+void vlog_ring_give(struct vlog_ring *ring)
 {
 	atomic_store_explicit(&ring->taken, 0, memory_order_release);
 }
 
-/* A ring of ours alone, made where none was; NULL: all are in use, or there is no memory for another. */
-static struct vlog_ring *take_ring(struct vlog *vlog)
+/* Made where none was. */
+struct vlog_ring *vlog_ring_take(struct vlog *vlog)
 {
 	for (unsigned i = 0; i < VLOG_RINGS_MAX; i++) {
 		struct vlog_ring *ring = &vlog->rings[i];
@@ -53,7 +53,7 @@ static struct vlog_ring *take_ring(struct vlog *vlog)
 		if (ring->ring != NULL ||
 		    sys_ring_new(vlog->config.plain, NULL, 0, &ring->ring) == BWT_OK)
 			return ring;
-		give_ring(ring);
+		vlog_ring_give(ring);
 		return NULL;
 	}
 	return NULL;
@@ -183,7 +183,7 @@ static void read_batch(struct vlog *vlog, struct sys_ring *ring, struct vlog_rea
 
 void vlog_read_many(struct vlog *vlog, struct vlog_read *reads, unsigned count)
 {
-	struct vlog_ring *ring = count > 1 ? take_ring(vlog) : NULL;
+	struct vlog_ring *ring = count > 1 ? vlog_ring_take(vlog) : NULL;
 
 	for (unsigned i = 0; i < count && ring == NULL; i++)
 		reads[i].rc = vlog_read(vlog, &reads[i].ref, reads[i].to);
@@ -192,7 +192,7 @@ void vlog_read_many(struct vlog *vlog, struct vlog_read *reads, unsigned count)
 		read_batch(vlog, ring->ring, reads + i, batch);
 	}
 	if (ring != NULL)
-		give_ring(ring);
+		vlog_ring_give(ring);
 }
 
 /* --- In pieces --- */

@@ -145,6 +145,8 @@ static const struct planted planted[] = {
          "checkpoint_values_unsynced", tune_collection},
 	{"value moved, and not counted", "VC4", "move_uncounted", tune_collection},
 	{"value moved over another version", "VC1", "move_over_another", tune_collection},
+	{"value moved, and the copy never written", "VC2", "vlog_move_unwritten", tune_collection},
+	{"value file removed that is still appended to", "VF1", "value_notice_active", tune_values},
 	{"log segment's name not synced", "S1", "wal_skip_dir_sync", tune_sync},
 	{"log segment's header not synced", "S1", "wal_skip_head_sync", tune_sync},
 	{"value file's name not synced", "V1", "vlog_skip_dir_sync", tune_large},

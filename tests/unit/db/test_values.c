@@ -233,6 +233,41 @@ static void a_collection_that_forgets_snapshots_is_noticed(void)
 	CU_ASSERT_TRUE(old_wrong > 0);
 }
 
+/*
+ * An idle snapshot: what it sees of each key and the newest version, and nothing of what came between. So the live
+ * bytes are twice those of one version each, and the files are in proportion.
+ */
+static void an_idle_snapshot_keeps_what_it_sees_and_no_more(void)
+{
+	const uint64_t once = (uint64_t)KEYS * VALUE_SIZE;
+	unsigned before[KEYS];
+	struct bwt_stats stats;
+	struct bwt_txn *txn;
+
+	fixture_open(&fixture);
+	for (unsigned i = 0; i < KEYS; i++)
+		put(i);
+	memcpy(before, versions, sizeof before);
+	CU_ASSERT_EQUAL_FATAL(bwt_begin(fixture.db, BWT_RDONLY | BWT_NEWEST, &txn), BWT_OK);
+	overwrite(ROUNDS);
+	CU_ASSERT_TRUE(fixture_until(&fixture, is_small));
+	stats = fixture_stats(&fixture);
+	printf("    live %u KiB of %u KiB put, one version of all has %u KiB\n",
+	       (unsigned)(stats.vlog_live_bytes >> 10), (unsigned)(stats.user_bytes_written >> 10),
+	       (unsigned)(once >> 10));
+	CU_ASSERT_TRUE(stats.values_moved > 0 && stats.value_files_freed > 0);
+	CU_ASSERT_TRUE(stats.vlog_live_bytes >= 2 * once);
+	CU_ASSERT_TRUE(stats.vlog_live_bytes <= 2 * once + once / 2); /* chains: see is_small() */
+	CU_ASSERT_EQUAL(wrong(txn, before), 0);
+	CU_ASSERT_EQUAL(wrong(NULL, versions), 0);
+	bwt_abort(txn);
+	/* What it alone kept goes when it has ended, as pages are consolidated. */
+	overwrite(ROUNDS);
+	CU_ASSERT_TRUE(fixture_until(&fixture, is_small));
+	CU_ASSERT_TRUE(fixture_stats(&fixture).vlog_live_bytes <= once + once / 2);
+	CU_ASSERT_EQUAL(wrong(NULL, versions), 0);
+}
+
 static void what_was_moved_is_there_after_opening_again(void)
 {
 	open_for_hand();
@@ -329,6 +364,7 @@ int main(void)
 		TEST(collection_that_is_off_moves_nothing),
 		TEST(a_snapshot_sees_what_it_saw),
 		TEST(a_collection_that_forgets_snapshots_is_noticed),
+		TEST(an_idle_snapshot_keeps_what_it_sees_and_no_more),
 		TEST(what_was_moved_is_there_after_opening_again),
 		TEST(values_that_are_not_counted_are_noticed),
 		TEST(values_that_end_up_under_another_key_are_noticed),

@@ -71,6 +71,131 @@ static void a_copy_has_the_bytes_of_the_value_in_another_file(void)
 	}
 }
 
+/* ---- many at once ---- */
+
+#define MANY 200u
+
+static struct vlog_move moves[MANY];
+
+static int compare(const struct value_ref *left, const struct value_ref *right)
+{
+	if (left->segment != right->segment)
+		return left->segment < right->segment ? -1 : 1;
+	return (left->offset > right->offset) - (left->offset < right->offset);
+}
+
+static int by_place(const void *a, const void *b)
+{
+	return compare(&((const struct vlog_move *)a)->from, &((const struct vlog_move *)b)->from);
+}
+
+/* Of @step values one is moved: 1: what lies side by side; 3: each by itself. Each tenth is larger than a group. */
+static void append_many(unsigned step)
+{
+	for (unsigned i = 0; i < MANY * step; i++) {
+		size_t size = i % (10 * step) == 0 ? 3 * SEGMENT / 2 : i * 37 % 9000;
+		struct value_ref ref = append(i, i == 0 ? 0 : size);
+
+		if (i % step == 0)
+			moves[i / step] = (struct vlog_move){.from = ref, .hash = i};
+	}
+	qsort(moves, MANY, sizeof moves[0], by_place);
+}
+
+static bool same_bytes(const struct value_ref *a, const struct value_ref *b)
+{
+	uint8_t *left = malloc(a->size + 1), *right = malloc(a->size + 1);
+	bool same = vlog_read(vlog, a, left) == BWT_OK && vlog_read(vlog, b, right) == BWT_OK &&
+	            memcmp(left, right, a->size) == 0 && vlog_check(vlog, b) == BWT_OK;
+
+	free(left);
+	free(right);
+	return same;
+}
+
+static int see_record(void *ctx, uint64_t offset, const struct vlog_record *record)
+{
+	(void)offset;
+	for (unsigned i = 0; i < MANY; i++)
+		*(unsigned *)ctx += record->hash == moves[i].hash && record->tree == 2;
+	return BWT_OK;
+}
+
+/* Those of @bad are CORRUPT, all others are there, in files whose records can be walked. */
+static unsigned moved_well(const struct value_ref *bad)
+{
+	uint64_t last = 0;
+	unsigned seen = 0, good = 0;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		struct vlog_move *move = &moves[i];
+
+		if (bad != NULL && compare(bad, &move->from) == 0) {
+			CU_ASSERT_EQUAL(move->rc, BWT_CORRUPT);
+			continue;
+		}
+		CU_ASSERT_EQUAL_FATAL(move->rc, BWT_OK);
+		good += same_bytes(&move->from, &move->to);
+		if (move->to.segment != last)
+			CU_ASSERT_EQUAL(vlog_walk(vlog, move->to.segment, see_record, &seen), BWT_OK);
+		last = move->to.segment;
+	}
+	CU_ASSERT_TRUE(seen >= good);
+	return good;
+}
+
+static void many_values_are_copied_at_once(void)
+{
+	struct vlog_config config = {.dir_fd = fixture_dir_fd,
+	                             .store_id = FIXTURE_STORE_ID,
+	                             .segment_size = SEGMENT,
+	                             .plain = true};
+
+	for (unsigned turn = 0; turn < 4; turn++) {
+		append_many(turn % 2 == 0 ? 1 : 3);
+		CU_ASSERT_EQUAL(vlog_move_many(vlog, 2, moves, MANY), BWT_OK);
+		CU_ASSERT_EQUAL(moved_well(NULL), MANY);
+		if (turn == 1) { /* and by plain calls */
+			vlog_close(vlog);
+			CU_ASSERT_EQUAL_FATAL(vlog_open(&config, &vlog), BWT_OK);
+		}
+	}
+}
+
+static void a_damaged_value_among_many_stays_alone(void)
+{
+	struct value_ref bad;
+	char name[VLOG_NAME_SIZE];
+	int fd;
+
+	append_many(1);
+	bad = moves[MANY / 2 + 3].from;
+	vlog_name(name, bad.segment);
+	CU_ASSERT_EQUAL_FATAL(sys_file_open(fixture_dir_fd, name, 0, &fd), BWT_OK);
+	CU_ASSERT_EQUAL(pwrite(fd, "damage", 6, (off_t)(bad.offset + bad.size)), 6);
+	sys_file_close(fd);
+	CU_ASSERT_EQUAL(vlog_move_many(vlog, 2, moves, MANY), BWT_OK);
+	CU_ASSERT_EQUAL(moved_well(&bad), MANY - 1);
+}
+
+static void values_whose_file_has_gone_are_not_moved(void)
+{
+	unsigned gone = 0;
+	uint64_t segment;
+
+	append_many(3);
+	segment = moves[MANY / 2].from.segment;
+	CU_ASSERT_EQUAL(vlog_unlink(vlog, segment), BWT_OK);
+	CU_ASSERT_EQUAL(vlog_move_many(vlog, 2, moves, MANY), BWT_OK);
+	for (unsigned i = 0; i < MANY; i++) {
+		bool is_gone = moves[i].from.segment == segment;
+
+		CU_ASSERT_EQUAL(moves[i].rc, is_gone ? BWT_CORRUPT : BWT_OK);
+		gone += is_gone;
+	}
+	CU_ASSERT_TRUE(gone > 0 && gone < MANY);
+}
+
 static void copies_lie_together_until_the_moves_end(void)
 {
 	struct value_ref first = append(1, 100), second = append(2, 100);
@@ -129,6 +254,9 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(a_copy_has_the_bytes_of_the_value_in_another_file),
+		TEST(many_values_are_copied_at_once),
+		TEST(a_damaged_value_among_many_stays_alone),
+		TEST(values_whose_file_has_gone_are_not_moved),
 		TEST(copies_lie_together_until_the_moves_end),
 		TEST(no_append_goes_below_the_floor_while_values_are_moved),
 		TEST(a_value_that_was_damaged_is_not_moved),
