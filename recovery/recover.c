@@ -42,11 +42,11 @@ struct opening { /* what the steps hand on */
 
 /* ---- wiring ---- */
 
-static unsigned value_syncs(void *ctx, struct sys_io *ops, unsigned room)
+static int value_syncs(void *ctx, struct sys_io *ops, unsigned room, unsigned *count)
 {
 	const struct log_hooks *hooks = ctx;
 
-	return vlog_value_syncs(hooks->store->vlog, ops, room);
+	return vlog_value_syncs(hooks->store->vlog, ops, room, count);
 }
 
 static void log_moved(void *ctx)

@@ -16,7 +16,8 @@
  *   V4  A pinned file that was active when pinned stays open until unpinned.
  *   V5  What a failed write leaves is a gap that nothing refers to. No space, or a value that changed while
  *       it was compressed, is no failure of the file; any other failed write or sync is, and is for good:
- *       nothing is appended after it, and the next batch of syncs fails.
+ *       nothing is appended after it, and the next call of vlog_value_syncs() fails, with the same code and
+ *       words, and the log with it.
  */
 #include "log/vlog.h"
 
@@ -133,17 +134,20 @@ uint64_t vlog_appended(const struct vlog *vlog)
 
 static int failed(const struct vlog *vlog)
 {
+	/* ACQUIRE: pairs with the RELEASE in fail(); failure_text is there. */
 	int rc = atomic_load_explicit(&vlog->failure, memory_order_acquire);
 
-	return rc == BWT_OK ? rc : error_set(rc, "the value log has failed before");
+	return rc == BWT_OK ? rc : error_set(rc, "the value log has failed: %s", vlog->failure_text);
 }
 
 static int fail(struct vlog *vlog, int rc)
 {
-	int none = BWT_OK;
-
-	atomic_compare_exchange_strong_explicit(&vlog->failure, &none, rc, memory_order_acq_rel,
-	                                        memory_order_relaxed);
+	log_lock(&vlog->failure_lock);
+	if (atomic_load_explicit(&vlog->failure, memory_order_relaxed) == BWT_OK) {
+		snprintf(vlog->failure_text, sizeof vlog->failure_text, "%s", bwt_detail());
+		atomic_store_explicit(&vlog->failure, rc, memory_order_release);
+	}
+	log_unlock(&vlog->failure_lock);
 	/* So that the next durable flush asks us, and is told. */
 	atomic_fetch_add_explicit(&vlog->dirty_files, 1, memory_order_seq_cst);
 	return rc;
@@ -468,34 +472,31 @@ static void close_clean(struct vlog *vlog)
 	}
 }
 
-unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room)
+int vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room, unsigned *count)
 {
-	unsigned count = 0;
-	int rc = atomic_load_explicit(&vlog->failure, memory_order_acquire);
+	int rc;
 
-	BWT_ASSERT(room > 0);
+	*count = 0;
 	/* SEQ_CST and before the records that refer to the values were filled: V2. */
 	if (atomic_load_explicit(&vlog->dirty_files, memory_order_seq_cst) == 0)
-		return 0;
+		return BWT_OK;
+	rc = failed(vlog);
+	if (rc < 0)
+		return rc;
 	log_lock(&vlog->lock);
 	close_clean(vlog);
 	for (struct vlog_file *file = vlog->files; file != NULL && rc == BWT_OK; file = file->next) {
 		if (file->fd < 0 || !take_dirt(vlog, file))
 			continue;
-		if (count + 1 == room) { /* the last place is for the news of a failure */
+		if (*count == room) {
 			rc = sys_file_sync(file->fd);
 			continue;
 		}
-		ops[count++] = (struct sys_io){.kind = SYS_IO_SYNC, .fd = file->fd};
+		ops[(*count)++] = (struct sys_io){.kind = SYS_IO_SYNC, .fd = file->fd};
 		file->in_batch = true;
 	}
 	log_unlock(&vlog->lock);
-	if (rc < 0) {
-		(void)fail(vlog, rc);
-		ops[count++] =
-			(struct sys_io){.kind = SYS_IO_SYNC, .fd = -1}; /* fails the batch: V5 */
-	}
-	return count;
+	return rc < 0 ? fail(vlog, rc) : rc;
 }
 
 /* Sync @files, which are pinned, and unpin them. */

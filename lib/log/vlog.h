@@ -102,8 +102,14 @@ void vlog_read_many(struct vlog *vlog, struct vlog_read *reads, unsigned count);
 int vlog_check(struct vlog *vlog, const struct value_ref *ref);
 /** Is a value the ref->size bytes at @with? Damage is BWT_CORRUPT, not a difference; bounded memory. */
 int vlog_compare(struct vlog *vlog, const struct value_ref *ref, const void *with, bool *equal);
-/** See wal_config.value_syncs: SYNC operations for files with appended, unsynced bytes. More files than @room are synced inside. */
-unsigned vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room);
+/**
+ * vlog_value_syncs - see wal_config.value_syncs: SYNC operations for files with appended, unsynced bytes
+ *
+ * More files than @room are synced inside.
+ * Returns: BWT_OK; or how the value log failed, now or before: what was appended may never be durable. *@count
+ *          operations are to be run in either case.
+ */
+int vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room, unsigned *count);
 /** Directory and every file there are on stable storage (W5); for recovery. */
 int vlog_sync_all(struct vlog *vlog);
 uint64_t vlog_file_bytes(const struct vlog *vlog);

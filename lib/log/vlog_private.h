@@ -55,8 +55,10 @@ struct vlog {
 	_Atomic(uint64_t) next_number;
 	_Atomic(uint64_t) file_bytes;
 	_Atomic(uint64_t) appended; /* bytes of records written in this life */
-	_Atomic(int) failure;       /* a write or sync failed for good */
-	struct log_lock lock;       /* files, active */
+	_Atomic(int) failure;   /* a write or sync failed for good; RELEASE after failure_text */
+	char failure_text[256]; /* of the first failure; failure_lock, then for ever */
+	struct log_lock failure_lock; /* a leaf */
+	struct log_lock lock;         /* files, active */
 	struct vlog_file *files;
 	struct vlog_slot slots[VLOG_OPEN_MAX];
 	struct vlog_ring rings[VLOG_RINGS_MAX];

@@ -43,8 +43,9 @@ struct wal_config {
 	uint64_t last_seq;
 	struct stats *stats;
 	/* Values must be durable before the records that refer to them (design.md section 9): called by the
-	 * flusher after it collected records; adds at most @room SYNC operations to the batch that makes them durable. */
-	unsigned (*value_syncs)(void *ctx, struct sys_io *ops, unsigned room);
+	 * flusher after it collected records; *@count SYNC operations, at most @room, join the batch that makes them
+	 * durable. A failure is the log's, for good. */
+	int (*value_syncs)(void *ctx, struct sys_io *ops, unsigned room, unsigned *count);
 	void (*moved)(void *ctx); /* durable_lsn moved; called by the flusher, must not block; may be NULL */
 	/* The ring, or the newest segment, is half full: wake whoever calls wal_flush() and wal_prepare_segment()
 	 * in the background; must not block; may be NULL. */

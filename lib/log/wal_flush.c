@@ -313,13 +313,20 @@ static void forget_dirty(struct wal *wal)
 static void add_value_syncs(struct batch *batch)
 {
 	struct wal *wal = batch->wal;
+	unsigned added;
+	int rc;
 
 	if (wal->config.value_syncs == NULL || TEST_FAULT("wal_skip_value_syncs"))
 		return;
 	if (batch->count > SYS_RING_BATCH_MAX / 2)
 		batch_run(batch);
-	batch->count += wal->config.value_syncs(wal->config.ctx, batch->ops + batch->count,
-	                                        SYS_RING_BATCH_MAX - batch->count);
+	rc = wal->config.value_syncs(wal->config.ctx, batch->ops + batch->count,
+	                             SYS_RING_BATCH_MAX - batch->count, &added);
+	batch->count += added;
+	if (rc < 0) {
+		batch->rc = rc;
+		batch->final = true;
+	}
 }
 
 /* The partial block moves to the front of the staging buffer (F2). */

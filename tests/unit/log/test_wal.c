@@ -492,26 +492,47 @@ static void a_failed_write_is_final_and_told_to_everybody_once(void)
 	expect_ids(0, 1);
 }
 
-static unsigned fail_sync(void *ctx, struct sys_io *ops, unsigned room)
+static int add_bad_sync(void *ctx, struct sys_io *ops, unsigned room, unsigned *count)
 {
 	(void)ctx;
 	CU_ASSERT_TRUE(room > 0);
 	ops[0] = (struct sys_io){.kind = SYS_IO_SYNC, .fd = -1};
-	return 1;
+	*count = 1;
+	return BWT_OK;
 }
 
-static void a_failed_sync_of_values_fails_the_log(void)
+static int fail_sync(void *ctx, struct sys_io *ops, unsigned room, unsigned *count)
+{
+	(void)ctx, (void)ops, (void)room;
+	*count = 0;
+	return error_set(BWT_IO, "values are lost");
+}
+
+static void expect_values_to_fail(int (*syncs)(void *, struct sys_io *, unsigned, unsigned *),
+                                  int wanted)
 {
 	struct wal_config config = fixture_config();
 	uint64_t end;
 
-	config.value_syncs = fail_sync;
+	config.value_syncs = syncs;
 	set_up_again(&config);
 	end = record_put(wal, 0, FIXTURE_SIZE_BY_ID);
 	CU_ASSERT_EQUAL(wal_flush(wal, false), BWT_OK); /* does not ask for values */
-	CU_ASSERT_TRUE(wal_wait(wal, end) < 0);
-	CU_ASSERT_TRUE(wal_failure(wal) < 0);
+	CU_ASSERT_EQUAL(wal_wait(wal, end), wanted);
+	CU_ASSERT_EQUAL(wal_failure(wal), wanted);
 	CU_ASSERT_EQUAL(wal_durable_lsn(wal), WAL_BLOCK);
+}
+
+static void a_failed_sync_of_values_fails_the_log(void)
+{
+	expect_values_to_fail(add_bad_sync, -EBADF);
+}
+
+static void a_value_log_that_has_failed_fails_the_log_with_its_code_and_words(void)
+{
+	expect_values_to_fail(fail_sync, BWT_IO);
+	CU_ASSERT_EQUAL(wal_flush(wal, true), BWT_IO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "values are lost"));
 }
 
 static _Atomic(uint32_t) woken_by_failure;
@@ -613,6 +634,7 @@ int main(void)
 		TEST(callbacks_tell_of_durability_and_of_a_half_full_ring),
 		TEST(a_failed_write_is_final_and_told_to_everybody_once),
 		TEST(a_failed_sync_of_values_fails_the_log),
+		TEST(a_value_log_that_has_failed_fails_the_log_with_its_code_and_words),
 		TEST(every_sleeper_wakes_when_the_log_fails),
 		TEST(a_forked_child_gives_the_descriptors_back_and_disturbs_nobody),
 		CU_TEST_INFO_NULL,

@@ -26,11 +26,11 @@ static int make_folder(struct fixture *fixture, const char *name)
 	return fd;
 }
 
-static unsigned value_syncs(void *ctx, struct sys_io *ops, unsigned room)
+static int value_syncs(void *ctx, struct sys_io *ops, unsigned room, unsigned *count)
 {
 	struct store *store = ctx;
 
-	return vlog_value_syncs(store->vlog, ops, room);
+	return vlog_value_syncs(store->vlog, ops, room, count);
 }
 
 static void open_logs(struct fixture *fixture)
