@@ -73,9 +73,10 @@ says "action: superblock 0"
 says "corrected, clean now"
 [ -s mended/lost+found/superblock-0 ] || fail "the damaged superblock was not kept"
 expect 0 bwt-fsck mended
-bwt-dump store >dump.before
-bwt-dump mended >dump.after
-same dump.before dump.after
+# (mapsize is advice, by the size of the arena, which grows where checkpoints are taken)
+bwt-dump store | sed '/^mapsize=/d' >dump.plain
+bwt-dump mended | sed '/^mapsize=/d' >dump.after
+same dump.plain dump.after
 cp -r store mended2
 printf 'XXXX' | dd of=mended2/arena bs=1 seek=100 conv=notrunc status=none
 expect 1 bwt-fsck --json --repair mended2
@@ -85,7 +86,6 @@ complains "--rebuild"
 expect 16 bwt-fsck --repair --rebuild store
 
 # Without superblocks: everything that checks out can be dumped, and made a store of.
-sed '/^mapsize=/d' dump.before >dump.plain
 expect 1 bwt-dump one
 expect 0 bwt-dump --salvage one
 sed '/^mapsize=/d' out >dump.salvaged
