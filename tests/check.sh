@@ -70,7 +70,7 @@ slice() { # NAME PATTERN MAKE-VARIABLES... : a part of the tests, with little wo
 
 	shift 2
 	folder=$("$MAKE" -s --no-print-directory print-O "$@")
-	build "$name" "$@" tests || return
+	build "$name" "$@" lib tests || return
 	SHORT=1 tests "$folder" "$name: " "$pattern" "$@"
 }
 
