@@ -18,6 +18,9 @@
  *       it was compressed, is no failure of the file; any other failed write or sync is, and is for good:
  *       nothing is appended after it, and the next call of vlog_value_syncs() fails, with the same code and
  *       words, and the log with it.
+ *   V6  The system tells of a page that could not be written once to each open file. So who syncs at the same
+ *       time has one of their own, opened before the first write: the flusher and vlog_sync(). Else the one is
+ *       told, and the other acknowledges what is lost.
  */
 #include "log/vlog.h"
 
@@ -87,6 +90,13 @@ int vlog_open(const struct vlog_config *config, struct vlog **out)
 	return BWT_OK;
 }
 
+static void close_file(struct vlog_file *file)
+{
+	sys_file_close(file->fd);
+	sys_file_close(file->sync_fd);
+	file->fd = file->sync_fd = -1;
+}
+
 void vlog_close(struct vlog *vlog)
 {
 	struct vlog_file *file, *next;
@@ -95,7 +105,7 @@ void vlog_close(struct vlog *vlog)
 		return;
 	for (file = vlog->files; file != NULL; file = next) {
 		next = file->next;
-		sys_file_close(file->fd);
+		close_file(file);
 		free(file);
 	}
 	vlog_slots_close(vlog);
@@ -107,10 +117,8 @@ void vlog_close(struct vlog *vlog)
 /* Files join the list at its front by one store and never leave it, so it can be walked here. */
 void vlog_abandon(struct vlog *vlog)
 {
-	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next) {
-		sys_file_close(file->fd);
-		file->fd = -1;
-	}
+	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next)
+		close_file(file);
 	vlog_slots_close(vlog);
 	vlog_rings_close(vlog, true);
 }
@@ -228,12 +236,6 @@ static void mark_dirty(struct vlog *vlog, struct vlog_file *file)
 		atomic_fetch_sub_explicit(&vlog->dirty_files, 1, memory_order_relaxed);
 }
 
-static void close_file(struct vlog_file *file)
-{
-	sys_file_close(file->fd);
-	file->fd = -1;
-}
-
 /* Too many open: sync and close what is idle. Lock held. */
 static int close_some(struct vlog *vlog)
 {
@@ -244,10 +246,13 @@ static int close_some(struct vlog *vlog)
 	if (open < VLOG_UNSYNCED_MAX)
 		return BWT_OK;
 	for (struct vlog_file *file = vlog->files; file != NULL; file = file->next) {
-		if (!idle(vlog, file) || file->in_batch || !take_dirt(vlog, file))
+		if (!idle(vlog, file) || file->in_batch ||
+		    atomic_load_explicit(&file->dirty, memory_order_acquire) == 0)
 			continue;
 		if (sys_file_sync(file->fd) < 0)
 			return fail(vlog, BWT_IO);
+		/* Only now: a flusher that finds nothing dirty does not come for the lock. */
+		(void)take_dirt(vlog, file);
 		close_file(file);
 	}
 	return BWT_OK;
@@ -264,10 +269,25 @@ static struct vlog_file *free_struct(struct vlog *vlog)
 	file = calloc(1, sizeof *file);
 	if (file == NULL)
 		return NULL;
-	file->fd = -1;
+	file->fd = file->sync_fd = -1;
 	file->next = vlog->files;
 	vlog->files = file;
 	return file;
+}
+
+/* Both descriptors of a new file, whose name is not durable yet. */
+static int open_new(struct vlog *vlog, struct vlog_file *file, const char *name)
+{
+	int rc = sys_file_open(vlog->config.dir_fd, name, SYS_CREATE | SYS_EXCL, &file->fd);
+
+	if (rc == BWT_EXISTS)
+		return error_set(BWT_INVALID, "somebody else made the value-log file %s", name);
+	if (rc < 0)
+		return rc;
+	rc = sys_file_open(vlog->config.dir_fd, name, SYS_RDONLY, &file->sync_fd);
+	if (rc < 0)
+		(void)sys_file_unlink(vlog->config.dir_fd, name);
+	return rc;
 }
 
 /* A new, empty file with a durable name (V1). Lock held. */
@@ -276,7 +296,7 @@ static int make_file(struct vlog *vlog, struct vlog_file **out)
 	struct vlog_file *file;
 	char name[VLOG_NAME_SIZE];
 	uint64_t number;
-	int fd, rc = close_some(vlog);
+	int rc = close_some(vlog);
 
 	if (rc < 0)
 		return rc;
@@ -285,19 +305,18 @@ static int make_file(struct vlog *vlog, struct vlog_file **out)
 		return error_set(-ENOMEM, "no memory for a value-log file");
 	number = atomic_fetch_add_explicit(&vlog->next_number, 1, memory_order_relaxed);
 	vlog_name(name, number);
-	rc = sys_file_open(vlog->config.dir_fd, name, SYS_CREATE | SYS_EXCL, &fd);
-	if (rc == BWT_EXISTS)
-		return error_set(BWT_INVALID, "somebody else made the value-log file %s", name);
-	if (rc < 0)
+	rc = open_new(vlog, file, name);
+	if (rc < 0) {
+		close_file(file);
 		return rc;
+	}
 	rc = TEST_FAULT("vlog_skip_dir_sync") ? BWT_OK : sys_dir_sync(vlog->config.dir_fd);
 	if (rc < 0) {
-		sys_file_close(fd);
+		close_file(file);
 		(void)sys_file_unlink(vlog->config.dir_fd, name);
 		return rc == BWT_FULL ? rc : fail(vlog, rc);
 	}
 	file->number = number;
-	file->fd = fd;
 	atomic_store_explicit(&file->tail, 0, memory_order_relaxed);
 	*out = file;
 	return BWT_OK;
@@ -480,11 +499,10 @@ int vlog_value_syncs(struct vlog *vlog, struct sys_io *ops, unsigned room, unsig
 	/* SEQ_CST and before the records that refer to the values were filled: V2. */
 	if (atomic_load_explicit(&vlog->dirty_files, memory_order_seq_cst) == 0)
 		return BWT_OK;
-	rc = failed(vlog);
-	if (rc < 0)
-		return rc;
 	log_lock(&vlog->lock);
-	close_clean(vlog);
+	rc = failed(vlog); /* V6: who closes files syncs them by the same descriptor, under the lock */
+	if (rc == BWT_OK)
+		close_clean(vlog);
 	for (struct vlog_file *file = vlog->files; file != NULL && rc == BWT_OK; file = file->next) {
 		if (file->fd < 0 || !take_dirt(vlog, file))
 			continue;
@@ -506,7 +524,7 @@ static int sync_pinned(struct vlog_file **files, unsigned count)
 
 	for (unsigned i = 0; i < count; i++) {
 		if (rc == BWT_OK)
-			rc = sys_file_sync(files[i]->fd);
+			rc = sys_file_sync(files[i]->sync_fd);
 		unpin(files[i]);
 	}
 	return rc;

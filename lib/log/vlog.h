@@ -83,7 +83,7 @@ struct vlog_move {
 int vlog_move_many(struct vlog *vlog, uint32_t tree, struct vlog_move *moves, unsigned count);
 /** No more values come for now: the next one that is moved begins a new file. */
 void vlog_end_moves(struct vlog *vlog);
-/** All that was appended before the call is on stable storage. BWT_IO: final, as for vlog_append(). Any thread. */
+/** All that was appended before the call is on stable storage. BWT_IO: final, as for vlog_append(). One thread at a time (V6). */
 int vlog_sync(struct vlog *vlog);
 /**
  * Reads and checks a value into @to (ref->size bytes): BWT_CORRUPT names file and offset; BWT_VERSION: compressed by

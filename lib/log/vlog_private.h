@@ -28,6 +28,7 @@ struct vlog_file { /* appended to in this life; memory is reused, never freed be
 	uint64_t number;
 	bool in_batch; /* its sync is in the flusher's last batch, which may still run; lock */
 	int fd;        /* -1: this struct is free. Changed under lock while nobody uses it */
+	int sync_fd;   /* vlog_sync()'s own, open as long as fd (V6) */
 };
 
 struct vlog_slot { /* a file kept open for reading; a file has one possible slot */

@@ -2,6 +2,7 @@
 /* test_vlog.c - appending large values, beside each other, and making them durable with the log */
 #include "log/vlog.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,6 +386,29 @@ static void a_value_sync_left_out_is_noticed(void)
 	CU_ASSERT_FALSE(value_is_synced_with_its_record());
 }
 
+/* V6. Each is told of a failed write once, by a file opened before the write: one for both, and one would not be told. */
+static void the_flusher_and_vlog_sync_open_a_file_for_themselves(void)
+{
+	struct vlog_file *file;
+	struct sys_io ops[8];
+	int fd;
+
+	append_ok(1, 100);
+	file = vlog->files;
+	CU_ASSERT_EQUAL(lseek(file->fd, 7, SEEK_SET), 7);
+	CU_ASSERT_EQUAL(lseek(file->sync_fd, 0, SEEK_CUR), 0);
+	CU_ASSERT_EQUAL(syncs(ops, 8), 1);
+	CU_ASSERT_EQUAL(ops[0].fd, file->fd);
+	fd = file->fd;
+	file->fd = INT_MAX; /* no descriptor */
+	CU_ASSERT_EQUAL(vlog_sync(vlog), BWT_OK);
+	file->fd = fd;
+	fd = file->sync_fd;
+	file->sync_fd = INT_MAX;
+	CU_ASSERT_TRUE(vlog_sync(vlog) < 0);
+	file->sync_fd = fd;
+}
+
 /* --- Failing --- */
 
 static void limit_files(uint64_t bytes)
@@ -452,6 +476,7 @@ int main(void)
 		TEST(a_file_whose_sync_may_still_run_is_not_closed),
 		TEST(values_are_durable_before_their_records_count),
 		TEST(a_value_sync_left_out_is_noticed),
+		TEST(the_flusher_and_vlog_sync_open_a_file_for_themselves),
 		TEST(a_full_disk_leaves_a_gap_and_passes),
 		TEST(another_failed_write_is_final_and_fails_the_next_batch_of_syncs),
 		CU_TEST_INFO_NULL,
