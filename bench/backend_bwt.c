@@ -13,6 +13,7 @@
 
 /* No run gets that far. */
 #define KEPT_LOG_MAX (1ull << 40)
+#define SPACE_TARGET_MAX 100000u /* percent: no checkpoint for the sake of space either */
 #define KEPT_LOG_MS 86400000u
 
 struct backend_store {
@@ -42,7 +43,7 @@ static int bwt_backend_open(const struct backend_config *config, struct backend_
 	struct bwt_options options = {
 		.flags = BWT_CREATE,
 		.durability = config->sync == BACKEND_SYNC ? BWT_SYNC : BWT_NONE,
-		.space_target = config->space_target,
+		.space_target = config->keep_log ? SPACE_TARGET_MAX : config->space_target,
 		.worker_count = config->worker_count,
 		.inline_max = config->inline_max,
 		.checkpoint_wal_bytes = config->keep_log ? KEPT_LOG_MAX : config->checkpoint_bytes,

@@ -10,6 +10,9 @@
  *   RC2  What an earlier life left in the page cache is synced before it is relied on (W5).
  *   RC3  A step that only saves space or time (finishing a drop, the checkpoint at the end) may fail
  *        for want of space or memory without failing the opening: a full store can be opened.
+ *   RC4  The checkpoint at the end writes all that the replay changed, which takes as long as the replay. A caller who will
+ *        take it soon need not be kept waiting: until then another crash replays the same log and what came after it.
+ *        Where both images are not whole, or space may not suffice outside of an opening, it is taken here.
  */
 #include "recovery/recover.h"
 
@@ -370,11 +373,19 @@ static int finish_drops(struct opening *opening)
 }
 
 /* RC3: the next opening need not do it all again, and both images are whole again. */
-static int last_checkpoint(struct opening *opening, bool needed)
+static int last_checkpoint(struct opening *opening, bool one_image)
 {
-	int rc = needed ? checkpoint_take(opening->store, opening->checkpointer, opening->slot, false)
-	                : BWT_OK;
+	const struct recover_config *config = opening->config;
+	int rc;
 
+	if (!one_image && opening->replayed.records == 0)
+		return BWT_OK;
+	if (!one_image && config->checkpoint_due != NULL &&
+	    arena_size(&opening->store->arena) <= config->max_size / 2) {
+		*config->checkpoint_due = true; /* RC4 */
+		return BWT_OK;
+	}
+	rc = checkpoint_take(opening->store, opening->checkpointer, opening->slot, false);
 	if (rc != BWT_FULL && rc != BWT_BUSY && rc != -ENOMEM)
 		return rc;
 	store_say(opening->store, LOG_WARNING, "no checkpoint after recovery: %s", bwt_strerror(rc));
@@ -433,7 +444,7 @@ static int recover(struct opening *opening)
 	if (rc == BWT_OK)
 		rc = finish_drops(opening);
 	if (rc == BWT_OK)
-		rc = last_checkpoint(opening, one_image || opening->replayed.records > 0);
+		rc = last_checkpoint(opening, one_image);
 	return rc;
 }
 

@@ -3,7 +3,7 @@
  * recover.h - a store from its files: after a clean close, after any crash, or brand-new
  *
  *   superblocks -> newest image that checks out (else the older, I11) -> tables, trees -> log from its L
- *   -> fresh log segment -> (if anything was replayed) a checkpoint
+ *   -> fresh log segment -> (if anything was replayed) a checkpoint, now or soon
  *
  * A crash at any point of it leaves the files so that the next opening ends in the same state (I14):
  * nothing that a durable image reaches is written, and the superblock comes last.
@@ -32,6 +32,7 @@ struct recover_config {
 	void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total);
 	void *ctx;
 	struct replayed *replayed; /* out, may be NULL: what replay found, also when it failed */
+	bool *checkpoint_due; /* out: one is left to the caller, soon (RC4); NULL: none ever is */
 	/* handed to the log: see wal_config */
 	void (*durable_moved)(void *ctx);
 	void (*want_flush)(void *ctx);

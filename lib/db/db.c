@@ -127,6 +127,7 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 		.log = options->log,
 		.progress = options->progress,
 		.ctx = options->ctx,
+		.checkpoint_due = &db->recovered,
 		.durable_moved = service_durable_moved,
 		.want_flush = service_wake,
 		.wal_ctx = db,

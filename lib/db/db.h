@@ -34,6 +34,7 @@ struct bwt_db {
 	struct sys_thread *service;
 	_Atomic(uint32_t) service_bell; /* futex word, counted up to wake it */
 	_Atomic(uint32_t) service_stop;
+	bool recovered; /* the log was replayed, and no checkpoint taken since (RC4); then the thread's own */
 	_Atomic(uint64_t) service_lsn; /* it wants to look when the log has come so far */
 	struct space space;      /* how large the arena may be, and what to do about it (space.c) */
 	struct changes changes;  /* who reads them (changes.c) */

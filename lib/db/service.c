@@ -81,6 +81,15 @@ static bool is_off(uint64_t value, uint64_t all_bits)
 	return value == all_bits;
 }
 
+/* Whether it works or not, the opening asks for one only; the other reasons go on. */
+static bool opening_asks(struct bwt_db *db)
+{
+	bool asks = db->recovered;
+
+	db->recovered = false;
+	return asks;
+}
+
 static bool checkpoint_due(const struct bwt_db *db, const struct checkpoint_state *state,
                            uint64_t now_ns)
 {
@@ -105,7 +114,7 @@ static void checkpoint_if_due(struct bwt_db *db, uint64_t now_ns)
 	if (store_health(&db->store, true) < 0)
 		return;
 	checkpoint_state(&db->store, db->checkpointer, &state);
-	if (!checkpoint_due(db, &state, now_ns))
+	if (!opening_asks(db) && !checkpoint_due(db, &state, now_ns))
 		return;
 	rc = service_checkpoint(db, false);
 	if (rc < 0)

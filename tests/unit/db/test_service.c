@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* test_service.c - the thread that a store keeps: checkpoints that are due, flushes, and threads in its way */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/testpoint.h"
 #include "tests/support/actor.h"
@@ -67,6 +70,48 @@ static void a_checkpoint_is_due_by_time_if_anything_was_written(void)
 	CU_ASSERT_FALSE(another_checkpoint(&fixture)); /* an idle store rests */
 	fixture_fill(&fixture, 0, 1);
 	CU_ASSERT_TRUE(fixture_until(&fixture, another_checkpoint));
+}
+
+/* A child that writes, and ends as a crash does. */
+static void die_with_a_log(void)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child == 0) {
+		fixture_open(&fixture);
+		fixture_fill(&fixture, 0, 3000);
+		_exit(bwt_sync(fixture.db) == BWT_OK ? EXIT_SUCCESS : EXIT_FAILURE);
+	}
+	CU_ASSERT_EQUAL_FATAL(waitpid(child, &status, 0), child);
+	CU_ASSERT_EQUAL(status, 0);
+}
+
+static bool first_checkpoint(struct fixture *of)
+{
+	return fixture_stats(of).checkpoint_count == 1;
+}
+
+/* RC4: though they are switched off */
+static void what_an_opening_replayed_is_in_a_checkpoint_soon(void)
+{
+	die_with_a_log();
+	fixture_open(&fixture);
+	CU_ASSERT_TRUE(fixture_until(&fixture, first_checkpoint));
+	fixture_fill(&fixture, 3000, 3010);
+	sleep_ms(50);
+	CU_ASSERT_TRUE(first_checkpoint(&fixture)); /* one is enough */
+	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 3010));
+}
+
+/* RC4: space for it may be had in an opening only */
+static void a_store_with_little_room_is_in_a_checkpoint_when_it_opens(void)
+{
+	fixture.options.max_size = 8 << 20;
+	die_with_a_log();
+	fixture_open(&fixture);
+	CU_ASSERT_TRUE(fixture_stats(&fixture).checkpoint_count >= 1);
+	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 3000));
 }
 
 static void switched_off_there_are_none(void)
@@ -233,6 +278,8 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(a_checkpoint_is_due_by_log_bytes),
 		TEST(a_checkpoint_is_due_by_time_if_anything_was_written),
+		TEST(what_an_opening_replayed_is_in_a_checkpoint_soon),
+		TEST(a_store_with_little_room_is_in_a_checkpoint_when_it_opens),
 		TEST(switched_off_there_are_none),
 		TEST(a_checkpoint_that_fails_is_spoken_of_and_tried_again),
 		TEST(an_interval_store_becomes_durable_by_itself),
