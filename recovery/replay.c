@@ -10,6 +10,8 @@
  *        record counts as a bad frame: the log ends there, or it is damaged (W4).
  *   RP3  Of a transaction all values are checked before the first operation is done again. Its parts, which
  *        may lie before the image's cut, are read by a second reader when its commit record comes.
+ *   RP4  Plain operations wait in a window until it is full, so that the leaves of all of them are fetched from
+ *        memory at once; they are done in the order of the log. Any other record, and the end, comes after them.
  *   RP2  A record whose CRC is right and whose content is not is damage, never skipped.
  */
 #include "recovery/replay.h"
@@ -22,10 +24,29 @@
 #include "base/testpoint.h"
 #include "log/wal_ops.h"
 #include "log/wal_reader.h"
+#include "page/chain.h"
+#include "tree/descend.h"
 #include "txn/commit.h"
 
 #define REPORT_RECORDS 4096u   /* records between looks at the clock of the progress bar */
 #define RECLAIM_RECORDS 65536u /* between rounds of taking back what died on the way */
+#define WINDOW_MAX 32u
+#define WINDOW_BYTES 32768u
+
+struct operation {
+	struct tree *tree;
+	struct wal_op_view op;
+};
+
+struct window { /* RP4: operations of one tree, in the order of the log */
+	unsigned count;
+	size_t used;
+	struct queued {
+		struct operation operation; /* its key and value are in bytes */
+		uint64_t lsn, end_lsn;
+	} queued[WINDOW_MAX];
+	uint8_t bytes[WINDOW_BYTES];
+};
 
 struct replay {
 	struct store *store;
@@ -36,6 +57,7 @@ struct replay {
 	uint64_t bad_lsn;   /* of the record that could not be done again; 0: none */
 	bool page_damaged;  /* because of a page, not of the record */
 	bool values_synced; /* W5: before the first value is believed */
+	struct window window;
 };
 
 static int nonsense(const struct wal_record *record, const char *what)
@@ -70,11 +92,6 @@ static int check_value(struct replay *replay, const void *value)
 	return rc == BWT_CORRUPT ? wal_reader_reject(replay->reader) : rc;
 }
 
-struct operation {
-	struct tree *tree;
-	struct wal_op_view op;
-};
-
 /* The next operation of @bytes, which are of @record. */
 static int read_op(struct replay *replay, const struct wal_record *record,
                    struct bytes_reader *bytes, struct operation *operation)
@@ -107,6 +124,126 @@ static int redo(struct replay *replay, const struct operation *operation, uint64
 	return rc;
 }
 
+/* Now and then: the bar moves, and what consolidation left behind is used again. */
+static void look_up(const struct replay *replay)
+{
+	struct store *store = replay->store;
+	uint64_t done = wal_reader_position(replay->reader) - replay->start_lsn;
+	uint64_t total = wal_reader_extent(replay->reader);
+
+	if (replay->records % REPORT_RECORDS == 0 && store->progress != NULL)
+		store->progress(store->ctx, "replay", done, total > done ? total : done);
+	if (replay->records % RECLAIM_RECORDS == 0) {
+		extents_reclaim(&store->extents);
+		mapping_reclaim(&store->mapping);
+	}
+}
+
+/* ---- plain operations (RP4) ---- */
+
+/* What the operations of the window will touch, on its way from memory. What is wrong there they will say. */
+static void fetch_leaves(const struct window *window, struct epoch_slot *slot)
+{
+	const struct tree *tree = window->queued[0].operation.tree;
+	struct descent descents[WINDOW_MAX];
+
+	for (unsigned i = 0; i < window->count; i++)
+		descents[i].key = window->queued[i].operation.op.key;
+	tree_descend_many(tree, slot, descents, window->count);
+	for (unsigned i = 0; i < window->count; i++) {
+		struct version_walk walk;
+
+		if (descents[i].rc != BWT_OK)
+			continue;
+		version_walk_init(&walk, tree->env->arena->base, place_head(&descents[i].place),
+		                  descents[i].key, key_hash(descents[i].key));
+		version_walk_fetch(&walk);
+	}
+}
+
+/* All that waits is done. */
+static int drain(struct replay *replay)
+{
+	struct epoch_slot *slot = epoch_slot(&replay->store->epoch);
+	struct window *window = &replay->window;
+	int rc = slot == NULL ? -ENOMEM : BWT_OK;
+
+	if (rc == BWT_OK && window->count > 1) {
+		epoch_pin(slot);
+		fetch_leaves(window, slot);
+		epoch_unpin(slot);
+	}
+	for (unsigned i = 0; rc == BWT_OK && i < window->count; i++) {
+		const struct queued *queued = &window->queued[i];
+
+		/* The clock: nothing that is applied may lie in its future. */
+		replay->store->readonly_tail = queued->end_lsn;
+		rc = redo(replay, &queued->operation, queued->lsn);
+		if (rc == BWT_OK && TEST_FAULT("replay_twice"))
+			rc = redo(replay, &queued->operation, queued->lsn);
+		if (rc < 0) {
+			replay->bad_lsn = queued->lsn;
+		} else {
+			replay->records++;
+			look_up(replay);
+		}
+	}
+	window->count = 0;
+	window->used = 0;
+	return rc;
+}
+
+/* Put at the end of the window: the reader's bytes are good until its next record only. */
+static void enqueue(struct window *window, const struct operation *operation,
+                    const struct wal_record *record)
+{
+	struct queued *queued = &window->queued[window->count++];
+	struct wal_op_view *op = &queued->operation.op;
+	uint8_t *key = window->bytes + window->used, *value = key + operation->op.key.size;
+
+	memcpy(key, operation->op.key.data, operation->op.key.size);
+	memcpy(value, operation->op.value.data, operation->op.value.size);
+	window->used += operation->op.key.size + operation->op.value.size;
+	*queued = (struct queued){*operation, record->lsn, record->end_lsn};
+	op->key.data = key;
+	op->value.data = value;
+}
+
+static int apply_later(struct replay *replay, const struct wal_record *record)
+{
+	struct window *window = &replay->window;
+	struct operation operation;
+	struct bytes_reader bytes;
+	size_t size;
+	int rc;
+
+	bytes_reader_init(&bytes, record->payload.data, record->payload.size);
+	rc = read_op(replay, record, &bytes, &operation);
+	if (rc < 0)
+		return rc;
+	size = operation.op.key.size + operation.op.value.size;
+	if (window->count == WINDOW_MAX || WINDOW_BYTES - window->used < size ||
+	    (window->count > 0 && window->queued[0].operation.tree != operation.tree))
+		rc = drain(replay);
+	if (rc < 0)
+		return rc;
+	enqueue(window, &operation, record);
+	return BWT_OK;
+}
+
+/* Plain, and small enough for the window: neither its value nor its record needs another look (RP1). */
+static bool may_wait(const struct wal_record *record)
+{
+	struct wal_op op;
+
+	if (record->type != WAL_OP || record->payload.size > WINDOW_BYTES ||
+	    record->payload.size < sizeof op)
+		return false;
+	memcpy(&op, record->payload.data, sizeof op);
+	return (op.flags & VERSION_VLOG) == 0;
+}
+
+/* One that may not wait. */
 static int apply_op(struct replay *replay, const struct wal_record *record)
 {
 	struct operation operation;
@@ -264,40 +401,42 @@ static int apply(struct replay *replay, const struct wal_record *record)
 	}
 }
 
-/* Now and then: the bar moves, and what consolidation left behind is used again. */
-static void look_up(const struct replay *replay)
+/* Behind all that waits. */
+static int apply_now(struct replay *replay, const struct wal_record *record)
 {
-	struct store *store = replay->store;
-	uint64_t done = wal_reader_position(replay->reader) - replay->start_lsn;
-	uint64_t total = wal_reader_extent(replay->reader);
+	int rc = drain(replay);
 
-	if (replay->records % REPORT_RECORDS == 0 && store->progress != NULL)
-		store->progress(store->ctx, "replay", done, total > done ? total : done);
-	if (replay->records % RECLAIM_RECORDS == 0) {
-		extents_reclaim(&store->extents);
-		mapping_reclaim(&store->mapping);
-	}
+	if (rc < 0)
+		return rc;
+	replay->store->readonly_tail = record->end_lsn;
+	rc = apply(replay, record);
+	if (rc == BWT_OK && TEST_FAULT("replay_twice"))
+		rc = apply(replay, record);
+	if (rc < 0)
+		return rc;
+	replay->records++;
+	look_up(replay);
+	return BWT_OK;
 }
 
 static int replay_all(struct replay *replay)
 {
 	struct wal_record record;
-	int rc = wal_reader_next(replay->reader, &record);
+	int drained, rc = wal_reader_next(replay->reader, &record);
 
 	while (rc == BWT_OK) {
-		/* The clock: nothing that is applied may lie in its future. */
-		replay->store->readonly_tail = record.end_lsn;
-		rc = apply(replay, &record);
-		if (rc == BWT_OK && TEST_FAULT("replay_twice"))
-			rc = apply(replay, &record);
+		rc = may_wait(&record) ? apply_later(replay, &record) : apply_now(replay, &record);
 		if (rc < 0) {
-			replay->bad_lsn = record.lsn;
+			if (replay->bad_lsn == 0)
+				replay->bad_lsn = record.lsn;
 			break;
 		}
-		replay->records++;
-		look_up(replay);
 		rc = wal_reader_next(replay->reader, &record);
 	}
+	/* What waits lies before whatever ended it. */
+	drained = drain(replay);
+	if (drained < 0)
+		return drained;
 	return rc == BWT_NOT_FOUND ? BWT_OK : rc;
 }
 

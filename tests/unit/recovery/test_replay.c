@@ -89,6 +89,37 @@ static void a_handmade_put_is_done_again(void)
 	CU_ASSERT_EQUAL(fixture_keys(&fixture), 101);
 }
 
+/* RP4: in windows, beside large values, which wait for nothing, and deletes */
+static void records_are_done_in_the_order_of_the_log(void)
+{
+	for (unsigned version = 2; version < 60; version++) {
+		fixture_put(&fixture, 0, 1 + version % 7, version);
+		if (version % 5 == 0)
+			fixture_delete(&fixture, 0, 2);
+		if (version % 11 == 0)
+			log_record(WAL_PAD, "", 0);
+	}
+	fixture_put(&fixture, 0, 7, 60);
+	fixture_delete(&fixture, 3, 4);
+	CU_ASSERT_EQUAL(wal_flush(fixture.store.wal, true), BWT_OK);
+	CU_ASSERT_EQUAL(crash_and_open(), BWT_OK);
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 3, 60));
+	CU_ASSERT_TRUE(fixture_lacks(&fixture, 3, 4));
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 4, 7, 60));
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 7, 100, 1));
+	CU_ASSERT_TRUE(fixture_sound(&fixture));
+}
+
+/* What waits in a window is done before the damage behind it is told, and is no reason to forget that. */
+static void damage_behind_a_window_is_told(void)
+{
+	struct made_op op = make_op(99, 0, 3, 5);
+
+	fixture_put(&fixture, 0, 5, 2);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
+	expect_refused("its tree does not exist");
+}
+
 static void the_clock_goes_on_behind_the_log(void)
 {
 	uint64_t tail = wal_tail(fixture.store.wal);
@@ -187,6 +218,8 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(a_handmade_put_is_done_again),
+		TEST(records_are_done_in_the_order_of_the_log),
+		TEST(damage_behind_a_window_is_told),
 		TEST(the_clock_goes_on_behind_the_log),
 		TEST(a_record_shorter_than_it_says_is_damage),
 		TEST(a_record_without_a_head_is_damage),
