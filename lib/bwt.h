@@ -142,6 +142,7 @@ struct bwt_options {
 	unsigned vlog_space_target; /* percent, bytes of the value log over live ones; default 150 */
 	const char *wal_path; /* folder for the log of a new store, absent or empty; default: in the store */
 	uint64_t changes_keep_bytes; /* log and values kept for readers of changes alone; default 1 GiB */
+	uint64_t vlog_collect_rate; /* bytes a second that background collection moves, which adapts itself by default */
 };
 
 struct bwt_stats {

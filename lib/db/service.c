@@ -124,8 +124,8 @@ static void checkpoint_if_due(struct bwt_db *db, uint64_t now_ns)
 
 /* ---- the thread ---- */
 
-/* How long it may sleep: the nearest timed duty; 0: until the bell. */
-static uint64_t sleep_ns(struct bwt_db *db)
+/* How long it may sleep: the nearest timed duty, or the end of @pause_ns if not 0; 0: until the bell. */
+static uint64_t sleep_ns(struct bwt_db *db, uint64_t pause_ns)
 {
 	const struct bwt_options *options = &db->options;
 	uint64_t sleep = 0;
@@ -136,7 +136,7 @@ static uint64_t sleep_ns(struct bwt_db *db)
 		sleep = options->sync_interval_ms * MS;
 	if (db->stat_file != NULL && (sleep == 0 || sleep > COUNTERS_INTERVAL_NS))
 		sleep = COUNTERS_INTERVAL_NS;
-	return sleep;
+	return pause_ns != 0 && (sleep == 0 || pause_ns < sleep) ? pause_ns : sleep;
 }
 
 static void flush_if_asked(struct bwt_db *db)
@@ -172,17 +172,18 @@ static void service_run(void *ctx)
 
 	while (atomic_load_explicit(&db->service_stop, memory_order_acquire) == 0) {
 		uint32_t bell = atomic_load_explicit(&db->service_bell, memory_order_acquire);
+		uint64_t pause_ns = 0; /* in collection */
 
 		flush_if_asked(db);
 		prepare_segment(db);
 		checkpoint_if_due(db, sys_now_ns());
 		if (!has_workers(db))
-			values_serve(db);
+			pause_ns = values_serve(db);
 		stat_publish(db);
 		atomic_store_explicit(&db->service_lsn, wal_tail(db->store.wal) + WAKE_LOG_BYTES,
 		                      memory_order_relaxed);
 		if (atomic_load_explicit(&db->service_stop, memory_order_acquire) == 0)
-			sys_park(&db->service_bell, bell, sleep_ns(db));
+			sys_park(&db->service_bell, bell, sleep_ns(db, pause_ns));
 	}
 }
 

@@ -35,6 +35,7 @@
 #include "base/testpoint.h"
 #include "db/db.h"
 #include "sys/backoff.h"
+#include "sys/thread.h"
 #include "tree/consolidate.h"
 #include "tree/values.h"
 
@@ -101,6 +102,15 @@ static uint64_t used_of(const struct survey *survey)
 	return survey->total - survey->retired;
 }
 
+/* Of the half of the slack that collection has to get along with, the part that is used up. */
+static uint32_t pressure_of(const struct survey *survey)
+{
+	uint64_t half = slack_of(survey) / 2, begin = survey->live + half;
+	uint64_t over = survey->total > begin ? survey->total - begin : 0;
+
+	return over >= half ? PACE_PRESSURE_MAX : (uint32_t)(over / (half / PACE_PRESSURE_MAX + 1));
+}
+
 static void note(struct bwt_db *db, const struct survey *survey)
 {
 	struct values *values = &db->values;
@@ -119,6 +129,7 @@ static void note(struct bwt_db *db, const struct survey *survey)
 	                      : behind ? VALUES_BEHIND
 	                               : VALUES_ENOUGH,
 	                      memory_order_relaxed);
+	atomic_store_explicit(&values->pace.pressure, pressure_of(survey), memory_order_relaxed);
 	atomic_store_explicit(&values->look_at, vlog_appended(db->store.vlog) + share,
 	                      memory_order_relaxed);
 }
@@ -136,6 +147,11 @@ static void look(struct bwt_db *db)
 bool values_behind(const struct bwt_db *db)
 {
 	return atomic_load_explicit(&db->values.behind, memory_order_relaxed) != VALUES_ENOUGH;
+}
+
+uint64_t values_wait_ns(const struct bwt_db *db)
+{
+	return pace_wait_ns(&db->values.pace);
 }
 
 bool values_retired(const struct bwt_db *db)
@@ -416,7 +432,7 @@ static int move(struct bwt_db *db, struct epoch_slot *slot, const struct claim *
 {
 	struct vlog_move copies[VALUES_PER_CLAIM];
 	struct value_move moves[VALUES_PER_CLAIM];
-	uint64_t bytes = 0;
+	uint64_t bytes = 0, began_ns = sys_now_ns();
 	unsigned count = 0;
 	int rc;
 
@@ -441,6 +457,8 @@ static int move(struct bwt_db *db, struct epoch_slot *slot, const struct claim *
 	atomic_store_explicit(&slot->value_hold, 0, memory_order_release);
 	stats_add(&db->store.stats, slot->index, STAT_VALUES_MOVED, count);
 	stats_add(&db->store.stats, slot->index, STAT_VALUE_BYTES_MOVED, bytes);
+	pace_step_done(&db->values.pace, db->options.vlog_collect_rate, bytes, began_ns,
+	               store_clock(&db->store));
 	return rc;
 }
 
@@ -481,16 +499,22 @@ bool values_collect(struct bwt_db *db, struct epoch_slot *slot)
 	return rc == BWT_OK;
 }
 
-void values_serve(struct bwt_db *db)
+uint64_t values_serve(struct bwt_db *db)
 {
 	struct epoch_slot *slot;
 
 	if (!values_behind(db) || db_slot(db, &slot) < 0)
-		return;
-	for (unsigned i = 0; i < SERVE_CLAIMS; i++)
+		return 0;
+	for (unsigned i = 0; i < SERVE_CLAIMS; i++) {
+		uint64_t wait_ns = values_wait_ns(db);
+
+		if (wait_ns > 0)
+			return wait_ns;
 		if (!values_collect(db, slot))
-			return;
+			return 0;
+	}
 	service_wake(db); /* there is more: the other duties first */
+	return 0;
 }
 
 /* ---- tending: before a value is appended ---- */

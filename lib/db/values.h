@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/atomic.h"
+#include "db/pace.h"
 
 struct bwt_db;
 struct epoch_slot;
@@ -27,6 +28,7 @@ struct values {
 	_Atomic(uint64_t) cut_at;  /* vlog_appended() before the newest checkpoint */
 	_Atomic(uint32_t) behind;  /* VALUES_* */
 	_Atomic(uint32_t) retired; /* 1: files wait for checkpoints to be removed */
+	struct pace pace;
 	/* The walk: which leaf is next. Only ever tried, so that nobody waits for who has it. */
 	pthread_mutex_t lock;
 	struct value_file *victims; /* by number */
@@ -49,6 +51,8 @@ void values_start(struct bwt_db *db);
 void values_free(struct bwt_db *db);
 /** values_behind - are there files to be emptied, as far as the newest look says? */
 bool values_behind(const struct bwt_db *db);
+/** values_wait_ns - how long background threads leave it alone still; 0: there is work for them now */
+uint64_t values_wait_ns(const struct bwt_db *db);
 /** values_retired - are there files that only wait for checkpoints? */
 bool values_retired(const struct bwt_db *db);
 bool values_checkpoint_due(const struct bwt_db *db);
@@ -61,7 +65,10 @@ void values_checkpointed(struct bwt_db *db, uint64_t appended);
  * Blocks:  on reading and writing values
  */
 bool values_collect(struct bwt_db *db, struct epoch_slot *slot);
-/** values_serve - a share of it, for the service thread of a store without workers */
-void values_serve(struct bwt_db *db);
+/**
+ * values_serve - a share of it, for the service thread of a store without workers
+ * Returns: in how many nanoseconds it is to be called again; 0: when somebody wakes the thread
+ */
+uint64_t values_serve(struct bwt_db *db);
 
 #endif

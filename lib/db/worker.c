@@ -7,7 +7,7 @@
  *
  * Everything a worker does could be done by the threads that work on the store, and is where there are
  * no workers (space.c, values.c, tree/write.c); nobody ever waits for one of them. Without work they sleep on a futex,
- * with no timeout: an idle store uses no processor time.
+ * with no timeout, but for the pauses of collection (pace.h): an idle store uses no processor time.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -49,6 +49,11 @@ static void work_on(struct bwt_db *db, struct epoch_slot *slot, const struct wor
 	}
 }
 
+static bool values_wanted(const struct bwt_db *db)
+{
+	return values_behind(db) && values_wait_ns(db) == 0;
+}
+
 /* Is there a reason not to go to sleep? */
 static bool must_stay(void *ctx)
 {
@@ -56,7 +61,7 @@ static bool must_stay(void *ctx)
 
 	return atomic_load_explicit(&worker->stop, memory_order_relaxed) != 0 ||
 	       space_lags(worker->db) ||
-	       (!worker->fruitless && (space_behind(worker->db) || values_behind(worker->db)));
+	       (!worker->fruitless && (space_behind(worker->db) || values_wanted(worker->db)));
 }
 
 static void worker_run(void *ctx)
@@ -82,13 +87,14 @@ static void worker_run(void *ctx)
 				continue;
 			worker->fruitless = true;
 		}
-		if (values_behind(db)) {
+		if (values_wanted(db)) {
 			if (values_collect(db, slot))
 				continue;
 			worker->fruitless = true;
 		}
 		space_rest(db, slot);
-		work_sleep(&db->work, must_stay, worker);
+		/* What is paced is gone on with by itself. */
+		work_sleep(&db->work, values_behind(db) ? values_wait_ns(db) : 0, must_stay, worker);
 	}
 }
 

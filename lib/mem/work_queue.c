@@ -91,13 +91,13 @@ void work_wake(struct work_queue *queue, unsigned count)
 	sys_wake(&queue->bell, count);
 }
 
-void work_sleep(struct work_queue *queue, bool (*ready)(void *ctx), void *ctx)
+void work_sleep(struct work_queue *queue, uint64_t timeout_ns, bool (*ready)(void *ctx), void *ctx)
 {
 	uint32_t bell = atomic_load_explicit(&queue->bell, memory_order_acquire);
 
 	atomic_fetch_add_explicit(&queue->sleepers, 1, memory_order_seq_cst);
 	atomic_thread_fence(memory_order_seq_cst); /* WQ2 */
 	if (!can_pop(queue) && !ready(ctx))
-		sys_park(&queue->bell, bell, 0);
+		sys_park(&queue->bell, bell, timeout_ns);
 	atomic_fetch_sub_explicit(&queue->sleepers, 1, memory_order_relaxed);
 }

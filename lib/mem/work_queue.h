@@ -57,8 +57,9 @@ bool work_pop(struct work_queue *queue, struct work *work);
 void work_wake(struct work_queue *queue, unsigned count);
 /**
  * work_sleep - sleep until somebody pushes or wakes; may return for nothing
+ * @timeout_ns: at most so long; 0: no limit
  * @ready:  asked with @ctx once it is known that the thread will sleep: true: do not
  */
-void work_sleep(struct work_queue *queue, bool (*ready)(void *ctx), void *ctx);
+void work_sleep(struct work_queue *queue, uint64_t timeout_ns, bool (*ready)(void *ctx), void *ctx);
 
 #endif

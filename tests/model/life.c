@@ -40,6 +40,7 @@ static void random_options(struct world *world)
 		options->vlog_segment_size =
 			rng_chance(rng, 50) ? (uint64_t)1 << 20 : (uint64_t)64 << 10;
 		options->vlog_space_target = 110 + (unsigned)rng_below(rng, 50);
+		options->vlog_collect_rate = rng_chance(rng, 30) ? (uint64_t)1 << 20 : 0;
 	}
 	if (rng_chance(rng, 50)) {
 		options->worker_count = (unsigned)BWT_OFF;

@@ -500,7 +500,7 @@ void world_take(unsigned count)
 		struct work work;
 
 		if (!work_pop(&world->queue, &work)) {
-			work_sleep(&world->queue, all_taken, &count);
+			work_sleep(&world->queue, 0, all_taken, &count);
 			continue;
 		}
 		world->taken[work.page % WORLD_HINTS_MAX]++;

@@ -23,7 +23,8 @@ static bool same(const struct bwt_options *a, const struct bwt_options *b)
 	       a->checkpoint_wal_bytes == b->checkpoint_wal_bytes &&
 	       a->checkpoint_interval_ms == b->checkpoint_interval_ms &&
 	       a->worker_count == b->worker_count && a->space_target == b->space_target &&
-	       a->vlog_space_target == b->vlog_space_target && a->log == b->log &&
+	       a->vlog_space_target == b->vlog_space_target &&
+	       a->vlog_collect_rate == b->vlog_collect_rate && a->log == b->log &&
 	       a->progress == b->progress && a->ctx == b->ctx;
 }
 
@@ -42,6 +43,7 @@ static void no_options_are_the_defaults(void)
 	CU_ASSERT_EQUAL(resolved.worker_count, 1);
 	CU_ASSERT_EQUAL(resolved.space_target, 250);
 	CU_ASSERT_EQUAL(resolved.vlog_space_target, 150);
+	CU_ASSERT_EQUAL(resolved.vlog_collect_rate, 0);
 	CU_ASSERT_TRUE(resolved.inline_max > 0);
 	none = resolved;
 	CU_ASSERT_EQUAL(resolve((struct bwt_options){0}), BWT_OK);
@@ -63,6 +65,7 @@ static void what_is_said_is_kept(void)
 		.worker_count = 3,
 		.space_target = 150,
 		.vlog_space_target = 200,
+		.vlog_collect_rate = 1000000,
 		.ctx = &resolved,
 	};
 
@@ -77,9 +80,11 @@ static void off_is_none_where_none_makes_sense(void)
 		.checkpoint_wal_bytes = (uint64_t)BWT_OFF,
 		.checkpoint_interval_ms = (unsigned)BWT_OFF,
 		.worker_count = (unsigned)BWT_OFF,
+		.vlog_collect_rate = (uint64_t)BWT_OFF,
 	};
 
 	CU_ASSERT_EQUAL(resolve(given), BWT_OK);
+	CU_ASSERT_EQUAL(resolved.vlog_collect_rate, UINT64_MAX);
 	CU_ASSERT_EQUAL(resolved.inline_max, 0);
 	CU_ASSERT_EQUAL(resolved.checkpoint_wal_bytes, UINT64_MAX);
 	CU_ASSERT_EQUAL(resolved.checkpoint_interval_ms, UINT_MAX);

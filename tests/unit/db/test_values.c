@@ -268,6 +268,39 @@ static void an_idle_snapshot_keeps_what_it_sees_and_no_more(void)
 	CU_ASSERT_EQUAL(wrong(NULL, versions), 0);
 }
 
+static bool has_moved(struct fixture *of)
+{
+	work_wake(&of->db->work, UINT32_MAX);
+	return fixture_stats(of).values_moved > 0;
+}
+
+/* A byte a second: after one leaf the background rests for more than the test will take. */
+static void a_rate_stops_the_background(void)
+{
+	void (*tend)(struct store * store, struct epoch_slot * slot);
+	uint64_t moved;
+
+	fixture.options.worker_count = 1;
+	fixture.options.vlog_space_target = 110;
+	fixture.options.vlog_collect_rate = 1;
+	fixture_open(&fixture);
+	tend = fixture.db->store.tend_values;
+	fixture.db->store.tend_values = NULL; /* nobody else helps */
+	for (unsigned i = 0; i < 4 * KEYS; i++)
+		put(i * 7 % KEYS);
+	for (unsigned i = 0; i < KEYS; i += 2)
+		put(i);
+	fixture.db->store.tend_values = tend;
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK); /* looks, and wakes: there is much to do */
+	fixture.db->store.tend_values = NULL;
+	CU_ASSERT_TRUE(fixture_until(&fixture, has_moved));
+	moved = fixture_stats(&fixture).values_moved;
+	CU_ASSERT_TRUE(values_behind(fixture.db) && values_wait_ns(fixture.db) > 1000000000);
+	for (unsigned i = 0; i < 100; i++)
+		(void)has_moved(&fixture);
+	CU_ASSERT_EQUAL(fixture_stats(&fixture).values_moved, moved);
+}
+
 static void what_was_moved_is_there_after_opening_again(void)
 {
 	open_for_hand();
@@ -365,6 +398,7 @@ int main(void)
 		TEST(a_snapshot_sees_what_it_saw),
 		TEST(a_collection_that_forgets_snapshots_is_noticed),
 		TEST(an_idle_snapshot_keeps_what_it_sees_and_no_more),
+		TEST(a_rate_stops_the_background),
 		TEST(what_was_moved_is_there_after_opening_again),
 		TEST(values_that_are_not_counted_are_noticed),
 		TEST(values_that_end_up_under_another_key_are_noticed),

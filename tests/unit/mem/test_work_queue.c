@@ -108,7 +108,7 @@ static void *popping(void *arg)
 		else if (is_done(NULL))
 			return NULL;
 		else
-			work_sleep(&queue, is_done, NULL);
+			work_sleep(&queue, 0, is_done, NULL);
 	}
 }
 
