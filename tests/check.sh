@@ -30,12 +30,29 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1 second_deadlock_stack=1}
 
+# Tests of some ten seconds and more.
+LONG_ONES='^(sched|sim|faults)/|txn_large|tool_bench|protocol_txn|crash_|stress_|model_'
+
 # Build targets in a variant; false, and counted as a failed test, when that does not work.
 build() { # NAME VARIABLES-AND-TARGETS...
 	local name=$1
 
 	shift
 	run_now "build $name" 1800 "$MAKE" --no-print-directory -j2 "$@"
+}
+
+# The tests of a variant, as "make list-tests" names them, that match a pattern; those that take long first, so that
+# at the end no processor waits for another.
+matching() { # PATTERN MAKE-VARIABLES...
+	local pattern=$1 path name
+
+	shift
+	while read -r path; do
+		name=${path##*/tests/}
+		name=${name#tests/}
+		[[ $name =~ $pattern ]] || continue
+		if [[ $name =~ $LONG_ONES ]]; then echo "0 $path"; else echo "1 $path"; fi
+	done <<<"$("$MAKE" -s --no-print-directory list-tests "$@")" | sort -s -n -k 1,1 | cut -d ' ' -f 2-
 }
 
 # Queue the tests of the variant in folder $1 whose path matches the pattern $3, named with prefix $2.
@@ -50,8 +67,7 @@ tests() { # FOLDER PREFIX PATTERN MAKE-VARIABLES...
 	while read -r path; do
 		name=${path##*/tests/}
 		name=${name#tests/}
-		[[ $name =~ $pattern ]] || continue
-		[[ $name == *$ONLY* ]] || continue
+		[ -n "$path" ] && [[ $name == *$ONLY* ]] || continue
 		limit=2400
 		[[ $name == unit/* ]] && limit=600
 		[[ $folder == */san-* ]] && limit=$((limit * 3))
@@ -62,15 +78,17 @@ tests() { # FOLDER PREFIX PATTERN MAKE-VARIABLES...
 		# shellcheck disable=SC2086
 		run_test "$prefix$name" $limit "${fixed[@]}" \
 			env PATH="$folder/bin:$PATH" BUILD="$folder" $path
-	done <<<"$("$MAKE" -s --no-print-directory list-tests "$@")"
+	done <<<"$(matching "$pattern" "$@")"
 }
 
 slice() { # NAME PATTERN MAKE-VARIABLES... : a part of the tests, with little work each
-	local name=$1 pattern=$2 folder
+	local name=$1 pattern=$2 folder targets
 
 	shift 2
 	folder=$("$MAKE" -s --no-print-directory print-O "$@")
-	build "$name" "$@" lib tests || return
+	targets=$(matching "$pattern" "$@" | grep -v '\.sh$')
+	# shellcheck disable=SC2086
+	build "$name" "$@" lib tools $targets || return
 	SHORT=1 tests "$folder" "$name: " "$pattern" "$@"
 }
 
