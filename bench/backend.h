@@ -36,6 +36,7 @@ struct backend_config {
 	bool keep_log;         /* no checkpoint of the store's own accord: the log grows */
 	unsigned space_target; /* of libbwt alone, as in struct bwt_options */
 	unsigned worker_count;
+	unsigned vlog_space_target;
 	uint32_t inline_max;
 	uint64_t checkpoint_bytes;
 };

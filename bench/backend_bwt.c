@@ -45,6 +45,7 @@ static int bwt_backend_open(const struct backend_config *config, struct backend_
 		.durability = config->sync == BACKEND_SYNC ? BWT_SYNC : BWT_NONE,
 		.space_target = config->keep_log ? SPACE_TARGET_MAX : config->space_target,
 		.worker_count = config->worker_count,
+		.vlog_space_target = config->vlog_space_target,
 		.inline_max = config->inline_max,
 		.checkpoint_wal_bytes = config->keep_log ? KEPT_LOG_MAX : config->checkpoint_bytes,
 		.checkpoint_interval_ms = config->keep_log ? KEPT_LOG_MS : 0,

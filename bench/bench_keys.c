@@ -24,6 +24,7 @@ int keys_init(struct keys *keys, bool ordered, uint32_t key_size, uint32_t value
 	keys->ordered = ordered;
 	keys->key_size = key_size;
 	keys->value_size = value_size;
+	keys->value_least = 0;
 	keys->prefix = NULL;
 	keys->prefix_size = 0;
 	keys->filler = malloc(size);
@@ -81,6 +82,35 @@ void keys_key(const struct keys *keys, uint64_t record, unsigned char *key)
 	put_digits(keys, sizeof text_prefix, number, key);
 }
 
+uint32_t keys_value_size(const struct keys *keys, const unsigned char *key)
+{
+	uint32_t doublings = 0, low;
+	uint64_t lot;
+
+	while (keys->value_least > 0 && keys->value_least <= keys->value_size >> (doublings + 1))
+		doublings++;
+	if (doublings == 0)
+		return keys->value_size;
+	memcpy(&lot, key + keys->key_size - sizeof lot, sizeof lot);
+	lot = random_mix(~lot);
+	low = keys->value_least << lot % doublings;
+	return low + (uint32_t)((lot >> 16) % low);
+}
+
+uint64_t keys_total(const struct keys *keys, uint64_t count)
+{
+	unsigned char key[KEYS_SIZE_MAX];
+	uint64_t total = count * keys->key_size;
+
+	if (keys->value_least == 0)
+		return total + count * keys->value_size;
+	for (uint64_t i = 0; i < count; i++) {
+		keys_key(keys, i, key);
+		total += keys_value_size(keys, key);
+	}
+	return total;
+}
+
 static uint64_t check_word(const unsigned char *key, uint32_t key_size, uint64_t version)
 {
 	uint64_t tail;
@@ -92,7 +122,7 @@ static uint64_t check_word(const unsigned char *key, uint32_t key_size, uint64_t
 void keys_value(const struct keys *keys, const unsigned char *key, uint64_t version,
                 unsigned char *value)
 {
-	const uint32_t size = keys->value_size;
+	const uint32_t size = keys_value_size(keys, key);
 	uint64_t check;
 
 	if (size < VERSIONED_SIZE) {
@@ -112,7 +142,7 @@ bool keys_check(const struct keys *keys, struct bwt_slice key, struct bwt_slice 
 	uint64_t version = 0;
 	uint64_t check;
 
-	if (key.size != keys->key_size || value.size != keys->value_size)
+	if (key.size != keys->key_size || value.size != keys_value_size(keys, key.data))
 		return false;
 	if (value.size >= VERSIONED_SIZE)
 		memcpy(&version, (const unsigned char *)value.data + sizeof check, sizeof version);

@@ -28,7 +28,8 @@
 struct keys {
 	bool ordered; /* record numbers are key order */
 	uint32_t key_size;
-	uint32_t value_size;
+	uint32_t value_size; /* bytes of every value, or of the largest */
+	uint32_t value_least; /* 0, or from here up to value_size, as many in each doubling; the key says which */
 	uint32_t prefix_size;
 	const char *prefix;    /* NULL: as said above */
 	unsigned char *filler; /* random bytes, value_size and some more */
@@ -55,8 +56,14 @@ void keys_deinit(struct keys *keys);
 /** keys_key - write the key of @record to @key, key_size bytes */
 void keys_key(const struct keys *keys, uint64_t record, unsigned char *key);
 
+/** keys_value_size - bytes of every value of @key */
+uint32_t keys_value_size(const struct keys *keys, const unsigned char *key);
+
+/** keys_total - bytes of the keys and values of records [0, @count) */
+uint64_t keys_total(const struct keys *keys, uint64_t count);
+
 /**
- * keys_value - write a value for @key to @value, value_size bytes
+ * keys_value - write a value for @key to @value, keys_value_size() bytes
  * @version: any number; tells writes of one key apart
  */
 void keys_value(const struct keys *keys, const unsigned char *key, uint64_t version,

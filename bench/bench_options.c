@@ -56,6 +56,8 @@ enum option_code {
 	OPTION_SWEEP,
 	OPTION_INLINE_MAX,
 	OPTION_CHECKPOINT_BYTES,
+	OPTION_VALUE_LEAST,
+	OPTION_VLOG_SPACE_TARGET,
 };
 
 static const struct option long_options[] = {
@@ -79,6 +81,8 @@ static const struct option long_options[] = {
 	{"time-every", required_argument, NULL, OPTION_TIME_EVERY},
 	{"distribution", required_argument, NULL, OPTION_DISTRIBUTION},
 	{"space-target", required_argument, NULL, OPTION_SPACE_TARGET},
+	{"vlog-space-target", required_argument, NULL, OPTION_VLOG_SPACE_TARGET},
+	{"value-least", required_argument, NULL, OPTION_VALUE_LEAST},
 	{"workers", required_argument, NULL, OPTION_WORKERS},
 	{"label", required_argument, NULL, OPTION_LABEL},
 	{"key-prefix", required_argument, NULL, OPTION_KEY_PREFIX},
@@ -108,6 +112,7 @@ static const char help_text[] =
 	"      --key-size=BYTES     8..1024 (8); from 24 on keys are text\n"
 	"      --key-prefix=TEXT    keys are TEXT and the record's number in decimal\n"
 	"      --value-size=BYTES   (100)\n"
+	"      --value-least=BYTES  values are from here up to --value-size (all are of that)\n"
 	"      --threads=N          where the workload does not say (1)\n"
 	"      --seconds=S          length of a run (5)\n"
 	"      --ops=N              operations of a run, instead of a length\n"
@@ -117,6 +122,7 @@ static const char help_text[] =
 	"      --read-batch=N       keys of one call of read-many (64)\n"
 	"      --scan-length=N      entries of one scan (100)\n"
 	"      --space-target=PCT   libbwt: percent of arena bytes over live bytes (250)\n"
+	"      --vlog-space-target=PCT|off   libbwt: the same of the value log (150)\n"
 	"      --workers=N|off      libbwt: background threads (1)\n"
 	"      --memory=BYTES       once loaded, of this process and its page cache (no bound)\n"
 	"      --cache=BYTES        of stores that have their own (half of --memory)\n"
@@ -257,10 +263,11 @@ static void print_list(void)
 		printf("  %-11s %s\n", workload->name, workload->about);
 }
 
-static int parse_workers(const char *text, unsigned *workers)
+static int parse_or_off(const char *name, const char *text, unsigned least, unsigned most,
+                        unsigned *value)
 {
-	*workers = (unsigned)BWT_OFF;
-	return strcmp(text, "off") == 0 ? 0 : parse_unsigned("--workers", text, 1, 64, workers);
+	*value = (unsigned)BWT_OFF;
+	return strcmp(text, "off") == 0 ? 0 : parse_unsigned(name, text, least, most, value);
 }
 
 /* One option with a value. */
@@ -333,7 +340,13 @@ static int parse_valued(struct bench_options *options, int code, const char *tex
 	case OPTION_SPACE_TARGET:
 		return parse_unsigned("--space-target", text, 110, 100000, &options->space_target);
 	case OPTION_WORKERS:
-		return parse_workers(text, &options->workers);
+		return parse_or_off("--workers", text, 1, 64, &options->workers);
+	case OPTION_VLOG_SPACE_TARGET:
+		return parse_or_off("--vlog-space-target", text, 110, 100000,
+		                    &options->vlog_space_target);
+	case OPTION_VALUE_LEAST:
+		return parse_unsigned("--value-least", text, 0, OPTIONS_VALUE_MAX,
+		                      &options->value_least);
 	default:
 		return -EINVAL; /* getopt_long() has said why */
 	}

@@ -40,14 +40,16 @@ struct bench_options {
 	uint32_t value_size;
 	unsigned threads;
 	unsigned repeat;
-	unsigned batch;        /* pairs of one put */
-	unsigned read_batch;   /* keys of one call, workload "read-many" */
-	unsigned scan_length;  /* entries of one scan, workload "scan" */
-	unsigned time_every;   /* every how many operations one is timed; 0: the mode's default */
-	unsigned space_target; /* libbwt: options.space_target; 0: its default */
-	unsigned workers;      /* libbwt: options.worker_count; 0: its default */
-	unsigned inline_max;   /* libbwt: options.inline_max; 0: its default */
-	uint64_t checkpoint_bytes; /* libbwt: options.checkpoint_wal_bytes; 0: its default */
+	unsigned batch;       /* pairs of one put */
+	unsigned read_batch;  /* keys of one call, workload "read-many" */
+	unsigned scan_length; /* entries of one scan, workload "scan" */
+	unsigned time_every;  /* every how many operations one is timed; 0: the mode's default */
+	uint32_t value_least; /* values are of so many bytes up to value_size; 0: all of value_size */
+	unsigned space_target;      /* libbwt: options.space_target; 0: its default */
+	unsigned vlog_space_target; /* libbwt: options.vlog_space_target; 0: its default */
+	unsigned workers;           /* libbwt: options.worker_count; 0: its default */
+	unsigned inline_max;        /* libbwt: options.inline_max; 0: its default */
+	uint64_t checkpoint_bytes;  /* libbwt: options.checkpoint_wal_bytes; 0: its default */
 	const char *sweep; /* setting to go through, "": all; NULL: measure as the other options say */
 	enum backend_sync sync;
 	enum random_shape shape;

@@ -41,10 +41,10 @@ static int run_self(char *const arguments[])
 int reopen_crash_load(struct session *session)
 {
 	const struct bench_options *options = session->options;
-	char texts[7][ARGUMENT_MAX];
+	char texts[8][ARGUMENT_MAX];
 	char *arguments[] = {"bwt-bench", "--workload=load", "--crash", texts[0],
 	                     texts[1],    texts[2],          texts[3],  texts[4],
-	                     texts[5],    texts[6],          NULL};
+	                     texts[5],    texts[6],          texts[7],  NULL};
 	int status;
 
 	snprintf(texts[0], sizeof texts[0], "--backend=%s", options->backend->name);
@@ -54,6 +54,7 @@ int reopen_crash_load(struct session *session)
 	snprintf(texts[4], sizeof texts[4], "--value-size=%u", options->value_size);
 	snprintf(texts[5], sizeof texts[5], "--batch=%u", options->batch);
 	snprintf(texts[6], sizeof texts[6], "--seed=%ju", (uintmax_t)options->seed);
+	snprintf(texts[7], sizeof texts[7], "--value-least=%u", options->value_least);
 	status = run_self(arguments);
 	if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
 		session->loaded = options->records;

@@ -127,6 +127,7 @@ static void print_result(struct report *report, const struct run_result *result)
 	number(report, "disk_bytes", "%" PRIu64, result->disk_bytes);
 	number(report, "space_amp", "%.2f", per(result->disk_bytes, result->live_bytes));
 	number(report, "data_growth", "%.3f", per(result->data_max, result->data_first));
+	number(report, "data_over_live", "%.3f", per(result->data_max, result->live_bytes));
 	number(report, "anon_mib", "%.1f", (double)result->anon_peak / 1048576.0);
 }
 
@@ -136,6 +137,7 @@ static void print_settings(struct report *report, const struct run *run,
 	number(report, "records", "%" PRIu64, run->options->records);
 	number(report, "key_size", "%u", run->keys->key_size);
 	number(report, "value_size", "%u", run->keys->value_size);
+	number(report, "value_least", "%u", run->keys->value_least);
 	number(report, "batch", "%u", run->options->batch);
 	number(report, "read_batch", "%u", run->options->read_batch);
 	number(report, "memory", "%" PRIu64, run->options->memory);

@@ -160,7 +160,8 @@ static void watch_data(struct run *run, struct worker *const workers[], struct r
 {
 	struct backend_gauge gauge = {0};
 
-	if ((run->workload->flags & WORKLOAD_OWN) == 0 || run->options->backend->gauge == NULL ||
+	if ((run->workload->flags & (WORKLOAD_OWN | WORKLOAD_CONSTANT)) == 0 ||
+	    run->options->backend->gauge == NULL ||
 	    ops_shown(workers, run->thread_count) < run->record_count)
 		return;
 	run->options->backend->gauge(run->store, &gauge);
@@ -219,7 +220,6 @@ static void monitor(struct run *run, struct worker *const workers[], struct run_
 /* Sum up the counted workers. */
 static void collect(struct run *run, struct worker *const workers[], struct run_result *result)
 {
-	const uint64_t pair_size = (uint64_t)run->keys->key_size + run->keys->value_size;
 	uint64_t start_ns = UINT64_MAX;
 	uint64_t end_ns = 0;
 
@@ -230,7 +230,7 @@ static void collect(struct run *run, struct worker *const workers[], struct run_
 		result->entries += worker->entries;
 		result->misses += worker->misses;
 		result->conflicts += worker->conflicts;
-		result->put_bytes += worker->puts * pair_size;
+		result->put_bytes += worker->put_bytes;
 		histogram_merge(&result->latency, &worker->latency);
 		if (result->series != NULL)
 			series_merge(result->series, worker->series);
@@ -239,8 +239,8 @@ static void collect(struct run *run, struct worker *const workers[], struct run_
 	}
 	result->elapsed_ns = end_ns - start_ns;
 	if (run->options->backend->get != NULL)
-		result->live_bytes =
-			atomic_load_explicit(&run->next_record, memory_order_relaxed) * pair_size;
+		result->live_bytes = keys_total(
+			run->keys, atomic_load_explicit(&run->next_record, memory_order_relaxed));
 }
 
 static uint64_t op_limit_of(const struct run *run, unsigned id)

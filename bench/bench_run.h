@@ -55,7 +55,7 @@ struct worker {
 	_Atomic uint64_t op_shown;            /* the same, for the monitor; relaxed */
 	int (*beside)(struct worker *worker); /* what an uncounted worker does; NULL: it is counted */
 	uint64_t entries;                     /* seen by scans */
-	uint64_t puts;                        /* pairs put */
+	uint64_t put_bytes;                   /* keys and values put */
 	uint64_t conflicts;                   /* transactions refused, and tried again */
 	uint64_t misses; /* gets of records that another thread was about to insert */
 	uint64_t version;

@@ -36,6 +36,7 @@ int session_open(struct session *session, enum backend_sync sync)
 		.cache_bytes = options->cache > 0 ? options->cache : options->memory / 2,
 		.keep_log = options->crash,
 		.space_target = options->space_target,
+		.vlog_space_target = options->vlog_space_target,
 		.worker_count = options->workers,
 		.inline_max = options->inline_max,
 		.checkpoint_bytes = options->checkpoint_bytes,
@@ -119,6 +120,7 @@ int session_init(struct session *session, const struct bench_options *options, s
 	rc = keys_init(&session->keys, false, options->key_size, options->value_size, options->seed);
 	if (rc < 0)
 		return rc;
+	session->keys.value_least = options->value_least;
 	if (options->key_prefix != NULL &&
 	    keys_use_prefix(&session->keys, options->key_prefix) < options->records) {
 		fprintf(stderr, "bwt-bench: keys of %u bytes are too short for so many records\n",

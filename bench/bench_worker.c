@@ -97,8 +97,9 @@ static void make_pairs(struct worker *worker, size_t count)
 
 		keys_key(keys, worker->records[i], key);
 		keys_value(keys, key, worker->version++, key + keys->key_size);
+		worker->pairs[i].value.size = keys_value_size(keys, key);
+		worker->put_bytes += keys->key_size + worker->pairs[i].value.size;
 	}
-	worker->puts += count;
 }
 
 int worker_put(struct worker *worker, size_t count)

@@ -43,18 +43,19 @@ if [ $quick -eq 1 ]; then
 	commit_threads="1 8 32" commit_seconds=0.4 commit_rounds=1
 	scale_threads="1 2 8 32"
 	memory_records=1M memory_bytes=27M
-	steady=200k window=2M series_seconds=2
+	steady=200k window=2M series_seconds=2 value_records=1k
 else
 	records=10M small=1M seconds=2 rounds=3
 	ycsb_threads="1 2" ycsb_large=1M
 	commit_threads="1 2 4 8 16 32" commit_seconds=1 commit_rounds=3
 	scale_threads="1 2 4 8 16 32"
 	memory_records=5M memory_bytes=135M
-	steady=3M window=20M series_seconds=20
+	steady=3M window=20M series_seconds=20 value_records=5700
 fi
 records=${BENCH_RECORDS:-$records}
 small=${BENCH_SMALL:-$small}
 window=${BENCH_WINDOW:-$window}
+value_records=${BENCH_VALUES:-$value_records}
 short=$(awk "BEGIN { print $seconds / 2 }")
 
 say() { echo "$(date +%H:%M:%S) $*" >&2; }
@@ -221,6 +222,16 @@ section_bytes() {
 	measure bwt --label=window --records="$small" --ops="$window" --workload=window
 }
 
+# The value log's steady state: as much as the target and two files, and what that costs those who put.
+section_values() {
+	local target
+	for target in 150 off; do
+		say "bwt: $value_records values of 4 KiB to 1 MiB, twenty times overwritten, vlog_space_target $target"
+		measure bwt --label="vlog-$target" --records="$value_records" --value-least=4096 --value-size=1048576 \
+			--vlog-space-target=$target --time-every=1 --workload=load,values
+	done
+}
+
 section_small() {
 	say "bwt: 8-byte values"
 	measure bwt --label=small --records="$records" --value-size=8 --seconds="$seconds" \
@@ -267,7 +278,7 @@ section_time() {
 
 started=$(date +%s)
 trap 'exit 130' INT TERM
-for section in ${sections:-main ycsb commit pmem scale busy kill memory bytes small txn seerdb time}; do
+for section in ${sections:-main ycsb commit pmem scale busy kill memory bytes values small txn seerdb time}; do
 	if ! declare -F "section_$section" > /dev/null; then
 		echo "run.sh: no section $section" >&2
 		exit 2

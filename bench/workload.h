@@ -16,8 +16,9 @@ enum workload_flag {
 	WORKLOAD_WRITES = 8,   /* write amplification means something */
 	WORKLOAD_DURABLE = 16, /* whatever --sync says */
 	WORKLOAD_OWN = 32, /* loads a store for itself, and leaves other records in it than it found */
-	WORKLOAD_REOPEN = 64, /* opens a store that was closed, instead of steps by threads */
-	WORKLOAD_CRASH = 128, /* and that was loaded by a process which was killed then */
+	WORKLOAD_REOPEN = 64,    /* opens a store that was closed, instead of steps by threads */
+	WORKLOAD_CONSTANT = 256, /* the size of the data is looked at while it runs */
+	WORKLOAD_CRASH = 128,    /* and that was loaded by a process which was killed then */
 };
 
 /** Shares of a mixed workload, percent; together 100. */
@@ -58,7 +59,8 @@ int workload_mix_step(struct worker *worker); /* workload_mix.c */
 int workload_many_step(struct worker *worker);
 int workload_txn_step(struct worker *worker);
 uint64_t workload_steady_op_count(const struct run *run);
-int workload_scan_full_step(struct worker *worker); /* workload_scan.c */
+uint64_t workload_values_op_count(const struct run *run); /* workload_values.c */
+int workload_scan_full_step(struct worker *worker);       /* workload_scan.c */
 int workload_scan_full_back_step(struct worker *worker);
 uint64_t workload_scan_full_op_count(const struct run *run);
 int workload_churn_step(struct worker *worker); /* workload_churn.c */
