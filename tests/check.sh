@@ -123,9 +123,11 @@ fi
 if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING$LZ4$ZSTD" = 1111 ]; then
 	run_test "layers" 60 "$MAKE" -s --no-print-directory check-layers
 	run_test "headers" 300 "$MAKE" -s --no-print-directory check-headers
-	for sanitizer in address undefined thread; do
+	for sanitizer in address undefined; do
 		slice "$sanitizer" '^(unit|model|stress|txn)/|^sim/sim_(crash|sweep)' "SAN=$sanitizer"
 	done
+	# Nothing of page/ starts a thread.
+	slice "thread" '^(unit/(base|sys|mem|log|tree|txn|recovery|db)|model|stress|txn)/|^sim/sim_(crash|sweep)' SAN=thread
 	slice "no-pmem" '^(unit/(sys|mem|log)|model|tools)/' PMEM=0
 	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0
 	slice "no-lz4" '^(unit/(log|db)/|tools/tool_golden)' LZ4=0

@@ -338,6 +338,7 @@ static void find_poison_elsewhere(void)
 {
 	siginfo_t info;
 
+	forget_sanitizer();
 	CHILD_CHECK(sys_map_catch_faults(&map, &failed) == BWT_OK);
 	memset(&info, 0, sizeof info);
 	info.si_signo = SIGBUS;
