@@ -150,7 +150,7 @@ struct bwt_stats {
 	uint64_t tree_count;         /* named trees */
 	uint64_t page_count;         /* logical pages in use */
 	uint64_t tree_depth;         /* levels of the main tree, a single leaf is 1 */
-	uint64_t arena_bytes;        /* size of the arena file */
+	uint64_t arena_bytes;        /* of the arena file, without its holes */
 	uint64_t arena_live_bytes;   /* of which blocks that are reachable, open chunks included */
 	uint64_t arena_free_bytes;   /* of which extents ready for use */
 	uint64_t wal_bytes;          /* log files on disk */
@@ -904,6 +904,28 @@ BWT_API int bwt_changes_list(struct bwt_db *db,
  * Blocks:   on a few file system look-ups
  */
 BWT_API int bwt_stat(struct bwt_db *db, struct bwt_stats *stats);
+
+/**
+ * bwt_compact - give the space that deleted data has left back to the file system, as far as that goes
+ *
+ * Pages are moved together, the rest of the arena becomes holes, and its end is cut off, while readers and writers go
+ * on. Of a store whose file is larger than options.space_target allows, the part above that goes by itself,
+ * some megabytes a second; this call goes all the way, and writes up to as much as lives in the arena for it. A little
+ * is kept, so that a store on a full disk can still be emptied. The value log is collected apart from this
+ * (options.vlog_space_target).
+ *
+ * @flags:   0
+ * Returns:  BWT_OK         what could go is gone. What a snapshot, a backup or a thread at work needs stayed
+ *           BWT_INVALID    flags that do not exist, NULL, or @db belongs to the parent process
+ *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
+ *           BWT_BUSY       too many threads are inside the store, or writers did not pause for the instant that a checkpoint needs
+ *           BWT_FULL       no space for a checkpoint; the store goes on
+ *           BWT_IO, -ENOMEM
+ *           After any failure the store is as usable as before, and what was won until then stays won
+ * Threads:  any; a second call waits for the first one
+ * Blocks:   on the disk, on several checkpoints
+ */
+BWT_API int bwt_compact(struct bwt_db *db, unsigned flags);
 
 /**
  * bwt_backup - copy the store to another folder while readers and writers go on

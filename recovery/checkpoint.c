@@ -121,8 +121,11 @@ static void collect_rest(struct store *store, struct checkpointer *checkpointer)
 	segment_counts(store, count);
 	for (unsigned t = 0; t < IMAGE_TABLES; t++) {
 		struct cow_table *table = image_cow_table(store, (enum image_table)t);
+		/* Of extents that are not there any more copies may have been made before. */
+		uint64_t copies = atomic_load_explicit(&table->copies_end, memory_order_relaxed);
+		uint64_t end = count[t] > copies ? count[t] : copies;
 
-		for (uint64_t s = checkpointer->collected[t]; s < count[t]; s++) {
+		for (uint64_t s = checkpointer->collected[t]; s < end; s++) {
 			cow_collect(table, s, 0, words, &dirty);
 			checkpointer->collected[t] = s + 1;
 		}
@@ -306,6 +309,12 @@ void checkpointer_provide(struct store *store, struct image_pool *pool, const st
 	image_pool_provide(pool, &store->extents, slot, room, SPARE_IMAGES * room);
 }
 
+/* The end of the file is being emptied: no image goes there, and of those that are there nothing is shared. */
+static arena_off ceiling_of(const struct store *store)
+{
+	return atomic_load_explicit(&store->extents.ceiling, memory_order_relaxed);
+}
+
 static int lay_down(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
                     struct image *next)
 {
@@ -316,7 +325,8 @@ static int lay_down(struct store *store, struct checkpointer *checkpointer, stru
 		.base = &checkpointer->older,
 		.next = next,
 		.collected = checkpointer->collected,
-		.whole = share_nothing(store, &checkpointer->pool, &checkpointer->older,
+		.whole = ceiling_of(store) != UINT64_MAX ||
+	                 share_nothing(store, &checkpointer->pool, &checkpointer->older,
 	                               &checkpointer->newest),
 	};
 	int rc = wait_durable(store, next->state.start_lsn);
@@ -501,10 +511,13 @@ bool checkpoint_pinned(const struct checkpointer *checkpointer)
 int checkpoint_take(struct store *store, struct checkpointer *checkpointer, struct epoch_slot *slot,
                     bool clean)
 {
-	struct image_pool_mark mark = image_pool_mark(&checkpointer->pool);
+	struct image_pool_mark mark;
 	struct image next = {.number = checkpointer->last_number + 1};
 	int rc = store_health(store, true);
 
+	if (rc == BWT_OK && ceiling_of(store) != UINT64_MAX)
+		image_pool_vacate(&checkpointer->pool, &store->extents, slot, ceiling_of(store));
+	mark = image_pool_mark(&checkpointer->pool);
 	if (rc == BWT_OK && clean)
 		rc = extents_close_chunks(&store->extents, slot);
 	if (rc == BWT_OK)

@@ -83,6 +83,12 @@ void image_pool_release(struct image_pool *pool, uint64_t number);
  */
 void image_pool_provide(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
                         uint64_t least, uint64_t most);
+/**
+ * image_pool_vacate - nothing is set aside or written from offset @from on any more, until image_pool_provide() finds nothing
+ *                     else; extents there go when no retained image needs them, at a later call. Enters the gate
+ */
+void image_pool_vacate(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                       arena_off from);
 /** image_pool_spare - bytes that are set aside */
 uint64_t image_pool_spare(const struct image_pool *pool);
 /** image_pool_bytes - of the extents with a block of @image; NULL: of all */

@@ -262,6 +262,18 @@ uint64_t image_pool_spare(const struct image_pool *pool)
 	return bytes;
 }
 
+/* Extent @i is set aside no more, but free. false: no memory for that. */
+static bool pool_drop(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                      unsigned i)
+{
+	if (extents_free_image(extents, slot, pool->extents[i].id) < 0)
+		return false;
+	pool->count--;
+	memmove(&pool->extents[i], &pool->extents[i + 1], (pool->count - i) * sizeof *pool->extents);
+	pool->tail -= pool->tail > i + 1;
+	return true;
+}
+
 /* Give back what is more than @bytes, large extents first. Without memory for that it stays. */
 static void pool_trim(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
                       uint64_t spare, uint64_t bytes)
@@ -272,13 +284,9 @@ static void pool_trim(struct image_pool *pool, struct extents *extents, struct e
 
 			if (!is_spare(pool, i) || spare < bytes + size ||
 			    (pass == 0) != (size == EXTENT_SIZE) ||
-			    extents_free_image(extents, slot, pool->extents[i].id) < 0)
+			    !pool_drop(pool, extents, slot, i))
 				continue;
 			spare -= size;
-			pool->count--;
-			memmove(&pool->extents[i], &pool->extents[i + 1],
-			        (pool->count - i) * sizeof *pool->extents);
-			pool->tail -= pool->tail > i + 1;
 		}
 	}
 }
@@ -292,6 +300,19 @@ void image_pool_provide(struct image_pool *pool, struct extents *extents, struct
 	       pool_add(pool, extents, slot, spare < least ? URGENCY_ALL : URGENCY_CARE) == 0)
 		spare = image_pool_spare(pool);
 	pool_trim(pool, extents, slot, spare, most);
+	pool->hint = 0;
+	atomic_store_explicit(&extents->spare, image_pool_spare(pool), memory_order_relaxed);
+}
+
+void image_pool_vacate(struct image_pool *pool, struct extents *extents, struct epoch_slot *slot,
+                       arena_off from)
+{
+	if (pool->tail != 0 && extent_start(pool->extents[pool->tail - 1].id) >= from)
+		pool->tail = 0;
+	for (unsigned i = pool->count; i-- > 0;) {
+		if (extent_start(pool->extents[i].id) >= from && is_spare(pool, i))
+			(void)pool_drop(pool, extents, slot, i);
+	}
 	pool->hint = 0;
 	atomic_store_explicit(&extents->spare, image_pool_spare(pool), memory_order_relaxed);
 }

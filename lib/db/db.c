@@ -159,6 +159,8 @@ static struct bwt_db *db_new(void)
 	pthread_mutex_init(&db->checkpoint_lock, NULL);
 	pthread_mutex_init(&db->trees_lock, NULL);
 	pthread_mutex_init(&db->space.relief_lock, NULL);
+	pthread_mutex_init(&db->space.compact_lock, NULL);
+	atomic_init(&db->space.cut_at, UINT64_MAX);
 	pthread_mutex_init(&db->values.lock, NULL);
 	pthread_mutex_init(&db->changes.lock, NULL);
 	work_queue_init(&db->work);
@@ -174,6 +176,7 @@ static void db_free(struct bwt_db *db)
 	pthread_mutex_destroy(&db->checkpoint_lock);
 	pthread_mutex_destroy(&db->trees_lock);
 	pthread_mutex_destroy(&db->space.relief_lock);
+	pthread_mutex_destroy(&db->space.compact_lock);
 	pthread_mutex_destroy(&db->values.lock);
 	pthread_mutex_destroy(&db->changes.lock);
 	values_free(db);

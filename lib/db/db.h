@@ -2,7 +2,7 @@
 /*
  * db.h - what the public handles point to
  *
- * Locks, in this order: space.relief_lock, checkpoint_lock, store.trees_lock. None is taken by a get, a put or a
+ * Locks, in this order: space.compact_lock, space.relief_lock, checkpoint_lock, store.trees_lock. None is taken by a get, a put or a
  * cursor, but by a change that found the store full.
  */
 #ifndef BWT_DB_DB_H

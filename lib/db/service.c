@@ -179,6 +179,7 @@ static void service_run(void *ctx)
 		checkpoint_if_due(db, sys_now_ns());
 		if (!has_workers(db))
 			pause_ns = values_serve(db);
+		space_shrink(db, sys_now_ns());
 		stat_publish(db);
 		atomic_store_explicit(&db->service_lsn, wal_tail(db->store.wal) + WAKE_LOG_BYTES,
 		                      memory_order_relaxed);

@@ -17,6 +17,8 @@
  * max_size, or on a full disk, growth is no way out. Then a change that finds no room makes some, in rounds: extents
  * are emptied that what is free suffices for, and two checkpoints free them, until it helps or nothing is left to be won. A
  * put leaves a delete what this needs (mem/extent_room.c).
+ *
+ * A file that is larger than it may be, for most of what lived in it was deleted, becomes smaller again: db/compact.c.
  */
 #include "db/space.h"
 
@@ -80,7 +82,7 @@ void space_tree_release(void *ctx, struct tree *tree)
 
 /* ---- looking ---- */
 
-static uint64_t unit_of(const struct extents_survey *survey)
+uint64_t space_unit(const struct extents_survey *survey)
 {
 	return survey->size > EXTENT_SIZE ? EXTENT_SIZE : EXTENT_SMALL_SIZE;
 }
@@ -99,8 +101,7 @@ static uint64_t owed_of(const struct bwt_db *db, const struct extents_survey *su
 	return survey->deltas < survey->size / 4 ? survey->deltas : survey->size / 4;
 }
 
-/* Bytes that the file may have. */
-static uint64_t limit_of(const struct bwt_db *db, const struct extents_survey *survey)
+uint64_t space_limit(const struct bwt_db *db, const struct extents_survey *survey)
 {
 	/* Half of the deltas may go when their pages are cleaned, and the file would not shrink again. */
 	uint64_t target = (survey->live - survey->deltas / 2) / 100 * db->options.space_target;
@@ -142,8 +143,7 @@ void space_freed(struct bwt_db *db)
 		sys_wake(&db->space.bell, UINT_MAX);
 }
 
-/* Survey the arena and note what follows from it. */
-static void look(struct bwt_db *db)
+void space_look(struct bwt_db *db)
 {
 	struct extents *extents = &db->store.extents;
 	struct space *space = &db->space;
@@ -154,8 +154,8 @@ static void look(struct bwt_db *db)
 
 	extents_survey(extents, &survey);
 	survey.reserve = extents_reserve(extents) + owed_of(db, &survey);
-	unit = unit_of(&survey);
-	limit = limit_of(db, &survey);
+	unit = space_unit(&survey);
+	limit = space_limit(db, &survey);
 	slack = limit > survey.live + survey.reserve ? limit - survey.live - survey.reserve : 0;
 	due = slack / DUE_SHARE > unit ? slack / DUE_SHARE : unit;
 	grows = survey.size + due + HEADROOM * unit <= limit;
@@ -236,9 +236,8 @@ bool space_checkpoint_due(const struct bwt_db *db, uint64_t allocated)
 
 /* ---- cleaning ---- */
 
-/* @least: bytes of free extents with which it goes on. */
-static int clean_picked(struct bwt_db *db, struct epoch_slot *slot, const struct extent_pick *pick,
-                        enum extent_urgency urgency, uint64_t least, struct clean_result *result)
+int space_empty(struct bwt_db *db, struct epoch_slot *slot, const struct extent_pick *pick,
+                enum extent_urgency urgency, uint64_t least, struct clean_result *result)
 {
 	struct extents *extents = &db->store.extents;
 	const struct cleaner cleaner = {&db->store.env, space_tree_hold, space_tree_release, db,
@@ -284,10 +283,10 @@ bool space_clean(struct bwt_db *db, struct epoch_slot *slot)
 	for (unsigned i = 0; i < count && rc == BWT_BUSY; i++) {
 		struct clean_result result = {0};
 
-		rc = clean_picked(db, slot, &picks[i], URGENCY_CARE, reserve - reserve / 4, &result);
+		rc = space_empty(db, slot, &picks[i], URGENCY_CARE, reserve - reserve / 4, &result);
 	}
 	reclaim(db);
-	look(db);
+	space_look(db);
 	return rc == BWT_OK;
 }
 
@@ -340,7 +339,7 @@ static bool worth_waiting(struct bwt_db *db)
 	struct extents_survey survey;
 
 	extents_survey(&db->store.extents, &survey);
-	return survey.held >= unit_of(&survey);
+	return survey.held >= space_unit(&survey);
 }
 
 static void tend(void *ctx, struct epoch_slot *slot)
@@ -351,7 +350,7 @@ static void tend(void *ctx, struct epoch_slot *slot)
 	            atomic_load_explicit(&space->look_at, memory_order_relaxed);
 
 	if (late)
-		look(db);
+		space_look(db);
 	if (may_grow(db)) {
 		if (space_lags(db))
 			work_wake(&db->work, 1);
@@ -377,7 +376,7 @@ void space_start(struct bwt_db *db)
 {
 	db->space.main = &store_tree(&db->store, TREE_ID_MAIN)->tree;
 	db->space.catalog = &store_tree(&db->store, TREE_ID_CATALOG)->tree;
-	look(db);
+	space_look(db);
 	db->store.relieve = space_relieve;
 	db->store.extents.tend_ctx = db;
 	db->store.extents.tend = tend;
@@ -411,7 +410,7 @@ static void take_checkpoints(struct bwt_db *db)
 	if (service_checkpoint(db, false) == BWT_OK)
 		service_checkpoint(db, false);
 	extents_reclaim(&db->store.extents);
-	look(db);
+	space_look(db);
 }
 
 /*
@@ -437,13 +436,13 @@ static uint64_t clean_affordable(struct bwt_db *db, struct epoch_slot *slot,
 		if (cost + leave >= room_now(db))
 			continue;
 		memset(&result, 0, sizeof result);
-		rc = clean_picked(db, slot, &picks[i], urgency, leave, &result);
+		rc = space_empty(db, slot, &picks[i], urgency, leave, &result);
 		pages += result.pages;
 	}
 	/* If there is none, the least costly one may still cost less than that. */
 	if (count > 0 && pages == 0 && picks[least].live + leave < room_now(db)) {
 		memset(&result, 0, sizeof result);
-		clean_picked(db, slot, &picks[least], urgency, leave, &result);
+		space_empty(db, slot, &picks[least], urgency, leave, &result);
 		pages = result.pages;
 	}
 	reclaim(db);
@@ -485,7 +484,7 @@ static bool disk_is_full(const struct bwt_db *db, enum extent_urgency urgency)
 	const struct arena *arena = &db->store.arena;
 
 	return extents_have_room(&db->store.extents, urgency) ||
-	       arena_size(arena) + EXTENT_SIZE <= arena->max_size;
+	       extents_bytes(&db->store.extents) + EXTENT_SIZE <= arena->max_size;
 }
 
 static void relieve(struct bwt_db *db, struct epoch_slot *slot, enum extent_urgency urgency)
@@ -496,7 +495,7 @@ static void relieve(struct bwt_db *db, struct epoch_slot *slot, enum extent_urge
 
 	if (disk_is_full(db, urgency))
 		wal_keep_press(db->store.keep);
-	look(db);
+	space_look(db);
 	if (extents_have_room(extents, urgency))
 		take_checkpoints(db); /* it is the log that has none */
 	while (rounds-- > 0 && (helped || !let_go) && !extents_have_room(extents, urgency)) {

@@ -13,6 +13,7 @@
 #include "mem/extent.h"
 
 struct bwt_db;
+struct clean_result;
 struct store;
 struct tree;
 
@@ -32,6 +33,13 @@ struct space {
 	_Atomic(uint64_t) relief_count;
 	uint64_t futile_allocated,
 		futile_ns; /* allocated_bytes, and when, as nothing was won; under relief_lock */
+	/* Making the file smaller (compact.c). */
+	pthread_mutex_t compact_lock; /* one bwt_compact() at a time */
+	_Atomic(uint64_t) cut_at; /* checkpoints after which the file's end may go; UINT64_MAX: it stays. checkpoint_lock */
+	uint64_t shrink_ns;          /* service thread only: when it looked last, */
+	uint64_t shrink_allocated;   /* allocated_bytes then, */
+	unsigned shrink_tries;       /* checkpoints since something came of it, */
+	bool shrunk;                 /* and whether there was nothing to do */
 	struct tree *main, *catalog; /* trees that are never dropped: found without a lock */
 };
 
@@ -59,6 +67,22 @@ bool space_behind(const struct bwt_db *db);
  * Threads: not pinned, not in the gate; any locks (it takes none but by trying)
  */
 bool space_clean(struct bwt_db *db, struct epoch_slot *slot);
+/** space_look - survey the arena and note what follows from it */
+void space_look(struct bwt_db *db);
+/** space_limit - bytes that the file may have */
+uint64_t space_limit(const struct bwt_db *db, const struct extents_survey *survey);
+/** space_unit - bytes that the file grows by at least */
+uint64_t space_unit(const struct extents_survey *survey);
+/**
+ * space_empty - move what lives in one extent elsewhere
+ * @least:  bytes of free extents with which it goes on
+ * @result: added to
+ * Returns: BWT_OK; BWT_BUSY: another thread is at it, or something stays in it; BWT_FULL, BWT_IO, -ENOMEM
+ */
+int space_empty(struct bwt_db *db, struct epoch_slot *slot, const struct extent_pick *pick,
+                enum extent_urgency urgency, uint64_t least, struct clean_result *result);
+/** space_shrink - compact.c: a step towards what the file may have, if it is larger; the service thread, now and then */
+void space_shrink(struct bwt_db *db, uint64_t now_ns);
 /** space_relieve - store.relieve: clean and take checkpoints while that helps; not pinned, no locks */
 void space_relieve(struct store *store, enum extent_urgency urgency);
 /** space_tree_hold - the tree with this id, not to be dropped until space_tree_release(); NULL: none, or not now */

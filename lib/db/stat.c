@@ -70,7 +70,7 @@ static void collect_space(struct bwt_db *db, struct bwt_stats *stats)
 	stats->tree_count = atomic_load_explicit(&store->tree_count, memory_order_relaxed);
 	stats->page_count = atomic_load_explicit(&store->mapping.used, memory_order_relaxed);
 	stats->tree_depth = main_depth(db);
-	stats->arena_bytes = arena_size(&store->arena);
+	stats->arena_bytes = extents_bytes(&store->extents);
 	stats->arena_live_bytes = extents_live_bytes(&store->extents);
 	stats->arena_free_bytes =
 		atomic_load_explicit(&store->extents.free_bytes, memory_order_relaxed) +

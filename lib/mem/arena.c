@@ -4,11 +4,25 @@
  *
  * Growing is idempotent work (allocate, populate) followed by one CAS of the size, so threads that
  * grow at once need no lock: all of them do the work, one of them publishes it and owns the stretch.
+ *
+ * The file becomes shorter in two steps, because the superblocks on disk name its size:
+ *
+ *   in use [0, a) --arena_shrink(b)--> in use [0, b), file [0, a) --two checkpoints--> --arena_cut()--> file [0, b)
+ *
+ *   AR1  Between the steps the file may grow again: its blocks are still there, and the cut leaves them.
+ *   AR2  Who cuts sets ARENA_CUTTING and goes on when nobody grows; who grows counts himself and goes on when nobody
+ *        cuts. Both seq_cst (Dekker). So nothing that was allocated is cut off before it is in use.
  */
 #include "mem/arena.h"
 
+#include "base/assert.h"
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "sys/file.h"
+#include "sys/thread.h"
+
+#define CUT_PATIENCE_NS ((uint64_t)1000 * 1000 * 1000) /* for who cuts the file: one system call */
+#define CUT_LOOK_NS ((uint64_t)1000 * 1000)
 
 #define PRIVATE_GROWTH_MAX ((uint64_t)64 << 30) /* bytes of address space beyond the file */
 
@@ -34,6 +48,7 @@ int arena_open(struct arena *arena, int fd, uint64_t max_size, bool private)
 	arena->base = arena->map.base;
 	arena->fd = private ? -1 : fd;
 	arena->fixed = private;
+	atomic_init(&arena->growers, 0);
 	/* A file that ends inside an extent was cut short, or its growth was: that extent is not there. */
 	atomic_init(&arena->size,
 	            size - size % (size < EXTENT_SIZE ? EXTENT_SMALL_SIZE : EXTENT_SIZE));
@@ -45,29 +60,104 @@ void arena_close(struct arena *arena)
 	sys_map_close(&arena->map);
 }
 
-int arena_grow(struct arena *arena, uint64_t size, uint64_t *old_size, uint64_t *new_size)
+/* Counted, with nobody cutting (AR2). BWT_FULL: somebody does, and does not come to an end. */
+static int grow_begin(struct arena *arena, uint64_t *size)
 {
-	uint64_t seen = arena_size(arena);
+	uint64_t deadline = 0;
+
+	for (;;) {
+		_Atomic(uint32_t) never = 0;
+
+		atomic_fetch_add_explicit(&arena->growers, 1, memory_order_seq_cst);
+		*size = atomic_load_explicit(&arena->size, memory_order_seq_cst);
+		if ((*size & ARENA_CUTTING) == 0)
+			return BWT_OK;
+		atomic_fetch_sub_explicit(&arena->growers, 1, memory_order_release);
+		if (deadline == 0)
+			deadline = sys_now_ns() + CUT_PATIENCE_NS;
+		else if (sys_now_ns() >= deadline)
+			return error_set(BWT_FULL,
+			                 "arena: a thread that makes the file shorter was stopped");
+		sys_park(&never, 0, CUT_LOOK_NS);
+	}
+}
+
+static int grow_to(struct arena *arena, uint64_t seen, uint64_t size, uint64_t *new_size)
+{
 	int rc;
 
-	*old_size = *new_size = seen;
-	if (size <= seen)
-		return BWT_OK;
 	if (size > arena->max_size)
 		return error_set(BWT_FULL, "arena: %llu bytes would exceed max_size, %llu bytes",
 		                 (unsigned long long)size, (unsigned long long)arena->max_size);
-	if (!arena->fixed) {
-		rc = sys_file_allocate(arena->fd, seen, size - seen);
-		if (rc == BWT_OK)
-			rc = sys_map_populate(&arena->map, seen, size - seen);
-		if (rc < 0)
-			return rc;
-	}
+	BWT_ASSERT(size % EXTENT_SMALL_SIZE == 0);
+	rc = arena_provide(arena, seen, size - seen);
+	if (rc < 0)
+		return rc;
 	/* RELEASE: the blocks are allocated before anybody may touch them; pairs with arena_size(). */
 	if (atomic_compare_exchange_strong_explicit(&arena->size, &seen, size, memory_order_acq_rel,
 	                                            memory_order_acquire))
 		*new_size = size;
 	return BWT_OK;
+}
+
+int arena_grow(struct arena *arena, uint64_t size, uint64_t *old_size, uint64_t *new_size)
+{
+	uint64_t seen;
+	int rc = BWT_OK;
+
+	*old_size = *new_size = arena_size(arena);
+	if (size <= *old_size)
+		return BWT_OK;
+	rc = grow_begin(arena, &seen);
+	if (rc < 0)
+		return rc;
+	*old_size = *new_size = seen;
+	if (size > seen)
+		rc = grow_to(arena, seen, size, new_size);
+	atomic_fetch_sub_explicit(&arena->growers, 1, memory_order_release);
+	return rc;
+}
+
+bool arena_shrink(struct arena *arena, uint64_t from, uint64_t to)
+{
+	BWT_ASSERT(to < from && to >= EXTENT_SIZE && to % EXTENT_SIZE == 0);
+	return atomic_compare_exchange_strong_explicit(&arena->size, &from, to,
+	                                               memory_order_acq_rel, memory_order_relaxed);
+}
+
+int arena_cut(struct arena *arena)
+{
+	uint64_t seen = arena_size(arena), size;
+	int rc = sys_file_size(arena->fd, &size);
+
+	if (rc < 0 || size <= seen)
+		return rc;
+	if (!atomic_compare_exchange_strong_explicit(&arena->size, &seen, seen | ARENA_CUTTING,
+	                                             memory_order_seq_cst, memory_order_relaxed))
+		return BWT_BUSY;
+	TEST_YIELD("arena_cutting");
+	rc = atomic_load_explicit(&arena->growers, memory_order_seq_cst) != 0
+	             ? BWT_BUSY
+	             : sys_file_truncate(arena->fd, seen);
+	atomic_store_explicit(&arena->size, seen, memory_order_seq_cst);
+	return rc;
+}
+
+int arena_return(struct arena *arena, arena_off off, uint64_t len)
+{
+	return sys_file_punch(arena->fd, off, len);
+}
+
+int arena_provide(struct arena *arena, arena_off off, uint64_t len)
+{
+	int rc = arena->fixed ? BWT_OK : sys_file_allocate(arena->fd, off, len);
+
+	return rc < 0 || arena->fixed ? rc : sys_map_populate(&arena->map, off, len);
+}
+
+bool arena_is_hole(const struct arena *arena, arena_off off, uint64_t len)
+{
+	return !arena->fixed && sys_file_is_hole(arena->fd, off, len);
 }
 
 int arena_sync(struct arena *arena)

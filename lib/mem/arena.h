@@ -17,12 +17,16 @@
 #define EXTENT_SIZE ((uint64_t)2 << 20)
 #define EXTENT_SMALL_COUNT 32u
 
+#define ARENA_CUTTING                                                                              \
+	1u /* a thread makes the file shorter: sizes are multiples of EXTENT_SMALL_SIZE */
+
 typedef uint32_t extent_id;
 
 struct arena {
 	struct sys_map map;
-	uint8_t *base;          /* map.base: the address of offset 0 */
-	_Atomic(uint64_t) size; /* bytes of the file, all of them allocated and usable */
+	uint8_t *base;             /* map.base: the address of offset 0 */
+	_Atomic(uint64_t) size;    /* bytes of the file that are in use; or-ed with ARENA_CUTTING */
+	_Atomic(uint32_t) growers; /* threads that let the file grow: it is not cut meanwhile */
 	uint64_t max_size;
 	int fd;     /* -1 in a private mapping */
 	bool fixed; /* private mapping: growing costs memory only */
@@ -59,16 +63,38 @@ void arena_close(struct arena *arena);
 /**
  * arena_grow - allocate, map and populate up to @size, if the file is smaller
  * @old_size, @new_size: out: the stretch that this call added, if it was the one that did (else equal)
- * Returns: BWT_OK; BWT_FULL (disk or max_size); BWT_IO
+ * Returns: BWT_OK; BWT_FULL (disk or max_size, or who cuts the file was stopped at it); BWT_IO
  * Threads: any; two that grow at once both do the work, one publishes it
  */
 int arena_grow(struct arena *arena, uint64_t size, uint64_t *old_size, uint64_t *new_size);
+/**
+ * arena_shrink - the bytes from @to on are not in use any more; the file stays as it is until arena_cut()
+ * @from:   what the size is; all extents behind @to are the caller's
+ * Returns: false: the file has grown meanwhile
+ * Threads: any
+ */
+bool arena_shrink(struct arena *arena, uint64_t from, uint64_t to);
+/**
+ * arena_cut - make the file as short as arena_size() says
+ *
+ * Neither of the two superblocks may name a larger size then. Who lets the file grow waits meanwhile.
+ *
+ * Returns: BWT_OK, also when there is nothing to cut; BWT_BUSY: other threads cut it or let it grow; else as ftruncate()
+ * Threads: any
+ */
+int arena_cut(struct arena *arena);
+/** The blocks under [off, off+len) go back to the file system: nobody reads or writes there before arena_provide(). */
+int arena_return(struct arena *arena, arena_off off, uint64_t len);
+/** They are there again, mapped and populated. BWT_OK; BWT_FULL; BWT_IO */
+int arena_provide(struct arena *arena, arena_off off, uint64_t len);
+/** Is [off, off+len) without blocks? */
+bool arena_is_hole(const struct arena *arena, arena_off off, uint64_t len);
 /** Everything stored so far is durable (one sync of the file, or a fence on DAX). */
 int arena_sync(struct arena *arena);
 
 static inline uint64_t arena_size(const struct arena *arena)
 {
-	return atomic_load_explicit(&arena->size, memory_order_acquire);
+	return atomic_load_explicit(&arena->size, memory_order_acquire) & ~(uint64_t)ARENA_CUTTING;
 }
 
 #endif

@@ -69,6 +69,7 @@ int extents_init(struct extents *extents, struct arena *arena, struct epoch *epo
 	extents->epoch = epoch;
 	extents->capacity = extent_of(arena->max_size - 1) + 1;
 	atomic_init(&extents->growth_limit, UINT64_MAX);
+	atomic_init(&extents->ceiling, UINT64_MAX);
 	rc = cow_init(&extents->table, extents->capacity, interval);
 	if (rc < 0)
 		return rc;
@@ -416,13 +417,15 @@ static bool chunks_give_back(struct extents *extents, struct epoch_slot *slot)
 	return done;
 }
 
-/* Nobody cuts chunks off the open extent any more, if bytes in it are dead. Inside the gate. */
+/* Nobody cuts chunks off the open extent any more, if bytes in it are dead, or it is to be left. Inside the gate. */
 static void open_let_go(struct extents *extents, enum chunk_kind kind)
 {
 	uint64_t seen = atomic_load_explicit(&extents->open[kind], memory_order_acquire);
 	extent_id id = (extent_id)(seen >> 32);
 
-	if (seen == 0 || extent_live(cow_load(&extents->table, id)) == extent_size(id) ||
+	if (seen == 0 ||
+	    (extent_live(cow_load(&extents->table, id)) == extent_size(id) &&
+	     extent_start(id) < atomic_load_explicit(&extents->ceiling, memory_order_relaxed)) ||
 	    !cow_touch(&extents->table, id) ||
 	    !atomic_compare_exchange_strong_explicit(&extents->open[kind], &seen, 0,
 	                                             memory_order_acq_rel, memory_order_relaxed))

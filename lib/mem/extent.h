@@ -16,6 +16,8 @@
  *       made outside it (extent_prepare), so bumping cannot fail.
  *   X3  Blocks of a chunk follow each other without a gap; what remains is 0 or at least a filler.
  *   X4  Extents of kind IMAGE are not in the picture: opening finds them by the images' directories.
+ *
+ * Free extents may be given back to the file system, and come again when the file is to grow (extent_return.c).
  */
 #ifndef BWT_MEM_EXTENT_H
 #define BWT_MEM_EXTENT_H
@@ -70,6 +72,9 @@ struct extents {
 	_Alignas(64) _Atomic(uint64_t) free_small; /* stacks: tag << 32 | (id + 1) */
 	_Alignas(64) _Atomic(uint64_t) free_large;
 	_Alignas(64) _Atomic(uint64_t) dead;
+	_Alignas(64) _Atomic(uint64_t) gone; /* large ones without blocks, or behind the ceiling */
+	_Atomic(uint64_t) gone_bytes;
+	_Atomic(uint64_t) ceiling; /* from here on nothing free is handed out; UINT64_MAX: everywhere it is */
 	_Atomic(uint64_t) free_bytes;
 	_Atomic(uint64_t) small_bytes;                    /* of which in small extents */
 	_Alignas(64) _Atomic(uint64_t) open[CHUNK_KINDS]; /* id << 32 | bytes handed out of it; 0: none */
@@ -155,6 +160,7 @@ struct extent_pick { /* a sealed extent that is worth emptying */
 enum pick_effort {
 	PICK_GAIN,       /* only where it wins a fair share of what it moves */
 	PICK_EVERYTHING, /* the store is full: whatever may win anything, long chains included */
+	PICK_TAIL,       /* what lies behind the ceiling, the last first */
 };
 
 /**
@@ -197,6 +203,36 @@ uint64_t extents_growth_most(const struct extents *extents);
 int extents_extend(struct extents *extents);
 /** The same before it is needed: nobody concludes from a refusal that the file is as large as it can be. */
 int extents_extend_ahead(struct extents *extents);
+
+/* For who gives space back to the file system (db/compact.c): extent_return.c. */
+
+/** Bytes of the file that have blocks, or may: without what is gone. */
+static inline uint64_t extents_bytes(const struct extents *extents)
+{
+	uint64_t gone = atomic_load_explicit(&extents->gone_bytes, memory_order_relaxed);
+	uint64_t size = arena_size(extents->arena);
+
+	return size > gone ? size - gone : 0;
+}
+/**
+ * extents_give_back - free extents become holes, those at the end of the file first
+ * @keep:   bytes that stay free
+ * @most:   bytes that go
+ * @given:  out, also on failure
+ * Returns: BWT_OK; -EOPNOTSUPP and others as fallocate(); -ENOMEM
+ * Threads: any, not in the gate
+ */
+int extents_give_back(struct extents *extents, uint64_t keep, uint64_t most, uint64_t *given);
+/** What is free from offset @ceiling on, or will be, is not handed out until extents_lift_ceiling(). -ENOMEM: nothing */
+int extents_set_ceiling(struct extents *extents, uint64_t ceiling);
+/** The end of it: what became free behind the ceiling becomes holes. As extents_give_back(). */
+int extents_lift_ceiling(struct extents *extents);
+/**
+ * extents_cut_tail - the file ends before what is gone at its end, once arena_cut() may cut it (RE3)
+ * Returns: the bytes that are not in use any more
+ * Threads: any, not pinned; no checkpoint is being taken. Enters the gate
+ */
+uint64_t extents_cut_tail(struct extents *extents, struct epoch_slot *slot);
 
 /* For checkpoints (recovery/). */
 

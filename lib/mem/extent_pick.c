@@ -55,7 +55,7 @@ void extents_survey(const struct extents *extents, struct extents_survey *survey
 		if (is_data(word))
 			sparse += extent_size(id) - extent_live(word);
 	}
-	survey->size = arena_size(extents->arena);
+	survey->size = extents_bytes(extents);
 	survey->open = open_rest(extents, CHUNK_LEAF);
 	survey->spare = atomic_load_explicit(&extents->spare, memory_order_relaxed);
 	survey->live = live > survey->spare ? live - survey->spare : 0;
@@ -81,6 +81,11 @@ static uint64_t score_of(const struct extents *extents, extent_id id, uint64_t w
 	uint64_t age = allocated > sealed_at ? (allocated - sealed_at) / AGE_UNIT + 1 : 1;
 	uint64_t cost = extent_kind_of(word) == EXTENT_DELTA ? live * MOVE_COST_DELTA : live;
 
+	if (effort == PICK_TAIL)
+		return extent_start(id) >=
+		                       atomic_load_explicit(&extents->ceiling, memory_order_relaxed)
+		               ? id
+		               : 0;
 	if (effort == PICK_GAIN && dead < size / GAIN_SHARE)
 		return 0;
 	/* A page without its deltas is smaller, and may not even need them any more. */

@@ -21,6 +21,14 @@ void extents_free_push(struct extents *extents, extent_id id);
 uint32_t extents_free_pop(struct extents *extents, uint64_t need, bool small,
                           enum extent_urgency urgency);
 
+/** A large one, if @floor bytes of those that leaves may get stay; its id + 1; 0: there is none. */
+uint32_t extents_pop_large(struct extents *extents, uint64_t floor);
+
+/** extent_return.c: a free extent behind the ceiling goes. */
+void extents_push_gone(struct extents *extents, extent_id id);
+/** extent_return.c: one that is gone becomes free. BWT_OK; BWT_NOT_FOUND: there is none; BWT_FULL; BWT_IO */
+int extents_bring_back(struct extents *extents);
+
 /** Add at least one extent with room for @need. BWT_OK; BWT_FULL: max_size or the disk; BWT_IO */
 int extents_grow(struct extents *extents, uint64_t need);
 /** Free extents for one more request of @need, beside what @urgency may not touch. Outside the gate. */

@@ -31,7 +31,7 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 /* A few extents and a share of the file; of a store that must stay small no more than a part. */
 uint64_t extents_reserve(const struct extents *extents)
 {
-	uint64_t size = arena_size(extents->arena), most = extents->arena->max_size / 8 * 3;
+	uint64_t size = extents_bytes(extents), most = extents->arena->max_size / 8 * 3;
 	uint64_t reserve = size / 128 / EXTENT_SIZE * EXTENT_SIZE + 2 * EXTENT_SIZE;
 
 	if (size <= EXTENT_SIZE)
@@ -49,7 +49,7 @@ static uint64_t floor_of(const struct extents *extents, enum extent_urgency urge
 	switch (urgency) {
 	case URGENCY_PUT:
 		/* Whoever keeps the file small will soon free something: a part of the reserve bridges the time. */
-		if (arena_size(extents->arena) >= limit && limit < extents_growth_most(extents))
+		if (extents_bytes(extents) >= limit && limit < extents_growth_most(extents))
 			return reserve - reserve / 4;
 		return reserve + owed;
 	case URGENCY_DELETE:
@@ -72,6 +72,11 @@ void extents_free_push(struct extents *extents, extent_id id)
 {
 	bool small = id < EXTENT_SMALL_COUNT;
 
+	if (!small &&
+	    extent_start(id) >= atomic_load_explicit(&extents->ceiling, memory_order_relaxed)) {
+		extents_push_gone(extents, id);
+		return;
+	}
 	extents_stack_push(extents, small ? &extents->free_small : &extents->free_large, id);
 	/* In this order what is usable never seems to be more than it is. */
 	if (small)
@@ -81,7 +86,7 @@ void extents_free_push(struct extents *extents, extent_id id)
 }
 
 /* ER1. A large one, if its bytes may go. */
-static uint32_t pop_large(struct extents *extents, uint64_t floor)
+uint32_t extents_pop_large(struct extents *extents, uint64_t floor)
 {
 	uint64_t free = atomic_load_explicit(&extents->free_bytes, memory_order_relaxed);
 	uint32_t popped;
@@ -123,7 +128,7 @@ uint32_t extents_free_pop(struct extents *extents, uint64_t need, bool small,
 	if (small && need <= EXTENT_SMALL_SIZE)
 		popped = pop_small(extents);
 	if (popped == 0)
-		popped = pop_large(extents, floor);
+		popped = extents_pop_large(extents, floor);
 	if (popped == 0 && !apart && need <= EXTENT_SMALL_SIZE &&
 	    free_beyond(extents, floor + EXTENT_SMALL_SIZE - 1))
 		popped = pop_small(extents);
@@ -145,8 +150,10 @@ static int grow(struct extents *extents, uint64_t need)
 	uint64_t limit = atomic_load_explicit(&extents->growth_limit, memory_order_relaxed);
 	uint64_t step = round_up(size / 8, EXTENT_SIZE);
 	uint64_t old_size, new_size, target;
-	int rc;
+	int rc = extents_bring_back(extents);
 
+	if (rc != BWT_NOT_FOUND)
+		return rc;
 	if (step > GROW_STEP_MAX)
 		step = GROW_STEP_MAX;
 	if (limit < size + step)
@@ -169,7 +176,7 @@ static int grow(struct extents *extents, uint64_t need)
 
 int extents_grow(struct extents *extents, uint64_t need)
 {
-	uint64_t size = arena_size(extents->arena);
+	uint64_t size = extents_bytes(extents);
 	int rc = grow(extents, need);
 
 	if (rc == BWT_FULL)
@@ -179,7 +186,7 @@ int extents_grow(struct extents *extents, uint64_t need)
 
 uint64_t extents_growth_most(const struct extents *extents)
 {
-	uint64_t size = arena_size(extents->arena);
+	uint64_t size = extents_bytes(extents);
 
 	/* The disk may have room again: growing is tried whenever there is no other way. */
 	if (atomic_load_explicit(&extents->refused, memory_order_relaxed) == size)
@@ -230,7 +237,7 @@ int extents_make_room(struct extents *extents, uint64_t need, enum extent_urgenc
 		return BWT_OK;
 	extents_reclaim(extents);
 	/* Beyond the limit only for who would get nothing. */
-	if (arena_size(extents->arena) >= limit && urgency >= URGENCY_CARE)
+	if (extents_bytes(extents) >= limit && urgency >= URGENCY_CARE)
 		wanted = floor_of(extents, urgency);
 	while (rc == BWT_OK && !free_beyond(extents, wanted + grown - 1))
 		rc = extents_grow(extents, need);

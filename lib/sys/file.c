@@ -369,6 +369,25 @@ int sys_file_truncate(int fd, uint64_t size)
 	return failed < 0 ? sys_fail(errno, "resize", fd, size) : BWT_OK;
 }
 
+int sys_file_punch(int fd, uint64_t off, uint64_t len)
+{
+	int failed;
+
+	do
+		failed = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+		                   (off_t)len);
+	while (failed < 0 && errno == EINTR);
+	return failed < 0 ? sys_fail(errno, "give back space of", fd, off) : BWT_OK;
+}
+
+/* Blocks that were allocated and never written to count as a hole, too: to allocate them again is harmless. */
+bool sys_file_is_hole(int fd, uint64_t off, uint64_t len)
+{
+	off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+
+	return data < 0 ? errno == ENXIO : (uint64_t)data >= off + len;
+}
+
 /* --- Bytes --- */
 
 int sys_file_read_some(int fd, void *data, size_t size, uint64_t off, size_t *got)

@@ -310,12 +310,39 @@ int sys_file_truncate(int fd, uint64_t size)
 {
 	const void *site = SIM_SITE;
 	int error = sim_before(site, EIO);
+	struct inode *inode;
 
 	if (error != 0)
 		return sys_fail(error, "resize", fd, size);
-	inode_resize(sim_inode(fd), size);
+	inode = sim_inode(fd);
+	if (inode->memory != NULL && size < inode->size)
+		memset(inode->memory + size, 0, inode->size - size);
+	inode_resize(inode, size);
 	sim_after(site);
 	return BWT_OK;
+}
+
+/* As if zeroes were written: what a cut leaves of a hole is one of its states. */
+int sys_file_punch(int fd, uint64_t off, uint64_t len)
+{
+	const void *site = SIM_SITE;
+	int error = sim_before(site, EIO);
+	struct inode *inode = sim_inode(fd);
+
+	if (error != 0)
+		return sys_fail(error, "give back space of", fd, off);
+	if (inode->memory != NULL) {
+		memset(inode->memory + off, 0, len);
+		inode_look_range(inode, off, len);
+	}
+	sim_after(site);
+	return BWT_OK;
+}
+
+bool sys_file_is_hole(int fd, uint64_t off, uint64_t len)
+{
+	(void)fd, (void)off, (void)len;
+	return false;
 }
 
 /* ---- bytes ---- */

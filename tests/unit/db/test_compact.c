@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* test_compact.c - space goes back to the file system, asked for and by itself, and comes again */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mem/superblock.h"
+#include "recovery/checkpoint.h"
+#include "tests/unit/db/db_fixture.h"
+
+#define KEYS 50000u
+#define STAY 16u /* one key in so many is not deleted */
+#define VALUE_SIZE 1000u
+#define STEPS_MAX 2000u
+
+static struct fixture fixture;
+
+static void set_up(void)
+{
+	fixture_new(&fixture);
+	fixture.options.max_size = (uint64_t)1 << 30;
+	fixture.options.inline_max = 2 * VALUE_SIZE;
+	fixture.options.worker_count = (unsigned)BWT_OFF;
+}
+
+static void tear_down(void)
+{
+	testpoint_reset();
+	fixture_free(&fixture);
+}
+
+static struct bwt_slice key_of(unsigned number, char room[16])
+{
+	return (struct bwt_slice){room, (size_t)snprintf(room, 16, "%08u", number)};
+}
+
+static void fill(unsigned version)
+{
+	char key[16], value[VALUE_SIZE];
+
+	for (unsigned i = 0; i < KEYS; i++) {
+		memset(value, (int)(i + version), sizeof value);
+		CU_ASSERT_EQUAL_FATAL(bwt_put(fixture.tree, NULL, key_of(i, key),
+		                              (struct bwt_slice){value, sizeof value}, 0),
+		                      BWT_OK);
+	}
+}
+
+static void delete_most(void)
+{
+	char key[16];
+
+	for (unsigned i = 0; i < KEYS; i++)
+		if (i % STAY != 0)
+			CU_ASSERT_EQUAL_FATAL(bwt_delete(fixture.tree, NULL, key_of(i, key)), BWT_OK);
+}
+
+/* Those that stay, or all, have the values of @version. */
+static bool holds(unsigned version, unsigned step)
+{
+	struct bwt_buf buf = {0};
+	bool good = true;
+	char key[16];
+
+	for (unsigned i = 0; i < KEYS && good; i += step)
+		good = bwt_get(fixture.tree, NULL, key_of(i, key), &buf) == BWT_OK &&
+		       buf.size == VALUE_SIZE && *(uint8_t *)buf.data == (uint8_t)(i + version);
+	bwt_buf_free(&buf);
+	return good;
+}
+
+static void print_finding(void *ctx, const struct bwt_finding *finding)
+{
+	(void)ctx;
+	if (finding->severity != BWT_NOTE)
+		printf("  %s at offset %llu: %s\n", finding->file,
+		       (unsigned long long)finding->offset, finding->text);
+}
+
+static struct stat file_stat(void)
+{
+	char name[TMPSTORE_PATH_MAX + 16];
+	struct stat stat_buf;
+
+	snprintf(name, sizeof name, "%s/arena", fixture.path);
+	CU_ASSERT_EQUAL_FATAL(stat(name, &stat_buf), 0);
+	return stat_buf;
+}
+
+static uint64_t file_size(void)
+{
+	return (uint64_t)file_stat().st_size;
+}
+
+static uint64_t file_bytes(void)
+{
+	return (uint64_t)file_stat().st_blocks * 512;
+}
+
+static void a_store_that_was_emptied_has_a_small_file_afterwards(void)
+{
+	uint64_t before;
+
+	fixture_open(&fixture);
+	fill(0);
+	delete_most();
+	before = file_size();
+	CU_ASSERT_TRUE(before > (uint64_t)KEYS * VALUE_SIZE);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+	CU_ASSERT_TRUE(file_size() < before / 2);
+	CU_ASSERT_TRUE(file_bytes() < before / 3);
+	CU_ASSERT_EQUAL(fixture_stats(&fixture).arena_bytes,
+	                extents_bytes(&fixture.db->store.extents));
+	CU_ASSERT_TRUE(holds(0, STAY));
+	fixture_reopen(&fixture);
+	CU_ASSERT_TRUE(holds(0, STAY));
+	fixture_close(&fixture);
+	CU_ASSERT_EQUAL(bwt_verify(fixture.path, 0, print_finding, NULL), BWT_OK);
+}
+
+static void what_went_comes_again_when_it_is_needed(void)
+{
+	fixture_open(&fixture);
+	for (unsigned round = 1; round < 3; round++) {
+		fill(round);
+		delete_most();
+		CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+		CU_ASSERT_TRUE(holds(round, STAY));
+		fill(round + 10);
+		CU_ASSERT_TRUE(holds(round + 10, 1));
+	}
+	fixture_close(&fixture);
+	CU_ASSERT_EQUAL(bwt_verify(fixture.path, 0, print_finding, NULL), BWT_OK);
+}
+
+/* What a life made a hole, the next one does not take for space: on a full disk a store to it would be SIGBUS. */
+static void holes_are_known_after_opening(void)
+{
+	struct extents *extents;
+	uint64_t given, gone;
+
+	fixture_open(&fixture);
+	extents = &fixture.db->store.extents;
+	fill(0);
+	delete_most();
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(extents_give_back(extents, 0, (uint64_t)10 << 20, &given), BWT_OK);
+	CU_ASSERT_EQUAL(given, (uint64_t)10 << 20);
+	gone = atomic_load(&extents->gone_bytes);
+	CU_ASSERT_TRUE(gone >= given);
+	fixture_reopen(&fixture);
+	CU_ASSERT_TRUE(atomic_load(&fixture.db->store.extents.gone_bytes) >= gone);
+	CU_ASSERT_TRUE(extents_bytes(&fixture.db->store.extents) <= file_size() - gone);
+	fill(1);
+	CU_ASSERT_TRUE(holds(1, 1));
+}
+
+/* K3, RE3: the copy's superblock names the size that the file had. */
+static void the_end_stays_while_a_checkpoint_is_pinned(void)
+{
+	struct checkpoint_pin pin;
+	uint64_t before;
+
+	fixture_open(&fixture);
+	fill(0);
+	delete_most();
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(checkpoint_pin(&fixture.db->store, fixture.db->checkpointer, &pin),
+	                      BWT_OK);
+	before = file_size();
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+	CU_ASSERT_TRUE(file_size() >= pin.super.arena_size);
+	CU_ASSERT_TRUE(file_size() >= before);
+	checkpoint_unpin(fixture.db->checkpointer, &pin);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+	CU_ASSERT_TRUE(file_size() < before);
+	CU_ASSERT_TRUE(holds(0, STAY));
+}
+
+/* A second passes with each step; without workers the steps do everything. */
+static void what_is_over_the_target_goes_by_itself(void)
+{
+	for (unsigned workers = 0; workers < 2; workers++) {
+		struct extents_survey survey;
+		uint64_t limit = 0, now_ns = sys_now_ns();
+
+		fixture.options.worker_count = workers == 0 ? (unsigned)BWT_OFF : workers;
+		fixture_open(&fixture);
+		fill(0);
+		delete_most();
+		service_stop(fixture.db);
+		for (unsigned step = 0; step < STEPS_MAX; step++) {
+			now_ns += 1100000000;
+			space_shrink(fixture.db, now_ns);
+			extents_survey(&fixture.db->store.extents, &survey);
+			limit = space_limit(fixture.db, &survey) / 16 * 17;
+			if (survey.size <= limit)
+				break;
+			/* Steps come faster here than workers may be given the processor: no reason to give up. */
+			usleep(workers * 2000);
+			fixture.db->space.shrink_tries *= workers == 0;
+			fixture.db->space.shrunk = fixture.db->space.shrunk && workers == 0;
+		}
+		CU_ASSERT_TRUE(survey.size <= limit);
+		CU_ASSERT_TRUE(file_bytes() <= survey.size + EXTENT_SIZE);
+		CU_ASSERT_TRUE(holds(0, STAY));
+		atomic_store(&fixture.db->service_stop, 0);
+		CU_ASSERT_EQUAL_FATAL(service_start(fixture.db), BWT_OK);
+		fixture_close(&fixture);
+		CU_ASSERT_EQUAL(bwt_verify(fixture.path, 0, print_finding, NULL), BWT_OK);
+	}
+}
+
+/* The superblock with the larger number is none any more. */
+static void damage_newest(const char *store)
+{
+	char name[2 * TMPSTORE_PATH_MAX];
+	struct superblock supers[2];
+	int fd;
+
+	snprintf(name, sizeof name, "%s/arena", store);
+	fd = open(name, O_RDWR);
+	CU_ASSERT_TRUE_FATAL(superblock_read(fd, 0, &supers[0]) == BWT_OK &&
+	                     superblock_read(fd, 1, &supers[1]) == BWT_OK);
+	CU_ASSERT_EQUAL(
+		pwrite(fd, "rubbish", 7,
+	               (off_t)SUPERBLOCK_OFF(supers[1].checkpoint > supers[0].checkpoint) + 16),
+		7);
+	close(fd);
+}
+
+/*
+ * As a crash would leave the store: a copy of it, whose newest superblock is damaged. Is everything there, by the older
+ * checkpoint and the log?
+ */
+static bool older_checkpoint_holds_all(void)
+{
+	char from[TMPSTORE_PATH_MAX], to[TMPSTORE_PATH_MAX], command[3 * TMPSTORE_PATH_MAX];
+	struct bwt_db *db = fixture.db;
+	struct bwt_tree *tree = fixture.tree;
+	bool good;
+
+	memcpy(from, fixture.path, sizeof from);
+	tmpstore_new(to);
+	snprintf(command, sizeof command, "cp -a %s/. %s", from, to);
+	CU_ASSERT_EQUAL_FATAL(system(command), 0);
+	damage_newest(to);
+	good = bwt_open(to, &fixture.options, &fixture.db) == BWT_OK;
+	good = good && bwt_tree_open(fixture.db, NULL, 0, &fixture.tree) == BWT_OK && holds(1, 1);
+	if (fixture.db != db)
+		(void)bwt_close(fixture.db);
+	fixture.db = db;
+	fixture.tree = tree;
+	tmpstore_free(to);
+	return good;
+}
+
+/* What only the older checkpoint reaches, dead before the newest was cut, is there in plenty, and extents are given back. */
+static bool give_back_beside_an_older_checkpoint(void)
+{
+	uint64_t given;
+
+	fixture.options.checkpoint_wal_bytes = UINT64_MAX;
+	fixture.options.space_target = 5000;
+	fixture_open(&fixture);
+	fill(0);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	fill(1);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(extents_give_back(&fixture.db->store.extents, 0, UINT64_MAX, &given), BWT_OK);
+	return older_checkpoint_holds_all();
+}
+
+static void both_checkpoints_stay_whole_when_extents_become_holes(void)
+{
+	CU_ASSERT_TRUE(give_back_beside_an_older_checkpoint());
+}
+
+static void arguments_and_stores_that_cannot_are_refused(void)
+{
+	CU_ASSERT_EQUAL(bwt_compact(NULL, 0), BWT_INVALID);
+	fixture_open(&fixture);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 1), BWT_INVALID);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK); /* an empty one */
+	fixture_close(&fixture);
+	fixture.options.flags = BWT_RDONLY;
+	fixture_open(&fixture);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_READ_ONLY);
+}
+
+int main(void)
+{
+	CU_TestInfo tests[] = {
+		TEST(a_store_that_was_emptied_has_a_small_file_afterwards),
+		TEST(what_went_comes_again_when_it_is_needed),
+		TEST(holes_are_known_after_opening),
+		TEST(the_end_stays_while_a_checkpoint_is_pinned),
+		TEST(what_is_over_the_target_goes_by_itself),
+		TEST(both_checkpoints_stay_whole_when_extents_become_holes),
+		TEST(arguments_and_stores_that_cannot_are_refused),
+		CU_TEST_INFO_NULL,
+	};
+
+	return suite_run("compact", set_up, tear_down, tests);
+}
