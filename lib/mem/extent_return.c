@@ -23,6 +23,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "base/testpoint.h"
 
 struct id_list {
 	extent_id *ids;
@@ -91,6 +92,23 @@ int extents_bring_back(struct extents *extents)
 	return BWT_OK;
 }
 
+/* Planted: what only the older checkpoint reaches goes, too. */
+static void punch_early(struct extents *extents, struct id_list *list)
+{
+	uint64_t interval = atomic_load_explicit(extents->table.interval, memory_order_relaxed);
+
+	list->count = 0;
+	list_take(extents, &extents->dead, list);
+	for (uint64_t i = 0; i < list->count; i++) {
+		extent_id id = list->ids[i];
+
+		if (id >= EXTENT_SMALL_COUNT && extents->side[id].died < interval &&
+		    extents->side[id].epoch < epoch_oldest(extents->epoch))
+			(void)arena_return(extents->arena, extent_start(id), extent_size(id));
+		extents_stack_push(extents, &extents->dead, id);
+	}
+}
+
 int extents_give_back(struct extents *extents, uint64_t keep, uint64_t most, uint64_t *given)
 {
 	struct id_list list;
@@ -114,6 +132,8 @@ int extents_give_back(struct extents *extents, uint64_t keep, uint64_t most, uin
 	/* In this order the file fills from its beginning. */
 	for (; i < list.count; i++)
 		extents_free_push(extents, list.ids[i]);
+	if (TEST_FAULT("extent_punch_early"))
+		punch_early(extents, &list);
 	free(list.ids);
 	return rc;
 }

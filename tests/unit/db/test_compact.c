@@ -216,6 +216,12 @@ static void what_is_over_the_target_goes_by_itself(void)
 	}
 }
 
+static bool plant(void *ctx, const char *name, uint64_t hit)
+{
+	(void)ctx, (void)name, (void)hit;
+	return true;
+}
+
 /* The superblock with the larger number is none any more. */
 static void damage_newest(const char *store)
 {
@@ -263,6 +269,7 @@ static bool older_checkpoint_holds_all(void)
 /* What only the older checkpoint reaches, dead before the newest was cut, is there in plenty, and extents are given back. */
 static bool give_back_beside_an_older_checkpoint(void)
 {
+	struct extents_survey survey;
 	uint64_t given;
 
 	fixture.options.checkpoint_wal_bytes = UINT64_MAX;
@@ -270,8 +277,12 @@ static bool give_back_beside_an_older_checkpoint(void)
 	fixture_open(&fixture);
 	fill(0);
 	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
-	fill(1);
+	for (unsigned i = 0; i < 3;
+	     i++) /* chains become long enough for their pages to be written anew */
+		fill(1);
 	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	extents_survey(&fixture.db->store.extents, &survey);
+	CU_ASSERT_TRUE(survey.held > 4 * EXTENT_SIZE);
 	CU_ASSERT_EQUAL(extents_give_back(&fixture.db->store.extents, 0, UINT64_MAX, &given), BWT_OK);
 	return older_checkpoint_holds_all();
 }
@@ -279,6 +290,12 @@ static bool give_back_beside_an_older_checkpoint(void)
 static void both_checkpoints_stay_whole_when_extents_become_holes(void)
 {
 	CU_ASSERT_TRUE(give_back_beside_an_older_checkpoint());
+}
+
+static void planted_a_hole_made_one_checkpoint_early_is_noticed(void)
+{
+	testpoint_set("extent_punch_early", 0, plant, NULL);
+	CU_ASSERT_FALSE(give_back_beside_an_older_checkpoint());
 }
 
 static void arguments_and_stores_that_cannot_are_refused(void)
@@ -302,6 +319,7 @@ int main(void)
 		TEST(the_end_stays_while_a_checkpoint_is_pinned),
 		TEST(what_is_over_the_target_goes_by_itself),
 		TEST(both_checkpoints_stay_whole_when_extents_become_holes),
+		TEST(planted_a_hole_made_one_checkpoint_early_is_noticed),
 		TEST(arguments_and_stores_that_cannot_are_refused),
 		CU_TEST_INFO_NULL,
 	};
