@@ -15,6 +15,8 @@ ifeq ($(origin CXX),default)
 CXX := g++
 endif
 BUILD ?= build
+# One name for one folder: else what was built by the other name does not know what it depends on.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 PMEM ?= 1
