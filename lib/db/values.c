@@ -21,6 +21,9 @@
  *        copied from is not held: if it goes, nothing referred to it any more, and the copy is not needed.
  *   VC4  Live bytes are counted in the gate section of the swap, the new ones before it, the old after it.
  *   VC5  Snapshots lose nothing: all versions that pruning keeps are moved alike.
+ *   VC7  Dead files that wait for checkpoints count like all others: where they make the log larger than it may be, who
+ *        appends waits for checkpoints, which are taken one after the other then, but not longer than for those that
+ *        remove what is dead now, nor than WAIT_NS; and when nothing was removed, nobody waits for a while.
  *   VC6  What cannot be moved now (pending versions, a leaf that was split meanwhile, damage) stays, and its file
  *        with it; it is chosen again when more of it has died.
  */
@@ -42,7 +45,11 @@
 #define SLACK_FILES 2u /* the log may have so many files over the target */
 #define DUE_SHARE                                                                                  \
 	16u /* of the slack: appended bytes between two checkpoints, and between two looks */
-#define GAIN_SHARE 8u /* one part in so many of a victim must be dead */
+#define GAIN_SHARE 8u         /* one part in so many of a victim must be dead */
+#define WAIT_NS 2000000000ull /* for checkpoints, at most (VC7) */
+#define FUTILE_NS                                                                                  \
+	10000000000ull /* nobody waits again so soon after waiting in vain: a backup may keep the files */
+#define WAIT_CHECKPOINTS 4u /* the first may have begun before */
 #define LOOK_LEAST ((uint64_t)64 << 10)
 #define VALUES_PER_CLAIM 256u
 #define SERVE_CLAIMS 16u /* leaves between two looks at other duties */
@@ -130,6 +137,9 @@ static void note(struct bwt_db *db, const struct survey *survey)
 	                               : VALUES_ENOUGH,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&values->pace.pressure, pressure_of(survey), memory_order_relaxed);
+	atomic_store_explicit(&values->total, survey->total, memory_order_relaxed);
+	atomic_store_explicit(&values->over, retired && survey->total > survey->live + slack,
+	                      memory_order_relaxed);
 	atomic_store_explicit(&values->look_at, vlog_appended(db->store.vlog) + share,
 	                      memory_order_relaxed);
 }
@@ -163,7 +173,9 @@ bool values_checkpoint_due(const struct bwt_db *db)
 {
 	uint64_t due = atomic_load_explicit(&db->values.due, memory_order_relaxed);
 
-	return due != UINT64_MAX &&
+	if (due == UINT64_MAX)
+		return false;
+	return atomic_load_explicit(&db->values.waiters, memory_order_relaxed) != 0 ||
 	       vlog_appended(db->store.vlog) -
 	                       atomic_load_explicit(&db->values.cut_at, memory_order_relaxed) >=
 	               due;
@@ -519,6 +531,45 @@ uint64_t values_serve(struct bwt_db *db)
 
 /* ---- tending: before a value is appended ---- */
 
+static bool is_over(const struct values *values)
+{
+	return atomic_load_explicit(&values->over, memory_order_relaxed) != 0;
+}
+
+static uint64_t checkpoints_taken(const struct bwt_db *db)
+{
+	struct checkpoint_state state;
+
+	checkpoint_state(&db->store, db->checkpointer, &state);
+	return state.count;
+}
+
+/* VC7 */
+static void wait_for_removal(struct bwt_db *db)
+{
+	struct values *values = &db->values;
+	uint64_t now = sys_now_ns(), deadline = now + WAIT_NS,
+		 last = checkpoints_taken(db) + WAIT_CHECKPOINTS,
+		 total = atomic_load_explicit(&values->total, memory_order_relaxed);
+
+	if (now < atomic_load_explicit(&values->futile_until, memory_order_relaxed))
+		return;
+	/* SEQ_CST: pairs with the counting of the bell in values_checkpointed(). */
+	atomic_fetch_add_explicit(&values->waiters, 1, memory_order_seq_cst);
+	while (is_over(values) && now < deadline && checkpoints_taken(db) < last &&
+	       store_health(&db->store, true) == BWT_OK) {
+		uint32_t bell = atomic_load_explicit(&values->bell, memory_order_seq_cst);
+
+		service_wake(db);
+		if (is_over(values) && checkpoints_taken(db) < last)
+			sys_park(&values->bell, bell, deadline - now);
+		now = sys_now_ns();
+	}
+	atomic_fetch_sub_explicit(&values->waiters, 1, memory_order_seq_cst);
+	if (is_over(values) && atomic_load_explicit(&values->total, memory_order_relaxed) >= total)
+		atomic_store_explicit(&values->futile_until, now + FUTILE_NS, memory_order_relaxed);
+}
+
 static void tend(struct store *store, struct epoch_slot *slot)
 {
 	struct bwt_db *db = (struct bwt_db *)store;
@@ -537,14 +588,21 @@ static void tend(struct store *store, struct epoch_slot *slot)
 	}
 	if (atomic_load_explicit(&values->behind, memory_order_relaxed) == VALUES_HURRY)
 		(void)values_collect(db, slot);
+	if (is_over(values) && !TEST_FAULT("values_never_wait"))
+		wait_for_removal(db);
 }
 
 void values_checkpointed(struct bwt_db *db, uint64_t appended)
 {
-	atomic_store_explicit(&db->values.cut_at, appended, memory_order_relaxed);
+	struct values *values = &db->values;
+
+	atomic_store_explicit(&values->cut_at, appended, memory_order_relaxed);
 	if (db->store.tend_values == NULL)
 		return;
 	look(db);
+	atomic_fetch_add_explicit(&values->bell, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&values->waiters, memory_order_seq_cst) != 0)
+		sys_wake(&values->bell, UINT32_MAX);
 	if (values_behind(db))
 		work_wake(&db->work, UINT32_MAX);
 }

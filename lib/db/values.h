@@ -28,6 +28,11 @@ struct values {
 	_Atomic(uint64_t) cut_at;  /* vlog_appended() before the newest checkpoint */
 	_Atomic(uint32_t) behind;  /* VALUES_* */
 	_Atomic(uint32_t) retired; /* 1: files wait for checkpoints to be removed */
+	_Atomic(uint32_t) over;    /* 1: they make the log larger than it may be (VC7) */
+	_Atomic(uint64_t) total;   /* bytes of the log */
+	_Atomic(uint32_t) bell; /* futex word of those who wait for that, counted up by each checkpoint */
+	_Atomic(uint32_t) waiters;
+	_Atomic(uint64_t) futile_until; /* waiting did not help: nobody does until then, ns */
 	struct pace pace;
 	/* The walk: which leaf is next. Only ever tried, so that nobody waits for who has it. */
 	pthread_mutex_t lock;
