@@ -314,13 +314,17 @@ static int apply_part(struct replay *replay, const struct wal_record *record,
 	return each_op(replay, record, ops, head.count, pass, lsn);
 }
 
-/* All parts, between the first one and the commit record. */
+/*
+ * All parts, between the first one and the commit record. Fewer are found only where the log before that record is
+ * damaged. BWT_NOT_FOUND of a part is something else: a value of it is not there, and the log ends (RP1).
+ */
 static int each_part(struct replay *replay, const struct wal_record *record,
                      const struct wal_txn_commit *commit, enum pass pass)
 {
 	struct wal_txn_commit found = {0};
 	struct wal_reader *reader;
 	struct wal_record part;
+	bool all_read = false;
 	int rc = wal_reader_open(replay->store->wal_dir_fd, replay->store->store_id,
 	                         commit->first_lsn, true, &reader);
 
@@ -328,14 +332,14 @@ static int each_part(struct replay *replay, const struct wal_record *record,
 		return rc;
 	while (rc == BWT_OK) {
 		rc = wal_reader_next(reader, &part);
-		if (rc != BWT_OK || part.lsn >= record->lsn)
+		all_read = rc == BWT_NOT_FOUND || (rc == BWT_OK && part.lsn >= record->lsn);
+		if (rc != BWT_OK || all_read)
 			break;
 		if (part.type == WAL_TXN_PART && part.incarnation == record->incarnation)
 			rc = apply_part(replay, &part, commit, pass, record->lsn, &found);
 	}
 	wal_reader_close(reader);
-	if ((rc == BWT_OK || rc == BWT_NOT_FOUND) &&
-	    (found.parts != commit->parts || found.count != commit->count))
+	if (all_read && (found.parts != commit->parts || found.count != commit->count))
 		rc = nonsense(record, "parts of its transaction are missing");
 	return rc;
 }
