@@ -123,13 +123,12 @@ fi
 if [ -z "$SAN$ONLY" ] && [ "$PMEM$URING$LZ4$ZSTD" = 1111 ]; then
 	run_test "layers" 60 "$MAKE" -s --no-print-directory check-layers
 	run_test "headers" 300 "$MAKE" -s --no-print-directory check-headers
-	for sanitizer in address undefined; do
-		slice "$sanitizer" '^(unit|model|stress|txn)/|^sim/sim_(crash|sweep)' "SAN=$sanitizer"
-	done
-	# Nothing of page/ starts a thread.
-	slice "thread" '^(unit/(base|sys|mem|log|tree|txn|recovery|db)|model|stress|txn)/|^sim/sim_(crash|sweep)' SAN=thread
-	slice "no-pmem" '^(unit/(sys|mem|log)|model|tools)/' PMEM=0
-	slice "no-uring" '^(unit/(sys|log)|model|tools)/' URING=0
+	# What each of them is for: memory everywhere, arithmetic once, and threads where there are any.
+	slice "address" '^(unit|model|stress|txn)/|^sim/sim_sweep' SAN=address
+	slice "undefined" '^(unit|model)/|^sim/sim_sweep' SAN=undefined
+	slice "thread" '^(unit/(sys|mem|log|tree|txn|db)|model|stress|txn)/' SAN=thread
+	slice "no-pmem" '^(unit/(sys|mem|log)/|model/model_map|tools/tool_(load|backup|fsck|stat|probes))' PMEM=0
+	slice "no-uring" '^(unit/(sys|log)/|model/model_map|tools/tool_(load|backup|fsck|stat|probes))' URING=0
 	slice "no-lz4" '^(unit/(log|db)/|tools/tool_golden)' LZ4=0
 	slice "no-zstd" '^(unit/(log|db)/|tools/tool_golden)' ZSTD=0
 	if [ "$CC" != clang ] && command -v clang >/dev/null; then
