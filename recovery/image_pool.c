@@ -195,6 +195,7 @@ static int pool_extend(struct image_pool *pool, struct extents *extents, struct 
 {
 	unsigned i = 0;
 
+	BWT_ASSERT(pool->count == 0 || pool->extents != NULL);
 	while (i < pool->count && !is_spare(pool, i))
 		i++;
 	if (i == pool->count) {

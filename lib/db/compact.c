@@ -218,7 +218,7 @@ int bwt_compact(struct bwt_db *db, unsigned flags)
 		rc = store_health(&db->store, true);
 	if (rc == BWT_OK)
 		rc = db_slot(db, &slot);
-	if (rc < 0)
+	if (rc != BWT_OK)
 		return rc;
 	pthread_mutex_lock(&db->space.compact_lock);
 	rc = compact(db, slot);

@@ -427,13 +427,14 @@ static int append(struct vlog *vlog, struct vlog_record *head, struct bwt_slice 
                   const struct vlog_packed *packed, struct value_ref *ref)
 {
 	uint64_t off = 0, len = vlog_round_up(sizeof *head + head->size);
-	struct vlog_file *file;
+	struct vlog_file *file = NULL;
 	int rc;
 
 	head->head_crc = vlog_head_crc(head);
 	rc = vlog_reserve(vlog, VLOG_FRESH, len, &file, &off);
-	if (rc < 0)
+	if (rc != BWT_OK)
 		return rc;
+	BWT_ASSERT(file != NULL);
 	if (packed == NULL)
 		rc = write_record(file->fd, off, head, value);
 	else if (packed->stored != NULL)

@@ -195,7 +195,7 @@ static void run_ops(const struct group *group, struct sys_io *ops, unsigned coun
 static int read_runs(struct group *group)
 {
 	unsigned at[SYS_RING_BATCH_MAX], used = 0;
-	int rc = BWT_OK, run_rc[SYS_RING_BATCH_MAX];
+	int rc = BWT_OK, run_rc[SYS_RING_BATCH_MAX] = {0};
 
 	for (unsigned i = 0; i < group->run_count; i++) {
 		struct run *run = &group->runs[i];

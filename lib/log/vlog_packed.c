@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/error.h"
@@ -261,6 +262,7 @@ static int take_block(struct unpacking *unpacking, unsigned codec, size_t done, 
 	uint32_t word;
 	int rc = fetch(unpacking, PACK_WORD_SIZE);
 
+	BWT_ASSERT(to != NULL);
 	if (rc < 0)
 		return rc;
 	word = get_u32(unpacking->at);
