@@ -84,12 +84,12 @@ static void tune_idle_lives(struct profile *profile)
 	profile->options.inline_max = 5000;
 	profile->lives = 80;
 	profile->ops = 6;
-	profile->kill_percent = 0;
+	profile->kill_percent = 40;
 	profile->cut_percent = 3;
 	profile->point_permille = 2;
 	profile->depth = 1;
 	profile->keys = 6;
-	profile->idle_percent = 50;
+	profile->idle_percent = 75;
 	profile->idle_checkpoints = true;
 	profile->checkpoint_percent = 1;
 	profile->tree_percent = 0;

@@ -36,7 +36,7 @@ rm -r $store
 # The two halves.
 expect 0 bwt-torture --dir . --write --steps 200
 cp out lines1
-grep -q '^ack 2 2' lines1 || fail "nothing was acknowledged"
+grep -q '^ack 2 ' lines1 || fail "nothing was acknowledged"
 expect 0 bwt-torture --dir . --check lines1
 says "none lost"
 cp -r $store before

@@ -520,8 +520,11 @@ static int play_fault(const struct fault *fault)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* Chance has to help: the short form, of slow builds, looks for them and does not insist. */
 static void a_rule_that_is_broken_on_purpose_shows(void)
 {
+	const unsigned most = suite_short() ? 3 : TRIES_MAX;
+
 	for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
 		unsigned tries = 0;
 		int end;
@@ -529,13 +532,13 @@ static void a_rule_that_is_broken_on_purpose_shows(void)
 		do {
 			crew.seed++;
 			end = play_fault(&faults[i]);
-		} while (end == 0 && ++tries < TRIES_MAX);
+		} while (end == 0 && ++tries < most);
 		printf("    %s: %s after %u runs\n", faults[i].name,
 		       end == FOUND ? "found"
 		       : end == 0   ? "not found"
 		                    : "the program failed",
 		       tries + 1);
-		CU_ASSERT_NOT_EQUAL(end, 0);
+		CU_ASSERT_TRUE(end != 0 || suite_short());
 	}
 }
 
