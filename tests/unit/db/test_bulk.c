@@ -450,10 +450,14 @@ static void a_backup_that_is_being_made_is_waited_for_by_the_caller(void)
 	struct bwt_tree *tree;
 
 	put_pairs(bulk, 0, 100);
+	pthread_mutex_lock(&fixture.db->checkpoint_lock);
 	CU_ASSERT_EQUAL_FATAL(checkpoint_pin(&fixture.db->store, fixture.db->checkpointer, &pin),
 	                      BWT_OK);
+	pthread_mutex_unlock(&fixture.db->checkpoint_lock);
 	CU_ASSERT_EQUAL(bwt_bulk_finish(bulk, &tree), BWT_BUSY);
+	pthread_mutex_lock(&fixture.db->checkpoint_lock);
 	checkpoint_unpin(fixture.db->checkpointer, &pin);
+	pthread_mutex_unlock(&fixture.db->checkpoint_lock);
 	CU_ASSERT_EQUAL(bwt_bulk_finish(bulk, &tree), BWT_OK);
 	CU_ASSERT_TRUE(holds(tree, 100));
 }
