@@ -93,6 +93,7 @@ static int grow_to(struct arena *arena, uint64_t seen, uint64_t size, uint64_t *
 	rc = arena_provide(arena, seen, size - seen);
 	if (rc < 0)
 		return rc;
+	TEST_YIELD("arena_growing");
 	/* RELEASE: the blocks are allocated before anybody may touch them; pairs with arena_size(). */
 	if (atomic_compare_exchange_strong_explicit(&arena->size, &seen, size, memory_order_acq_rel,
 	                                            memory_order_acquire))
@@ -136,7 +137,8 @@ int arena_cut(struct arena *arena)
 	                                             memory_order_seq_cst, memory_order_relaxed))
 		return BWT_BUSY;
 	TEST_YIELD("arena_cutting");
-	rc = atomic_load_explicit(&arena->growers, memory_order_seq_cst) != 0
+	rc = atomic_load_explicit(&arena->growers, memory_order_seq_cst) != 0 &&
+	                     !TEST_FAULT("arena_cut_unlooked")
 	             ? BWT_BUSY
 	             : sys_file_truncate(arena->fd, seen);
 	atomic_store_explicit(&arena->size, seen, memory_order_seq_cst);

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/testpoint.h"
 #include "bwt.h"
+#include "tests/support/actor.h"
 #include "tests/support/suite.h"
 #include "tests/support/tmpstore.h"
 
@@ -32,6 +34,7 @@ static void set_up(void)
 
 static void tear_down(void)
 {
+	testpoint_reset();
 	close(fd);
 	tmpstore_free(folder);
 }
@@ -232,6 +235,115 @@ static void each_stretch_is_published_by_one_of_those_who_grow_at_once(void)
 	arena_close(&arena);
 }
 
+/* ---- shorter ---- */
+
+static void a_file_is_cut_behind_what_is_in_use(void)
+{
+	open_arena(false);
+	CU_ASSERT_EQUAL(arena_cut(&arena), BWT_OK); /* there is nothing to cut */
+	grow(5 * EXTENT_SIZE);
+	CU_ASSERT_FALSE(arena_shrink(&arena, 4 * EXTENT_SIZE, 3 * EXTENT_SIZE)); /* it has grown since */
+	CU_ASSERT_TRUE(arena_shrink(&arena, 5 * EXTENT_SIZE, 3 * EXTENT_SIZE));
+	CU_ASSERT_EQUAL(arena_size(&arena), 3 * EXTENT_SIZE);
+	CU_ASSERT_EQUAL(file_size(), 5 * EXTENT_SIZE); /* superblocks may name it still */
+	CU_ASSERT_EQUAL(arena_cut(&arena), BWT_OK);
+	CU_ASSERT_EQUAL(file_size(), 3 * EXTENT_SIZE);
+	CU_ASSERT_EQUAL(arena_size(&arena), 3 * EXTENT_SIZE);
+	CU_ASSERT_EQUAL(grow(4 * EXTENT_SIZE), EXTENT_SIZE);
+	*(uint8_t *)arena_at(&arena, 4 * EXTENT_SIZE - 1) = 1;
+	arena_close(&arena);
+}
+
+/* AR1 */
+static void what_grew_again_meanwhile_is_not_cut(void)
+{
+	open_arena(false);
+	grow(5 * EXTENT_SIZE);
+	CU_ASSERT_TRUE(arena_shrink(&arena, 5 * EXTENT_SIZE, 2 * EXTENT_SIZE));
+	CU_ASSERT_EQUAL(grow(3 * EXTENT_SIZE), EXTENT_SIZE);
+	CU_ASSERT_EQUAL(arena_cut(&arena), BWT_OK);
+	CU_ASSERT_EQUAL(file_size(), 3 * EXTENT_SIZE);
+	arena_close(&arena);
+}
+
+static void grow_by_one(void *rc)
+{
+	uint64_t old_size, new_size;
+
+	*(int *)rc = arena_grow(&arena, arena_size(&arena) + EXTENT_SIZE, &old_size, &new_size);
+}
+
+static void cut(void *rc)
+{
+	*(int *)rc = arena_cut(&arena);
+}
+
+static void shrunk_arena(void)
+{
+	open_arena(false);
+	grow(5 * EXTENT_SIZE);
+	CU_ASSERT_TRUE(arena_shrink(&arena, 5 * EXTENT_SIZE, 2 * EXTENT_SIZE));
+}
+
+/* AR2: one who grows has allocated the blocks and not published them. What cut() returns, and how long the file is then. */
+static int cut_beside_one_who_grows(uint64_t *size)
+{
+	struct actor actor;
+	int grown, rc;
+
+	shrunk_arena();
+	actor_start(&actor, "arena_growing", grow_by_one, &grown);
+	CU_ASSERT_TRUE_FATAL(actor_await(&actor));
+	rc = arena_cut(&arena);
+	actor_finish(&actor);
+	CU_ASSERT_EQUAL(grown, BWT_OK);
+	CU_ASSERT_EQUAL(arena_size(&arena), 3 * EXTENT_SIZE);
+	*size = file_size();
+	arena_close(&arena);
+	return rc;
+}
+
+static void nothing_is_cut_while_somebody_grows(void)
+{
+	uint64_t size;
+
+	CU_ASSERT_EQUAL(cut_beside_one_who_grows(&size), BWT_BUSY);
+	CU_ASSERT_EQUAL(size, 5 * EXTENT_SIZE);
+}
+
+/* The planted fault: the extent that was taken into use then has no file beneath it. */
+static void planted_a_cut_that_does_not_look_is_noticed(void)
+{
+	uint64_t size;
+
+	testpoint_set("arena_cut_unlooked", 0, NULL, NULL);
+	CU_ASSERT_EQUAL(cut_beside_one_who_grows(&size), BWT_OK);
+	CU_ASSERT_TRUE(size < 3 * EXTENT_SIZE);
+}
+
+/* The limit that is named in lib/README.md: growth waits for the cut, and not for good. */
+static void who_grows_beside_a_stopped_cut_is_refused_and_served_afterwards(void)
+{
+	struct actor actor;
+	int rc, grown;
+
+	shrunk_arena();
+	actor_start(&actor, "arena_cutting", cut, &rc);
+	CU_ASSERT_TRUE_FATAL(actor_await(&actor));
+	CU_ASSERT_EQUAL(arena_size(&arena), 2 * EXTENT_SIZE);
+	grow_by_one(&grown);
+	CU_ASSERT_EQUAL(grown, BWT_FULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "was stopped"));
+	CU_ASSERT_EQUAL(arena_cut(&arena), BWT_BUSY);
+	actor_finish(&actor);
+	CU_ASSERT_EQUAL(rc, BWT_OK);
+	CU_ASSERT_EQUAL(file_size(), 2 * EXTENT_SIZE);
+	grow_by_one(&grown);
+	CU_ASSERT_EQUAL(grown, BWT_OK);
+	CU_ASSERT_EQUAL(file_size(), 3 * EXTENT_SIZE);
+	arena_close(&arena);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -245,6 +357,11 @@ int main(void)
 		TEST(what_was_stored_and_synced_is_in_the_file),
 		TEST(a_private_picture_leaves_the_file_alone),
 		TEST(each_stretch_is_published_by_one_of_those_who_grow_at_once),
+		TEST(a_file_is_cut_behind_what_is_in_use),
+		TEST(what_grew_again_meanwhile_is_not_cut),
+		TEST(nothing_is_cut_while_somebody_grows),
+		TEST(planted_a_cut_that_does_not_look_is_noticed),
+		TEST(who_grows_beside_a_stopped_cut_is_refused_and_served_afterwards),
 		CU_TEST_INFO_NULL,
 	};
 
