@@ -212,7 +212,8 @@ static int copy_all(struct backup *backup)
 	if (rc == BWT_OK)
 		rc = copy_logs(backup);
 	TEST_YIELD("backup_copied");
-	super.clean = 0;
+	super.clean = 0; /* the copy's log goes on */
+	super.log_incarnation = 0;
 	if (rc == BWT_OK)
 		rc = superblock_write(backup->target.arena_fd, backup->pin->slot, &super); /* BK2 */
 	TEST_YIELD("backup_super");

@@ -31,6 +31,17 @@ void fixture_tear_down(void)
 	tmpstore_free(fixture_dir);
 }
 
+struct vlog *fixture_vlog(uint64_t segment_size)
+{
+	struct vlog_config config = {
+		.dir_fd = fixture_dir_fd, .store_id = FIXTURE_STORE_ID, .segment_size = segment_size};
+	struct vlog *vlog;
+
+	if (vlog_open(&config, &vlog) < 0)
+		abort();
+	return vlog;
+}
+
 struct wal_config fixture_config(void)
 {
 	return (struct wal_config){

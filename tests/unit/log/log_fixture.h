@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "log/vlog.h"
 #include "log/wal.h"
 #include "log/wal_reader.h"
 #include "tests/support/tmpstore.h"
@@ -23,6 +24,9 @@ extern int fixture_dir_fd;
 
 void fixture_set_up(void);
 void fixture_tear_down(void);
+
+/** A value log of files of @segment_size in the folder, which is empty. */
+struct vlog *fixture_vlog(uint64_t segment_size);
 
 /** Small ring, 1 MiB segments, sync. */
 struct wal_config fixture_config(void);

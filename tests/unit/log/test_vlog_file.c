@@ -17,12 +17,8 @@ static struct vlog *vlog;
 
 static void set_up(void)
 {
-	struct vlog_config config = {.store_id = FIXTURE_STORE_ID, .segment_size = SEGMENT};
-
 	fixture_set_up();
-	config.dir_fd = fixture_dir_fd;
-	if (vlog_open(&config, &vlog) < 0)
-		abort();
+	vlog = fixture_vlog(SEGMENT);
 }
 
 static void tear_down(void)

@@ -14,13 +14,9 @@ static struct rng rng;
 
 static void set_up(void)
 {
-	struct vlog_config config = {.store_id = FIXTURE_STORE_ID, .segment_size = (uint64_t)1 << 20};
-
 	fixture_set_up();
 	rng_init(&rng, rng_seed());
-	config.dir_fd = fixture_dir_fd;
-	if (vlog_open(&config, &vlog) < 0)
-		abort();
+	vlog = fixture_vlog((uint64_t)1 << 20);
 }
 
 static void tear_down(void)
