@@ -525,7 +525,8 @@ static int sync_pinned(struct vlog_file **files, unsigned count)
 
 	for (unsigned i = 0; i < count; i++) {
 		if (rc == BWT_OK)
-			rc = sys_file_sync(files[i]->sync_fd);
+			rc = sys_file_sync(TEST_FAULT("vlog_sync_shared") ? files[i]->fd
+			                                                  : files[i]->sync_fd);
 		unpin(files[i]);
 	}
 	return rc;

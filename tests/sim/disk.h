@@ -15,6 +15,7 @@
  *       (MAP_SYNC), and a sync makes all of it durable, as ever.
  *   D2  After a sync that failed the pages count as clean, whatever reached the disk (facts.md): the
  *       next sync writes nothing of them.
+ *   D4  Each open file is told once of what failed since it was opened, by its own next sync, whoever synced then.
  */
 #ifndef BWT_TESTS_SIM_DISK_H
 #define BWT_TESTS_SIM_DISK_H
@@ -78,7 +79,8 @@ struct inode {
 	struct disk *disk;
 	bool is_dir;
 	bool locked;
-	bool dax; /* D3: from its first mapping on */
+	bool dax;               /* D3: from its first mapping on */
+	uint32_t sync_failures; /* D4 */
 	/* a file */
 	uint64_t size, durable_size;
 	uint64_t sizes[DISK_STATES]; /* since the last sync */

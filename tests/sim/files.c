@@ -20,6 +20,7 @@ struct open_file {
 	bool readonly;
 	bool direct;
 	bool holds_lock;
+	uint32_t told; /* sync_failures of the inode that it knows of (D4) */
 };
 
 static struct open_file files[FDS_MAX];
@@ -64,7 +65,8 @@ static int fd_new(struct inode *inode, bool readonly)
 	for (unsigned i = 0; i < FDS_MAX; i++) {
 		if (files[i].inode != NULL)
 			continue;
-		files[i] = (struct open_file){.inode = inode, .readonly = readonly};
+		files[i] = (struct open_file){
+			.inode = inode, .readonly = readonly, .told = inode->sync_failures};
 		return SIM_FD_BASE + (int)i;
 	}
 	fprintf(stderr, "sim: descriptors are lost somewhere\n");
@@ -427,14 +429,28 @@ int sys_file_zero_fill(int fd, uint64_t off, uint64_t len)
 	return BWT_OK;
 }
 
+int sim_sync(int fd, int error)
+{
+	struct open_file *file = file_of(fd);
+	struct inode *inode = file->inode;
+
+	if (error != 0) {
+		inode_sync_fail(inode, &sim->rng);
+		inode->sync_failures++;
+	} else {
+		inode_sync(inode);
+	}
+	if (file->told == inode->sync_failures)
+		return 0;
+	file->told = inode->sync_failures;
+	return error != 0 ? error : EIO;
+}
+
 static int sync_file(int fd, int error)
 {
-	if (error != 0) {
-		inode_sync_fail(sim_inode(fd), &sim->rng);
-		return sys_fail(error, "sync", fd, SYS_NO_OFF);
-	}
-	inode_sync(sim_inode(fd));
-	return BWT_OK;
+	int told = sim_sync(fd, error);
+
+	return told != 0 ? sys_fail(told, "sync", fd, SYS_NO_OFF) : BWT_OK;
 }
 
 int sys_file_sync(int fd)

@@ -244,12 +244,9 @@ int sys_map_sync(struct sys_map *map, uint64_t off, uint64_t len)
 			disk_fence(sim->disk, sim->running);
 		return BWT_OK;
 	}
-	error = sim_before(site, EIO);
-	if (error != 0) {
-		inode_sync_fail(sim_inode(map->fd), &sim->rng);
+	error = sim_sync(map->fd, sim_before(site, EIO));
+	if (error != 0)
 		return sys_fail(error, "sync", map->fd, SYS_NO_OFF);
-	}
-	inode_sync(sim_inode(map->fd));
 	sim_after(site);
 	return BWT_OK;
 }

@@ -55,14 +55,9 @@ static int64_t sync_op(const struct ring_op *op)
 
 	if (op->io->fd < 0)
 		return -EBADF;
-	error = sim_before(sync_site, EIO);
-	if (error != 0) {
-		inode_sync_fail(sim_inode(op->io->fd), &sim->rng);
-		return -error;
-	}
-	inode_sync(sim_inode(op->io->fd));
+	error = sim_sync(op->io->fd, sim_before(sync_site, EIO));
 	sim_after(sync_site);
-	return 0;
+	return -error;
 }
 
 void ring_run_plain(struct sys_ring *ring, struct ring_op *op)

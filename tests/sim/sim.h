@@ -105,6 +105,8 @@ extern const void *sim_persist_left_out; /* the place whose calls do nothing */
 /* ---- files.c, for the other files ---- */
 
 struct inode *sim_inode(int fd);
+/** sim_sync - what is behind @fd is synced, or was not (@error != 0). Returns: 0, or the error that @fd is told of (D4) */
+int sim_sync(int fd, int error);
 unsigned sim_open_files(void);
 
 /* ---- maps.c ---- */
