@@ -186,10 +186,17 @@ int txn_install(struct commit *commit, struct write_entry *entry, struct place *
 	return TXN_AGAIN;
 }
 
+/*
+ * Most words of a key are of others, and lie in cold extents. They are looked at first: a compare-and-swap that fails
+ * writes all the same, and one byte written makes the kernel write a folio, which is up to an extent.
+ */
 static void stamp_word(struct commit *commit, _Atomic(uint64_t) *word, uint64_t final)
 {
-	uint64_t seen = commit->ref;
+	uint64_t seen = atomic_load_explicit(word, memory_order_relaxed);
 
+	if (seen != commit->ref && !TEST_FAULT("txn_stamp_unlooked"))
+		return;
+	seen = commit->ref;
 	/* RELEASE: pairs with the acquire of every reader of the word. */
 	if (atomic_compare_exchange_strong_explicit(word, &seen, final, memory_order_acq_rel,
 	                                            memory_order_relaxed))
