@@ -274,6 +274,7 @@ BWT_API int bwt_open(const char *path, const struct bwt_options *options, struct
  *           BWT_INVALID    @db is NULL, or belongs to the parent process
  *           BWT_IO, BWT_FULL  the checkpoint failed; the store is closed all the same, and what was
  *                          durable is recovered by the next bwt_open()
+ *           BWT_READ_ONLY  the store had failed before; otherwise the same
  * Threads:  one, the last one
  * Blocks:   on the disk
  */
@@ -680,8 +681,8 @@ BWT_API bwt_lsn bwt_durable_lsn(struct bwt_db *db);
  * bwt_wait_durable - wait until bwt_durable_lsn() has reached @lsn, flushing if nobody else does
  * Returns:  BWT_OK
  *           BWT_INVALID    the log has not got that far
- *           BWT_IO, BWT_FULL  the log could not be written; the store takes no changes any more
- *           BWT_READ_ONLY  the store has failed before, and it never will be durable
+ *           BWT_IO, BWT_FULL  the log could not be written, now or before, and it never will be durable; the store
+ *                          takes no changes any more
  * Threads:  any
  * Blocks:   on the disk
  */
@@ -698,7 +699,7 @@ BWT_API int bwt_durable_fd(struct bwt_db *db);
 
 /**
  * bwt_sync - make everything durable that was committed before the call, whatever the store's mode
- * Returns:  BWT_OK; BWT_IO, BWT_FULL, BWT_READ_ONLY  as bwt_wait_durable(); BWT_INVALID
+ * Returns:  BWT_OK; BWT_IO, BWT_FULL  as bwt_wait_durable(); BWT_INVALID
  * Threads:  any
  * Blocks:   on the disk
  */

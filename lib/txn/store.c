@@ -89,7 +89,7 @@ int store_health(struct store *store, bool write)
 	failure = atomic_load_explicit(&store->failure, memory_order_relaxed);
 	return failure == BWT_OK
 	               ? BWT_OK
-	               : error_set(failure, "the store is read-only since a write or sync failed: %s",
+	               : error_set(BWT_READ_ONLY, "the store is read-only since a write or sync failed: %s",
 	                           bwt_strerror(failure));
 }
 

@@ -80,7 +80,7 @@ struct store {
 	struct named_tree *trees;    /* main and catalogue included */
 	_Atomic(uint32_t) next_tree_id;
 	_Atomic(uint32_t) tree_count; /* live named trees */
-	/* health: 0, or the code that every later write gets; set once */
+	/* health: 0, or what failed first, for good: every later write answers BWT_READ_ONLY */
 	_Atomic(int) failure;
 	_Atomic(uint32_t) faulted; /* a mapping fault was caught: everything answers BWT_IO */
 	/* Make space by cleaning and checkpoints, for who found the store full. NULL: cannot. Not pinned, no locks. */

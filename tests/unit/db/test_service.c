@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* test_service.c - the thread that a store keeps: checkpoints that are due, flushes, and threads in its way */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,6 +275,71 @@ static void a_read_only_store_has_no_such_thread(void)
 	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 10));
 }
 
+/* The log's files cannot be written any more. */
+static void spoil_log(void)
+{
+	char name[64], file[TMPSTORE_PATH_MAX + 64];
+	int bad = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	unsigned count = 0;
+
+	for (int fd = 3; fd < 1024; fd++) {
+		ssize_t size;
+
+		snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+		size = readlink(name, file, sizeof file - 1);
+		if (size < 0)
+			continue;
+		file[size] = 0;
+		if (strstr(file, fixture.path) != NULL && strstr(file, "/wal/") != NULL)
+			count += dup3(bad, fd, O_CLOEXEC) == fd;
+	}
+	close(bad);
+	CU_ASSERT_TRUE(count > 0);
+}
+
+static bool refused(int rc)
+{
+	return rc == BWT_READ_ONLY && strstr(bwt_detail(), "read-only since") != NULL;
+}
+
+static void a_store_whose_log_failed_says_so_and_can_be_read(void)
+{
+	const struct bwt_slice key = text_slice("k"), other = text_slice("other");
+	struct bwt_changes *changes;
+	struct bwt_tree *tree;
+	struct bwt_bulk *bulk;
+	struct bwt_txn *txn, *begun;
+
+	fixture_open(&fixture);
+	CU_ASSERT_EQUAL(fixture_put(&fixture, "k", "v"), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_begin(fixture.db, 0, &begun), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_put(fixture.tree, begun, other, other, 0), BWT_OK);
+	spoil_log();
+	CU_ASSERT_EQUAL(fixture_put(&fixture, "lost", "v"), BWT_OK); /* nobody waits for it */
+	/* Who waits for the log is told what became of it, then and later; who would change anything, that it is too late. */
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), -EBADF);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), -EBADF);
+	CU_ASSERT_TRUE(refused(fixture_put(&fixture, "k", "w")));
+	CU_ASSERT_TRUE(refused(bwt_delete(fixture.tree, NULL, key)));
+	CU_ASSERT_TRUE(refused(bwt_cas(fixture.tree, NULL, key, NULL, &other)));
+	CU_ASSERT_TRUE(refused(bwt_delete_range(fixture.tree, NULL, key, other)));
+	CU_ASSERT_TRUE(refused(bwt_commit(begun)));
+	CU_ASSERT_TRUE(refused(bwt_begin(fixture.db, 0, &txn)));
+	CU_ASSERT_TRUE(refused(bwt_tree_open(fixture.db, "new", BWT_CREATE, &tree)));
+	CU_ASSERT_TRUE(refused(bwt_bulk_open(fixture.db, "new", 0, &bulk)));
+	CU_ASSERT_TRUE(refused(bwt_checkpoint(fixture.db)));
+	CU_ASSERT_TRUE(refused(bwt_compact(fixture.db, 0)));
+	CU_ASSERT_TRUE(refused(bwt_changes_open(fixture.db, 0, NULL, &changes)));
+	CU_ASSERT_EQUAL_FATAL(bwt_begin(fixture.db, BWT_RDONLY, &txn), BWT_OK);
+	CU_ASSERT_TRUE(fixture_has(&fixture, txn, "k", "v"));
+	CU_ASSERT_EQUAL(bwt_commit(txn), BWT_OK);
+	CU_ASSERT_TRUE(refused(bwt_close(fixture.db)));
+	fixture_open(&fixture);
+	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "k", "v"));
+	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "other", NULL));
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -289,6 +356,7 @@ int main(void)
 		TEST(readers_and_writers_go_on_while_a_checkpoint_is_written),
 		TEST(closing_does_not_wait_for_its_sleep),
 		TEST(a_read_only_store_has_no_such_thread),
+		TEST(a_store_whose_log_failed_says_so_and_can_be_read),
 		CU_TEST_INFO_NULL,
 	};
 

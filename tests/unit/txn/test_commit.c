@@ -226,7 +226,8 @@ static void a_store_that_takes_no_writes_says_why(void)
 	CU_ASSERT_EQUAL(fixture_commit(&fixture, COMMIT_PUT, "k", "w", NULL), BWT_READ_ONLY);
 	fixture.store.readonly = false;
 	atomic_store(&fixture.store.failure, BWT_IO);
-	CU_ASSERT_EQUAL(fixture_commit(&fixture, COMMIT_DELETE, "k", NULL, NULL), BWT_IO);
+	CU_ASSERT_EQUAL(fixture_commit(&fixture, COMMIT_DELETE, "k", NULL, NULL),
+	                BWT_READ_ONLY);
 	atomic_store(&fixture.store.failure, BWT_OK);
 	atomic_store(&fixture.store.faulted, 1);
 	CU_ASSERT_EQUAL(fixture_commit(&fixture, COMMIT_PUT, "k", "w", NULL), BWT_IO);
