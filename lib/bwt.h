@@ -921,8 +921,9 @@ BWT_API int bwt_stat(struct bwt_db *db, struct bwt_stats *stats);
  *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
  *           BWT_BUSY       too many threads are inside the store, or writers did not pause for the instant that a checkpoint needs
  *           BWT_FULL       no space for a checkpoint; the store goes on
- *           BWT_IO, -ENOMEM
- *           After any failure the store is as usable as before, and what was won until then stays won
+ *           BWT_IO         the device failed; in a checkpoint: the store takes no changes any more
+ *           -ENOMEM
+ *           After any other failure the store goes on as before, and what was won until then stays won
  * Threads:  any; a second call waits for the first one
  * Blocks:   on the disk, on several checkpoints
  */

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/testpoint.h"
 #include "mem/superblock.h"
 #include "recovery/checkpoint.h"
+#include "recovery/checkpointer.h"
 #include "tests/unit/db/db_fixture.h"
 
 #define KEYS 50000u
@@ -302,6 +304,19 @@ static void planted_a_hole_made_one_checkpoint_early_is_noticed(void)
 	CU_ASSERT_FALSE(give_back_beside_an_older_checkpoint());
 }
 
+/* Each failure leaves a store that goes on, and that can be compacted then. */
+static void what_fails_is_told_and_can_be_tried_again(void)
+{
+	fixture_open(&fixture);
+	fill(0);
+	delete_most();
+	testpoint_set("checkpoint_no_memory", 0, NULL, NULL);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), -ENOMEM);
+	testpoint_reset();
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+	CU_ASSERT_TRUE(holds(0, STAY));
+}
+
 static void arguments_and_stores_that_cannot_are_refused(void)
 {
 	CU_ASSERT_EQUAL(bwt_compact(NULL, 0), BWT_INVALID);
@@ -324,6 +339,7 @@ int main(void)
 		TEST(what_is_over_the_target_goes_by_itself),
 		TEST(both_checkpoints_stay_whole_when_extents_become_holes),
 		TEST(planted_a_hole_made_one_checkpoint_early_is_noticed),
+		TEST(what_fails_is_told_and_can_be_tried_again),
 		TEST(arguments_and_stores_that_cannot_are_refused),
 		CU_TEST_INFO_NULL,
 	};
