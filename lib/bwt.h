@@ -145,6 +145,14 @@ struct bwt_options {
 	uint64_t vlog_collect_rate; /* bytes a second that background collection moves, which adapts itself by default */
 };
 
+#define BWT_LATENCY_BUCKETS 128
+
+struct bwt_latency { /* of a sample of the calls that succeeded, since open: about one in 32 */
+	uint64_t count;  /* how many were timed */
+	uint64_t sum_ns; /* of their times */
+	uint64_t buckets[BWT_LATENCY_BUCKETS]; /* how many took less than bwt_latency_bound(i), and not less than that of i - 1 */
+};
+
 struct bwt_stats {
 	uint64_t key_count;          /* keys in all named trees and the main tree */
 	uint64_t tree_count;         /* named trees */
@@ -194,6 +202,9 @@ struct bwt_stats {
 	uint64_t wal_written_bytes; /* of the log since open, in whole blocks, without the zeroes of new files */
 	uint64_t vlog_written_bytes; /* of the value log since open, those of value_bytes_moved included */
 	uint64_t image_written_bytes; /* of checkpoints since open, beside arena_written_bytes */
+	struct bwt_latency get_latency; /* bwt_get() */
+	struct bwt_latency commit_latency; /* changes, one by one or as a transaction, that waited for no disk */
+	struct bwt_latency durable_latency; /* those that did */
 };
 
 struct bwt_change { /* all pointers are good until the next call on the same struct bwt_changes */
@@ -905,6 +916,24 @@ BWT_API int bwt_changes_list(struct bwt_db *db,
  * Blocks:   on a few file system look-ups
  */
 BWT_API int bwt_stat(struct bwt_db *db, struct bwt_stats *stats);
+
+/**
+ * bwt_latency_percentile - a time that @percent percent of the timed calls were below
+ * @latency: of bwt_stat(), or the difference of two, field by field
+ * @percent: 0..100
+ * Returns:  nanoseconds, by which it is at most a fourth too much; 0 when nothing was timed
+ * Threads:  any
+ * Blocks:   never
+ */
+BWT_API uint64_t bwt_latency_percentile(const struct bwt_latency *latency, double percent);
+
+/**
+ * bwt_latency_bound - the time that the calls in buckets[@bucket] were below
+ * Returns:  nanoseconds, from 40 to 2^37 (137 s); the last bucket also has what took longer
+ * Threads:  any
+ * Blocks:   never
+ */
+BWT_API uint64_t bwt_latency_bound(unsigned bucket);
 
 /**
  * bwt_compact - give the space that deleted data has left back to the file system, as far as that goes

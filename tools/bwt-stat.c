@@ -115,7 +115,22 @@ static const struct field {
 
 #define FIELD_TOTAL (sizeof fields / sizeof fields[0])
 
-static_assert(sizeof(struct bwt_stats) == FIELD_TOTAL * 8 + 4 * 16, "a number has no line above");
+static const struct latency_field {
+	const char *name;
+	size_t offset;
+	const char *label;
+} latency_fields[] = {
+	{"get_latency", offsetof(struct bwt_stats, get_latency), "gets"},
+	{"commit_latency", offsetof(struct bwt_stats, commit_latency), "commits"},
+	{"durable_latency", offsetof(struct bwt_stats, durable_latency), "durable commits"},
+};
+
+#define LATENCY_TOTAL (sizeof latency_fields / sizeof latency_fields[0])
+#define MOST 99.9 /* percent */
+
+static_assert(sizeof(struct bwt_stats) ==
+                      FIELD_TOTAL * 8 + 4 * 16 + LATENCY_TOTAL * sizeof(struct bwt_latency),
+              "a number has no line above");
 
 struct source {      /* where the numbers come from */
 	bool live;   /* of a process that has the store open */
@@ -140,10 +155,18 @@ static uint64_t field_value(const struct bwt_stats *stats, const struct field *f
 	return value;
 }
 
+static const struct bwt_latency *latency_of(const struct bwt_stats *stats, size_t index)
+{
+	const char *start = (const char *)stats + latency_fields[index].offset;
+
+	return (const struct bwt_latency *)start;
+}
+
 /* The file that the owner keeps. False: it has none that can be read. */
 static bool read_stat_file(struct watcher *watcher)
 {
 	char path[4096];
+	size_t size = sizeof(struct stat_file);
 	struct timespec now;
 	struct stat st;
 	uint64_t pid, updated_ns;
@@ -156,13 +179,15 @@ static bool read_stat_file(struct watcher *watcher)
 	if (fd < 0)
 		return false;
 	map = MAP_FAILED;
-	if (fstat(fd, &st) == 0 && (size_t)st.st_size >= sizeof(struct stat_file))
-		map = mmap(NULL, sizeof(struct stat_file), PROT_READ, MAP_SHARED, fd, 0);
+	if (fstat(fd, &st) == 0 && st.st_size > 0) { /* an older library's may be shorter (SF2) */
+		size = (size_t)st.st_size < size ? (size_t)st.st_size : size;
+		map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	}
 	close(fd);
 	if (map == MAP_FAILED)
 		return false;
-	good = stat_file_read(map, sizeof(struct stat_file), &watcher->stats, &pid, &updated_ns);
-	munmap(map, sizeof(struct stat_file));
+	good = stat_file_read(map, size, &watcher->stats, &pid, &updated_ns);
+	munmap(map, size);
 	if (!good)
 		return false;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -191,6 +216,27 @@ static int collect(struct watcher *watcher)
 	return rc;
 }
 
+/* Buckets as [nanoseconds that they are below, count], the empty ones left out. */
+static void print_json_latency(const char *name, const struct bwt_latency *latency)
+{
+	const char *comma = "";
+
+	printf(", \"%s\": {\"count\": %" PRIu64 ", \"sum_ns\": %" PRIu64, name, latency->count,
+	       latency->sum_ns);
+	printf(", \"p50_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"p999_ns\": %" PRIu64,
+	       bwt_latency_percentile(latency, 50), bwt_latency_percentile(latency, 99),
+	       bwt_latency_percentile(latency, MOST));
+	fputs(", \"buckets\": [", stdout);
+	for (unsigned i = 0; i < BWT_LATENCY_BUCKETS; i++) {
+		if (latency->buckets[i] == 0)
+			continue;
+		printf("%s[%" PRIu64 ", %" PRIu64 "]", comma, bwt_latency_bound(i),
+		       latency->buckets[i]);
+		comma = ", ";
+	}
+	fputs("]}", stdout);
+}
+
 static void print_json(const struct watcher *watcher)
 {
 	fputs("{\"store\": ", stdout);
@@ -198,6 +244,8 @@ static void print_json(const struct watcher *watcher)
 	for (size_t i = 0; i < FIELD_TOTAL; i++)
 		printf(", \"%s\": %" PRIu64, fields[i].name,
 		       field_value(&watcher->stats, &fields[i]));
+	for (size_t i = 0; i < LATENCY_TOTAL; i++)
+		print_json_latency(latency_fields[i].name, latency_of(&watcher->stats, i));
 	fputs(", \"io_engine\": ", stdout);
 	tool_json_string(stdout, watcher->stats.io_engine);
 	fputs(", \"media\": ", stdout);
@@ -235,6 +283,30 @@ static void print_metric(const struct watcher *watcher, const char *name, bool c
 	printf("} %.17g\n", value);
 }
 
+/* A histogram by powers of two: a fourth of the buckets, which count all calls below their bound there. */
+static void print_histogram(const struct watcher *watcher, const char *name,
+                            const struct bwt_latency *latency)
+{
+	uint64_t below = 0;
+
+	printf("# TYPE bwt_%s_seconds histogram\n", name);
+	for (unsigned i = 0; i < BWT_LATENCY_BUCKETS - 1; i++) {
+		below += latency->buckets[i];
+		if (i % 4 != 3)
+			continue;
+		printf("bwt_%s_seconds_bucket{", name);
+		print_label("store", watcher->store);
+		printf(",le=\"%.9g\"} %" PRIu64 "\n", (double)bwt_latency_bound(i) * 1e-9, below);
+	}
+	printf("bwt_%s_seconds_bucket{", name);
+	print_label("store", watcher->store);
+	printf(",le=\"+Inf\"} %" PRIu64 "\nbwt_%s_seconds_sum{", latency->count, name);
+	print_label("store", watcher->store);
+	printf("} %.17g\nbwt_%s_seconds_count{", (double)latency->sum_ns * 1e-9, name);
+	print_label("store", watcher->store);
+	printf("} %" PRIu64 "\n", latency->count);
+}
+
 static void print_prometheus(const struct watcher *watcher)
 {
 	bool counter = false;
@@ -245,6 +317,8 @@ static void print_prometheus(const struct watcher *watcher)
 		print_metric(watcher, fields[i].name, counter,
 		             (double)field_value(&watcher->stats, &fields[i]));
 	}
+	for (size_t i = 0; i < LATENCY_TOTAL; i++)
+		print_histogram(watcher, latency_fields[i].name, latency_of(&watcher->stats, i));
 	print_metric(watcher, "open", false, watcher->source.live);
 	print_metric(watcher, "age_seconds", false, watcher->source.age);
 	fputs("# TYPE bwt_info gauge\nbwt_info{", stdout);
@@ -289,6 +363,26 @@ static void print_amplification(const struct bwt_stats *stats)
 		       (double)sources[i].bytes / (double)stats->user_bytes_written);
 }
 
+static void print_latencies(const struct bwt_stats *stats)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < LATENCY_TOTAL; i++) {
+		const struct bwt_latency *latency = latency_of(stats, i);
+
+		if (latency->count == 0)
+			continue;
+		if (!any)
+			printf("%-28s %9s %9s %9s %9s\n", "Microseconds, of a sample", "p50", "p99",
+			       "p99.9", "timed");
+		any = true;
+		printf("  %-26s %9.1f %9.1f %9.1f %9" PRIu64 "\n", latency_fields[i].label,
+		       (double)bwt_latency_percentile(latency, 50) * 1e-3,
+		       (double)bwt_latency_percentile(latency, 99) * 1e-3,
+		       (double)bwt_latency_percentile(latency, MOST) * 1e-3, latency->count);
+	}
+}
+
 static void print_all(const struct watcher *watcher)
 {
 	char human[TOOL_HUMAN_SIZE];
@@ -309,6 +403,7 @@ static void print_all(const struct watcher *watcher)
 		putchar('\n');
 	}
 	print_amplification(&watcher->stats);
+	print_latencies(&watcher->stats);
 	printf("System\n  %-26s %20s\n  %-26s %20s\n  %-26s %20s\n", "I/O engine",
 	       watcher->stats.io_engine, "media", watcher->stats.media, "media of the log",
 	       watcher->stats.wal_media);
@@ -322,6 +417,30 @@ static double rate(const struct watcher *watcher, uint64_t now, uint64_t before)
 	return now < before ? 0.0 : (double)(now - before) / (double)watcher->seconds;
 }
 
+/* Adds what was timed since the line before; all of it when the store was opened meanwhile. */
+static void add_since(struct bwt_latency *sum, const struct bwt_latency *now,
+                      const struct bwt_latency *before)
+{
+	bool anew = now->count < before->count;
+
+	for (unsigned i = 0; i < BWT_LATENCY_BUCKETS; i++) {
+		uint64_t calls = now->buckets[i] - (anew ? 0 : before->buckets[i]);
+
+		sum->buckets[i] += calls;
+		sum->count += calls;
+	}
+}
+
+/* The 99th percentile, in microseconds, of what latency_fields[@from..@to] timed since the line before. */
+static double p99_since(const struct watcher *watcher, size_t from, size_t to)
+{
+	struct bwt_latency sum = {0};
+
+	for (size_t i = from; i <= to; i++)
+		add_since(&sum, latency_of(&watcher->stats, i), latency_of(&watcher->before, i));
+	return (double)bwt_latency_percentile(&sum, 99) * 1e-3;
+}
+
 static void print_rates(struct watcher *watcher)
 {
 	const struct bwt_stats *now = &watcher->stats, *before = &watcher->before;
@@ -332,18 +451,21 @@ static void print_rates(struct watcher *watcher)
 	char wal[TOOL_HUMAN_SIZE], vlog[TOOL_HUMAN_SIZE];
 
 	if (watcher->lines++ % WATCH_HEAD_EVERY == 0)
-		printf("%10s %12s %12s %12s %10s %10s %5s %10s %10s %6s\n", "commits/s", "flushes/s",
-		       "put/s", "written/s", "keys", "arena", "live", "log", "values", "cuts");
+		printf("%10s %12s %10s %10s %12s %12s %10s %10s %5s %10s %10s %6s\n", "commits/s",
+		       "flushes/s", "get p99", "commit p99", "put/s", "written/s", "keys", "arena",
+		       "live", "log", "values", "cuts");
 	tool_human(put, (uint64_t)rate(watcher, now->user_bytes_written, before->user_bytes_written));
 	tool_human(device,
 	           (uint64_t)rate(watcher, now->device_bytes_written, before->device_bytes_written));
 	tool_human(arena, now->arena_bytes);
 	tool_human(wal, now->wal_bytes);
 	tool_human(vlog, now->vlog_bytes);
-	printf("%10.0f %12.0f %12s %12s %10" PRIu64 " %10s %4.0f%% %10s %10s %6" PRIu64 "\n",
+	printf("%10.0f %12.0f %8.1fus %8.1fus %12s %12s %10" PRIu64
+	       " %10s %4.0f%% %10s %10s %6" PRIu64 "\n",
 	       rate(watcher, now->commits, before->commits),
-	       rate(watcher, now->log_flushes, before->log_flushes), put, device, now->key_count,
-	       arena, live, wal, vlog, now->checkpoint_count);
+	       rate(watcher, now->log_flushes, before->log_flushes), p99_since(watcher, 0, 0),
+	       p99_since(watcher, 1, 2), put, device, now->key_count, arena, live, wal, vlog,
+	       now->checkpoint_count);
 }
 
 static void print(struct watcher *watcher, bool first)

@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "db/changes.h"
+#include "db/latency.h"
 #include "db/space.h"
 #include "db/stat_file.h"
 #include "db/values.h"
@@ -39,6 +40,7 @@ struct bwt_db {
 	struct space space;      /* how large the arena may be, and what to do about it (space.c) */
 	struct changes changes;  /* who reads them (changes.c) */
 	struct values values;    /* how large the value log may be (values.c) */
+	struct latencies latencies;
 	struct work_queue work;  /* hints for the workers; store.env.work points to it */
 	struct worker *workers;  /* worker.c */
 	unsigned worker_count;   /* that run */

@@ -24,15 +24,22 @@ static int check_write(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_sl
 /* Into the store at once, or into the write set. */
 static int run(struct bwt_tree *tree, struct bwt_txn *txn, struct commit_op *op)
 {
+	struct bwt_db *db = tree->db;
 	struct epoch_slot *slot;
-	int rc;
+	uint64_t started_ns;
+	int rc = db_slot(db, &slot);
 
-	if (txn == NULL) {
-		op->durable = tree->db->store.durability == BWT_SYNC;
-		return commit_one(&tree->db->store, &tree->named->tree, op);
-	}
-	rc = db_slot(tree->db, &slot);
-	return rc < 0 ? rc : db_txn_note(txn, txn_write(&txn->txn, &tree->named->tree, slot, op));
+	if (rc < 0)
+		return rc;
+	if (txn != NULL)
+		return db_txn_note(txn, txn_write(&txn->txn, &tree->named->tree, slot, op));
+	op->durable = db->store.durability == BWT_SYNC;
+	started_ns = latency_begin(slot, LATENCY_COMMIT);
+	rc = commit_one(&db->store, &tree->named->tree, op);
+	if (rc == BWT_OK)
+		latency_end(&db->latencies, slot, op->durable ? LATENCY_DURABLE : LATENCY_COMMIT,
+		            started_ns);
+	return rc;
 }
 
 int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key,
@@ -100,13 +107,20 @@ static int get_at(struct bwt_tree *tree, struct bwt_txn *txn, struct epoch_slot 
 int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, struct bwt_buf *value)
 {
 	struct epoch_slot *slot = NULL;
+	uint64_t started_ns;
 	int rc = db_check_txn(tree, txn);
 
 	if (rc == BWT_OK)
 		rc = db_check_key(key);
 	if (rc == BWT_OK)
 		rc = db_slot(tree->db, &slot);
-	return rc < 0 ? rc : get_at(tree, txn, slot, snapshot_of(txn), key, value);
+	if (rc < 0)
+		return rc;
+	started_ns = latency_begin(slot, LATENCY_GET);
+	rc = get_at(tree, txn, slot, snapshot_of(txn), key, value);
+	if (rc == BWT_OK || rc == BWT_NOT_FOUND)
+		latency_end(&tree->db->latencies, slot, LATENCY_GET, started_ns);
+	return rc;
 }
 
 /* All keys at @snapshot. A key's own failure is its result; BWT_OK when each was looked up. */

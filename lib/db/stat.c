@@ -191,6 +191,9 @@ void stat_collect(struct bwt_db *db, struct bwt_stats *stats)
 	changes_stat(db, stats);
 	stats->log_flushes = sum(db, STAT_LOG_FLUSHES);
 	stats->gate_retries = sum(db, STAT_GATE_RETRIES);
+	latency_sum(&db->latencies, LATENCY_GET, &stats->get_latency);
+	latency_sum(&db->latencies, LATENCY_COMMIT, &stats->commit_latency);
+	latency_sum(&db->latencies, LATENCY_DURABLE, &stats->durable_latency);
 }
 
 int bwt_stat(struct bwt_db *db, struct bwt_stats *stats)

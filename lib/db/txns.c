@@ -154,20 +154,30 @@ static int publish(struct bwt_txn *txn, uint64_t *lsn)
 	return BWT_OK;
 }
 
+/* Ends it, whatever becomes of it. */
+static int commit(struct bwt_txn *txn, bool waits, uint64_t *lsn)
+{
+	struct bwt_db *db = txn->db;
+	struct epoch_slot *slot = epoch_slot(&db->store.epoch);
+	bool changes = txn->writes && txn->txn.writes.count != 0 && slot != NULL;
+	uint64_t started_ns = changes ? latency_begin(slot, LATENCY_COMMIT) : 0;
+	int rc = publish(txn, lsn);
+
+	end(txn); /* before the wait: its snapshot need not keep anything meanwhile */
+	if (rc == BWT_OK && waits)
+		rc = wal_wait(db->store.wal, *lsn);
+	if (rc == BWT_OK)
+		latency_end(&db->latencies, slot, waits ? LATENCY_DURABLE : LATENCY_COMMIT,
+		            started_ns);
+	return rc;
+}
+
 int bwt_commit(struct bwt_txn *txn)
 {
 	int rc = check_txn(txn);
-	struct bwt_db *db;
 	uint64_t lsn;
-	bool waits;
 
-	if (rc < 0)
-		return rc;
-	db = txn->db;
-	waits = txn->writes && txn->durable;
-	rc = publish(txn, &lsn);
-	end(txn); /* before the wait: its snapshot need not keep anything meanwhile */
-	return rc == BWT_OK && waits ? wal_wait(db->store.wal, lsn) : rc;
+	return rc < 0 ? rc : commit(txn, txn->writes && txn->durable, &lsn);
 }
 
 int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn)
@@ -175,12 +185,10 @@ int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn)
 	int rc = check_txn(txn);
 	uint64_t seen;
 
-	if (rc < 0)
-		return rc;
-	rc = publish(txn, &seen);
+	if (rc == BWT_OK)
+		rc = commit(txn, false, &seen);
 	if (rc == BWT_OK && lsn != NULL)
 		*lsn = seen;
-	end(txn);
 	return rc;
 }
 

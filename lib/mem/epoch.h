@@ -52,9 +52,10 @@ struct epoch_slot {
 	struct epoch *epoch;
 	struct chunk chunk[CHUNK_KINDS];
 	_Alignas(64) uint64_t seen_lsn; /* owner only: end of the newest version read or committed (C7) */
-	uint64_t random;                /* owner only: state of backoff jitter */
+	uint64_t random;                /* owner only: state of its generator (sys/backoff.h), not 0 */
 	uint64_t heat_lsn; /* owner only: the clock when it last looked at a chain's age (tree/heat.h) */
 	uint32_t heat; /* owner only: chains read */
+	uint16_t untimed[2]; /* owner only: gets, commits until one is timed (db/latency.h) */
 	void *scratch; /* owner only: the tree's working memory, freed with the slot */
 	size_t scratch_size;
 	/* Value-log files from this number on may hold a value that the owner has appended and not published yet,

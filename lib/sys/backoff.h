@@ -32,13 +32,19 @@ static inline unsigned backoff_spins_max(unsigned round)
 	return BACKOFF_SPINS_FIRST << round;
 }
 
-/** backoff_spins - turns of this one: 1 .. backoff_spins_max(@round), by chance (xorshift64, G. Marsaglia 2003) */
-static inline unsigned backoff_spins(unsigned round, uint64_t *random)
+/** backoff_random - the next number of a thread's generator, whose state is not 0 (xorshift64, G. Marsaglia 2003) */
+static inline uint64_t backoff_random(uint64_t *random)
 {
 	*random ^= *random << 13;
 	*random ^= *random >> 7;
 	*random ^= *random << 17;
-	return 1 + (unsigned)(*random & (backoff_spins_max(round) - 1));
+	return *random;
+}
+
+/** backoff_spins - turns of this one: 1 .. backoff_spins_max(@round), by chance */
+static inline unsigned backoff_spins(unsigned round, uint64_t *random)
+{
+	return 1 + (unsigned)(backoff_random(random) & (backoff_spins_max(round) - 1));
 }
 
 /**

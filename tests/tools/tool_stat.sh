@@ -25,8 +25,15 @@ sed -n '/^struct bwt_stats {/,/^};/p' "$root/lib/bwt.h" | grep -o '[a-z_][a-z_]*
 # The same numbers for Prometheus: one sample and one type each, no name twice.
 expect 0 bwt-stat --prometheus store
 grep -v '^#' out >samples
-[ "$(grep -c '^# TYPE bwt_' out)" = "$(wc -l <samples)" ] || fail "one type for each sample"
-grep -Evq '^bwt_[a-z_]+\{store="store"(,[a-z_]+="[a-z_-]*")*\} [0-9.e+]+$' samples && fail "a sample is not well-formed"
+grep -Evq '^bwt_[a-z_]+\{store="store"(,[a-z_]+="[a-zA-Z0-9_.+-]*")*\} [0-9.e+-]+$' samples && fail "a sample is not well-formed"
+for kind in get commit durable; do
+	name=bwt_${kind}_latency_seconds
+	grep -q "^# TYPE $name histogram" out || fail "no histogram of $kind"
+	[ "$(grep -c "^${name}_" samples)" = 34 ] || fail "31 powers of two, all, sum and count of $kind"
+	[ "$(grep -c "^${name}_bucket.*le=\"+Inf\"} 0$" samples)" = 1 ] || fail "$kind: times of a store that is not in use"
+done
+sed -i '/_latency_seconds_/d' samples
+[ "$(grep '^# TYPE bwt_' out | grep -vc 'histogram$')" = "$(wc -l <samples)" ] || fail "one type for each sample"
 [ -z "$(cut -d'{' -f1 samples | sort | uniq -d)" ] || fail "a name twice"
 says 'bwt_key_count{store="store"} 501'
 says 'bwt_commits_total{store="store"} 0'
@@ -46,14 +53,17 @@ grep -Eq 'keys +700$' out || fail "the keys of an open store"
 grep -Eq 'commits +[1-9]' out || fail "the commits of an open store"
 says "Written for each byte put"
 grep -Eq '^  log +[0-9]*[1-9][0-9]*[.][0-9]{2}$' out || fail "no log bytes for each byte put"
+grep -Eq '^  (durable )?commits +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9]' out || fail "no times of the commits"
 expect 0 bwt-stat --json held
 says "\"owner_pid\": $hold_pid"
+grep -Eq '_latency": \{"count": [1-9][0-9]*, "sum_ns": [1-9][0-9]*, .*"buckets": \[\[[0-9]+, [1-9]' out || fail "no times in the JSON"
 expect 0 bwt-stat --prometheus held
 says 'bwt_open{store="held"} 1'
+grep -Eq '^bwt_(commit|durable)_latency_seconds_count\{store="held"\} [1-9]' out || fail "no times for Prometheus"
 
 # Watching prints until it is ended.
 timeout 4 bwt-stat --watch 1 held >watched || [ $? -eq 124 ] || fail "watching ended by itself"
-grep -q 'commits/s' watched || fail "no rates"
+grep -q 'commits/s .* commit p99 ' watched || fail "no rates"
 [ "$(grep -c '%' watched)" -ge 1 ] || fail "no line of rates"
 timeout 3 bwt-stat --watch 1 --json held >watched.json || [ $? -eq 124 ] || fail "watching ended by itself"
 [ "$(grep -c '^{.*}$' watched.json)" -ge 2 ] || fail "one JSON object a line"
@@ -64,6 +74,18 @@ wait "$hold_pid" || true
 expect 0 bwt-stat held
 says "not open elsewhere"
 grep -Eq 'keys +700$' out || fail "the keys after the owner died"
+# A library that knew fewer numbers wrote a shorter file (here: without the last latency).
+hold held 0
+sleep 2
+size=$(od -An -tu4 -j12 -N4 held/stats | tr -d ' ')
+head -c $((48 + size - 8 * 130)) held/stats >shorter
+printf "\\x$(printf %02x $(((size - 1040) % 256)))\\x$(printf %02x $(((size - 1040) / 256)))\\0\\0" |
+	dd of=shorter bs=1 seek=12 conv=notrunc status=none
+cp shorter held/stats.new && mv held/stats.new held/stats
+expect 0 bwt-stat held
+says "open in process $hold_pid"
+kill "$hold_pid"
+wait "$hold_pid" || true
 printf 'garbage' >held/stats
 expect 0 bwt-stat held
 
