@@ -180,9 +180,10 @@ help: ## this list
 # ---- rules ------------------------------------------------------------------------------------
 
 # Test objects are compiled without sibling calls: the simulator tells call sites by return addresses.
-# Objects depend on this file, which changes when compiler or flags do: no mixed builds.
-FLAGS_TEXT = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)
-$(O)/flags: FORCE
+# Objects depend on this file, which changes when compiler or flags do, or when there are probes now: no mixed builds.
+FLAGS_TEXT = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)$(shell printf '\043include <sys/sdt.h>\n' | \
+	$(CC) -E -o /dev/null - 2>/dev/null && echo ' probes')
+$(O)/flags: FORCE | deps-core
 	@mkdir -p $(@D); echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' > $@
 
 $(O)/o/%.o: %.c $(O)/flags | deps-core

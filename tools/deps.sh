@@ -61,6 +61,7 @@ look() {
 		want header lmdb.h liblmdb-dev
 		want command db5.3_load db5.3-util
 		want command mandoc mandoc
+		want header sys/sdt.h systemtap-sdt-dev
 		;;
 	faults)
 		need_core
@@ -88,6 +89,7 @@ look() {
 		need command dpkg-buildpackage dpkg-dev
 		need command dh debhelper
 		need command lintian lintian
+		need header sys/sdt.h systemtap-sdt-dev
 		want command debootstrap debootstrap
 		;;
 	nvdimm)
