@@ -35,7 +35,7 @@
 
 #define SLACK_LEAST                                                                                \
 	((uint64_t)32 << 20) /* bytes that the file may have over what lives, whatever the target */
-#define DUE_SHARE 12u        /* of the slack: allocated bytes between two checkpoints */
+#define DUE_SHARE 8u         /* of the slack: allocated bytes between two checkpoints */
 #define HELD_SHARES 3u       /* as many of those shares are held, or must be free, at once */
 #define HEADROOM 4u          /* and so many extents */
 #define WAIT_NS 2000000000ull /* for free extents, at most, before the file grows */
