@@ -54,7 +54,8 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -Ilib -I. \
 	$(if $(filter 0,$(LZ4)),-DBWT_NO_LZ4) $(if $(filter 0,$(ZSTD)),-DBWT_NO_ZSTD) $(CPPFLAGS)
 CFLAGS_ALL := -std=gnu11 $(OPT) -fPIC -fvisibility=hidden -pthread $(SAN_FLAGS) $(WARN) $(CFLAGS)
 LDFLAGS_ALL := -pthread $(SAN_FLAGS) $(LDFLAGS)
-PKG_CFLAGS = $(call once,PKG_CFLAGS,$(if $(strip $(USES)),$(shell $(PKG_CONFIG) --cflags $(USES))))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(if $(strip $(USES)),$(shell $(PKG_CONFIG) --cflags $(USES))) \
+	$(shell printf '\043include <sys/sdt.h>\n' | $(CC) -E -o /dev/null - 2>/dev/null && echo -DBWT_HAVE_SDT))
 PKG_LIBS = $(call once,PKG_LIBS,$(if $(strip $(USES)),$(shell $(PKG_CONFIG) --libs $(USES))))
 CUNIT_LIBS = $(call once,CUNIT_LIBS,$(shell $(PKG_CONFIG) --libs cunit))
 
@@ -181,8 +182,7 @@ help: ## this list
 
 # Test objects are compiled without sibling calls: the simulator tells call sites by return addresses.
 # Objects depend on this file, which changes when compiler or flags do, or when there are probes now: no mixed builds.
-FLAGS_TEXT = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL)$(shell printf '\043include <sys/sdt.h>\n' | \
-	$(CC) -E -o /dev/null - 2>/dev/null && echo ' probes')
+FLAGS_TEXT = $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(PKG_CFLAGS)
 $(O)/flags: FORCE | deps-core
 	@mkdir -p $(@D); echo '$(FLAGS_TEXT)' | cmp -s - $@ || echo '$(FLAGS_TEXT)' > $@
 
@@ -274,7 +274,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 		echo ".so man3/$${link#*=}" > $(DESTDIR)$(PREFIX)/share/man/man3/$${link%=*} || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/share/doc/bwt/examples $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/bwt/
-	install -m 644 $(EXAMPLES) $(DESTDIR)$(PREFIX)/share/doc/bwt/examples/
+	install -m 644 $(EXAMPLES) $(wildcard tools/*.bt) $(DESTDIR)$(PREFIX)/share/doc/bwt/examples/
 	install -m 644 tools/bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bwt
 	for tool in $(notdir $(INSTALL_BIN)); do \
 		ln -sf bwt $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$$tool || exit 1; done

@@ -2,18 +2,12 @@
 /*
  * trace.h - static probes for perf, bpftrace and SystemTap
  *
- * Where <sys/sdt.h> exists (package systemtap-sdt-dev) a probe is one no-op instruction and a note
- * in the file, provider "bwt": bpftrace -e 'usdt:libbwt.so:bwt:splits { @ = count(); }'.
- * Elsewhere it is nothing; the arguments are still type-checked.
+ * With BWT_HAVE_SDT, which the Makefile sets where <sys/sdt.h> exists (package systemtap-sdt-dev), a probe is one no-op
+ * instruction and a note in the file, provider "bwt": bpftrace -e 'usdt:libbwt.so:bwt:splits { @ = count(); }', and
+ * tools/bwt-events.bt. Elsewhere it is nothing; the arguments are still type-checked.
  */
 #ifndef BWT_BASE_TRACE_H
 #define BWT_BASE_TRACE_H
-
-#if defined(__has_include)
-#if __has_include(<sys/sdt.h>)
-#define BWT_HAVE_SDT 1
-#endif
-#endif
 
 #ifdef BWT_HAVE_SDT
 #include <sys/sdt.h>

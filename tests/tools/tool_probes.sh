@@ -13,3 +13,11 @@ sed -n '/^#define STATS_COUNTERS/,/^$/s/.*X([A-Z_]*, \([a-z_]*\)).*/\1/p' "$root
 awk '/Provider:/ { provider = $NF } $1 == "Name:" && provider == "bwt" { print $2 }' notes | sort -u >probes
 [ "$(wc -l <counters)" -ge 10 ] || fail "the counters were not found in base/stats.h"
 same counters probes
+
+# The scripts know no probe that is not there. They are compiled here, not run: that takes root, and BPF.
+if command -v bpftrace >/dev/null; then
+	for script in "$root"/tools/*.bt; do
+		bpftrace -d "$script" "$(realpath "$library")" >compiled 2>&1
+		! grep -i 'error' compiled | grep -v RLIMIT || fail "${script##*/}: bpftrace does not take it"
+	done
+fi
