@@ -32,7 +32,7 @@
 #include "recovery/store_files.h"
 #include "sys/file.h"
 
-#define REPORT_BYTES ((uint64_t)16 << 20) /* between looks of the progress bar */
+#define REPORT_BYTES ((uint64_t)1 << 20) /* between calls of options.progress */
 
 struct backup {
 	struct store *store; /* the source */

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "bwt.h"
 #include "tools/tool_args.h"
@@ -15,6 +17,7 @@
 
 static const struct tool_option backup_options[] = {
 	{'c', "check", NULL, "read the copy from end to end afterwards, as bwt-fsck does"},
+	{'r', "rate", "MIB", "copy at most MIB MiB a second"},
 	{0, NULL, NULL, NULL},
 };
 
@@ -30,6 +33,8 @@ static const struct tool backup_tool = {
 struct backup {
 	const char *store, *copy;
 	unsigned damages;
+	uint64_t rate;     /* bytes a second at most, 0: as fast as it goes */
+	uint64_t begun_ns; /* when copying did */
 	struct tool_progress progress;
 };
 
@@ -61,20 +66,45 @@ static int check(struct backup *backup)
 	return backup->damages == 0 ? EXIT_SUCCESS : TOOL_EXIT_FAILURE;
 }
 
+/* bwt_options.progress: the library copies on when it returns, so it returns when the next piece is due. */
+static void pace(void *ctx, const char *phase, uint64_t done, uint64_t total)
+{
+	struct backup *backup = ctx;
+	struct timespec due;
+	uint64_t due_ns;
+
+	tool_progress_show(&backup->progress, phase, done, total);
+	if (backup->rate == 0 || strcmp(phase, "backup") != 0)
+		return;
+	due_ns = backup->begun_ns + (uint64_t)((double)done / (double)backup->rate * 1e9);
+	due = (struct timespec){(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
+static void say(void *ctx, int level, const char *text)
+{
+	struct backup *backup = ctx;
+
+	tool_log(&backup->progress, level, text);
+}
+
 static int copy(struct backup *backup)
 {
 	const struct bwt_options options = {
 		.flags = BWT_CATCH_SIGBUS,
-		.log = tool_log,
-		.progress = tool_progress_show,
-		.ctx = &backup->progress,
+		.log = say,
+		.progress = pace,
+		.ctx = backup,
 	};
+	struct timespec now;
 	struct bwt_db *db;
 	int rc, status;
 
 	rc = bwt_open(backup->store, &options, &db);
 	if (rc != BWT_OK)
 		return fail(backup, backup->store, rc);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	backup->begun_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	rc = bwt_backup(db, backup->copy);
 	status = rc == BWT_OK ? EXIT_SUCCESS : fail(backup, backup->copy, rc);
 	tool_progress_end(&backup->progress);
@@ -89,13 +119,18 @@ int main(int argc, char **argv)
 	struct backup backup = {0};
 	bool checked = false;
 	const char *value;
-	int status;
+	int letter, status;
 
-	while (tool_args_next(&backup_tool, argc, argv, &value) != -1)
-		checked = true;
+	while ((letter = tool_args_next(&backup_tool, argc, argv, &value)) != -1) {
+		if (letter == 'r')
+			backup.rate = tool_args_number(&backup_tool, "--rate", value, 1, 1u << 20) << 20;
+		else
+			checked = true;
+	}
 	backup.store = tool_args_store(&backup_tool, argc, argv);
 	backup.copy = tool_args_second(argv);
 	tool_progress_init(&backup.progress, backup_tool.name);
+	backup.progress.bytes = true;
 	status = copy(&backup);
 	if (status == EXIT_SUCCESS && checked)
 		status = check(&backup);

@@ -476,6 +476,7 @@ int main(int argc, char **argv)
 		tool_usage(&load_tool, "a name of a tree has 1 to %u bytes", BWT_TREE_NAME_MAX);
 	load.store = tool_args_store(&load_tool, argc, argv);
 	tool_progress_init(&load.progress, load_tool.name);
+	load.progress.bytes = true;
 	if (file != NULL) {
 		load.input_name = file;
 		load.input = fopen(file, "re");

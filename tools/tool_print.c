@@ -15,6 +15,7 @@
 
 #define BAR_WIDTH 30u
 #define BAR_INTERVAL_NS 100000000u
+#define RATE_SECONDS_MIN 0.5 /* before that a rate says nothing */
 #define KEY_SHOWN_MAX 64u
 
 static uint64_t now_ns(void)
@@ -30,12 +31,49 @@ void tool_progress_init(struct tool_progress *progress, const char *tool_name)
 	*progress = (struct tool_progress){.tool_name = tool_name, .on = isatty(STDERR_FILENO) == 1};
 }
 
+/* Units a second since the phase began; 0: too early to tell. */
+static double rate_of(struct tool_progress *progress, const char *phase, uint64_t done)
+{
+	double seconds;
+
+	if (strncmp(progress->phase, phase, sizeof progress->phase - 1) != 0 ||
+	    done < progress->begun_at) {
+		snprintf(progress->phase, sizeof progress->phase, "%s", phase);
+		progress->begun_ns = progress->shown_ns;
+		progress->begun_at = done;
+	}
+	seconds = (double)(progress->shown_ns - progress->begun_ns) * 1e-9;
+	return seconds < RATE_SECONDS_MIN ? 0 : (double)(done - progress->begun_at) / seconds;
+}
+
+static void print_left(double seconds)
+{
+	unsigned long left = (unsigned long)(seconds + 0.5);
+
+	if (left >= 3600)
+		fprintf(stderr, ", %lu h %02lu min left", left / 3600, left / 60 % 60);
+	else if (left >= 60)
+		fprintf(stderr, ", %lu min %02lu s left", left / 60, left % 60);
+	else
+		fprintf(stderr, ", %lu s left", left);
+}
+
+static void print_bar(const char *phase, double part)
+{
+	char bar[BAR_WIDTH + 1];
+
+	memset(bar, '.', BAR_WIDTH);
+	memset(bar, '#', (unsigned)(part * BAR_WIDTH));
+	bar[BAR_WIDTH] = '\0';
+	fprintf(stderr, "\r\033[K%s [%s] %3.0f%%", phase, bar, part * 100.0);
+}
+
 void tool_progress_show(void *ctx, const char *phase, uint64_t done, uint64_t total)
 {
 	struct tool_progress *progress = ctx;
-	char bar[BAR_WIDTH + 1];
-	unsigned filled;
+	char human[TOOL_HUMAN_SIZE];
 	uint64_t now;
+	double rate;
 
 	if (!progress->on)
 		return;
@@ -44,17 +82,17 @@ void tool_progress_show(void *ctx, const char *phase, uint64_t done, uint64_t to
 		return;
 	progress->shown_ns = now;
 	progress->visible = true;
-	if (total == 0) {
+	rate = rate_of(progress, phase, done);
+	if (total == 0)
 		fprintf(stderr, "\r\033[K%s: %" PRIu64, phase, done);
+	else
+		print_bar(phase, done < total ? (double)done / (double)total : 1.0);
+	if (rate == 0)
 		return;
-	}
-	if (done > total)
-		done = total;
-	filled = (unsigned)((double)done / (double)total * BAR_WIDTH);
-	memset(bar, '.', BAR_WIDTH);
-	memset(bar, '#', filled);
-	bar[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r\033[K%s [%s] %3.0f%%", phase, bar, (double)done / (double)total * 100.0);
+	if (progress->bytes)
+		fprintf(stderr, ", %s/s", tool_human(human, (uint64_t)rate));
+	if (total > done)
+		print_left((double)(total - done) / rate);
 }
 
 void tool_progress_end(struct tool_progress *progress)

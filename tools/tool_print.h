@@ -21,12 +21,16 @@ struct tool_progress {
 	uint64_t shown_ns; /* when it was drawn last */
 	bool on;           /* standard error is a terminal */
 	bool visible;      /* a bar stands on the last line */
+	bool bytes;        /* set by the tool: its numbers are bytes, so their rate is shown */
+	char phase[16];    /* of the bar, */
+	uint64_t begun_ns; /* when that began, */
+	uint64_t begun_at; /* and what was done then */
 };
 
 void tool_progress_init(struct tool_progress *progress, const char *tool_name);
 
 /**
- * tool_progress_show - draw the bar, at most ten times a second
+ * tool_progress_show - draw the bar, and how long it will take, at most ten times a second
  * @total:   0: unknown, then only @done is shown
  * @ctx:     a struct tool_progress: this has the shape of bwt_options.progress
  */

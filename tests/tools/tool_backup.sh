@@ -16,6 +16,16 @@ expect 0 bwt-fsck copy
 mkdir empty
 expect 0 bwt-backup --check store empty
 
+# No faster than it may be.
+head -c 3000000 /dev/zero | tr '\0' x | { printf 'large\n'; cat; echo; } | bwt-load -T large
+SECONDS=0
+expect 0 bwt-backup --rate 1 large large.copy
+[ "$SECONDS" -ge 2 ] || fail "3 MB in $SECONDS s at 1 MiB a second"
+expect 0 bwt-fsck large.copy
+expect 2 bwt-backup --rate 0 large no-copy
+expect 2 bwt-backup --rate fast large no-copy
+[ ! -e no-copy ] || fail "a copy after wrong usage"
+
 # A killed store is recovered first.
 hold crashed 300 crash
 expect 0 bwt-backup -c crashed crashed.copy

@@ -156,3 +156,14 @@ same before after
 expect 1 bwt-load -f no-such-file store
 complains "no-such-file"
 expect 0 bwt-fsck store
+
+# ---- the bar, on a terminal
+
+if command -v script >/dev/null; then
+	cat >slow.sh <<-'END'
+		for i in 1 2 3 4 5; do seq $((i * 200000)) $((i * 200000 + 199999)); sleep 0.2; done | bwt-load -T slow
+	END
+	script -qec 'bash slow.sh' typescript >/dev/null
+	grep -Eaq 'bytes read: [0-9]+, [0-9.]+ [KMG]iB/s' typescript || fail "no rate of what is read"
+	grep -Eaq '[0-9]+%, [0-9.]+ [KMG]iB/s, [0-9]+ s left' typescript || fail "no rate and time left"
+fi
