@@ -123,7 +123,8 @@ int main(int argc, char **argv)
 
 	while ((letter = tool_args_next(&backup_tool, argc, argv, &value)) != -1) {
 		if (letter == 'r')
-			backup.rate = tool_args_number(&backup_tool, "--rate", value, 1, 1u << 20) << 20;
+			backup.rate = tool_args_number(&backup_tool, "--rate", value, 1, 1u << 20)
+			              << 20;
 		else
 			checked = true;
 	}
