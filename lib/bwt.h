@@ -357,12 +357,11 @@ BWT_API int bwt_tree_open(struct bwt_db *db, const char *name, unsigned flags,
  * @name:    not NULL: the main tree cannot be dropped
  * Returns:  BWT_OK; the handles of the tree are gone, its space comes back in the background
  *           BWT_NOT_FOUND  no tree has this name
- *           BWT_BUSY       a cursor or an operation of another thread is in it, or a transaction is
- *                          open
+ *           BWT_BUSY       a cursor is open on it, or any transaction is open: nothing changed
  *           BWT_INVALID    @name is NULL, empty or too long
  *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
  *           BWT_FULL, BWT_IO, -ENOMEM
- * Threads:  any
+ * Threads:  any, when no other thread uses the handle of this tree any more
  * Blocks:   as a commit does
  */
 BWT_API int bwt_tree_drop(struct bwt_db *db, const char *name);

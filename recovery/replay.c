@@ -92,7 +92,14 @@ static int check_value(struct replay *replay, const void *value)
 	return rc == BWT_CORRUPT ? wal_reader_reject(replay->reader) : rc;
 }
 
-/* The next operation of @bytes, which are of @record. */
+/* Was there a tree with this id? Then it was dropped, while a thread that should not have was still at work in it. */
+static bool had_tree(const struct replay *replay, uint32_t id)
+{
+	return id != TREE_ID_CATALOG &&
+	       id < atomic_load_explicit(&replay->store->next_tree_id, memory_order_relaxed);
+}
+
+/* The next operation of @bytes, which are of @record. Its tree is NULL when that was dropped before: nothing is to be done. */
 static int read_op(struct replay *replay, const struct wal_record *record,
                    struct bytes_reader *bytes, struct operation *operation)
 {
@@ -101,15 +108,18 @@ static int read_op(struct replay *replay, const struct wal_record *record,
 	if (!wal_op_next(bytes, &operation->op))
 		return nonsense(record, "not an operation");
 	tree = find_tree(replay, operation->op.tree);
-	if (tree == NULL || tree->state != CATALOG_LIVE || operation->op.tree == TREE_ID_CATALOG)
+	operation->tree = NULL;
+	if (operation->op.tree == TREE_ID_CATALOG ||
+	    (tree == NULL && !had_tree(replay, operation->op.tree)))
 		return nonsense(record, "its tree does not exist");
-	operation->tree = &tree->tree;
+	if (tree != NULL && tree->state == CATALOG_LIVE)
+		operation->tree = &tree->tree;
 	return BWT_OK;
 }
 
 static int check_op(struct replay *replay, const struct operation *operation)
 {
-	return (operation->op.flags & VERSION_VLOG) != 0
+	return operation->tree != NULL && (operation->op.flags & VERSION_VLOG) != 0
 	               ? check_value(replay, operation->op.value.data)
 	               : BWT_OK;
 }
@@ -117,9 +127,12 @@ static int check_op(struct replay *replay, const struct operation *operation)
 static int redo(struct replay *replay, const struct operation *operation, uint64_t lsn)
 {
 	const struct wal_op_view *op = &operation->op;
-	int rc = commit_replay(replay->store, operation->tree, op->key, op->flags, op->value.data,
-	                       (uint32_t)op->value.size, lsn);
+	int rc;
 
+	if (operation->tree == NULL)
+		return BWT_OK;
+	rc = commit_replay(replay->store, operation->tree, op->key, op->flags, op->value.data,
+	                   (uint32_t)op->value.size, lsn);
 	replay->page_damaged = replay->page_damaged || rc == BWT_CORRUPT;
 	return rc;
 }
@@ -219,7 +232,7 @@ static int apply_later(struct replay *replay, const struct wal_record *record)
 
 	bytes_reader_init(&bytes, record->payload.data, record->payload.size);
 	rc = read_op(replay, record, &bytes, &operation);
-	if (rc < 0)
+	if (rc < 0 || operation.tree == NULL)
 		return rc;
 	size = operation.op.key.size + operation.op.value.size;
 	if (window->count == WINDOW_MAX || WINDOW_BYTES - window->used < size ||

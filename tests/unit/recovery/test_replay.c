@@ -152,6 +152,29 @@ static void a_tree_that_does_not_exist_is_damage(void)
 	expect_refused("its tree does not exist");
 }
 
+/* Who drops a tree is to see that nobody is at work in it. If he did not, the store opens nevertheless. */
+static void what_was_written_into_a_tree_behind_its_drop_is_passed_over(void)
+{
+	struct made_op op = make_op(TREE_ID_FIRST, 0, 3, 5), large = op, other;
+	struct named_tree *tree;
+
+	CU_ASSERT_EQUAL_FATAL(catalog_create(&fixture.store, "t", TREE_ID_FIRST, 0, &tree), BWT_OK);
+	CU_ASSERT_EQUAL(catalog_drop(&fixture.store, tree, 0), BWT_OK);
+	log_record(WAL_OP, &op, offsetof(struct made_op, bytes) + 8);
+	large.flags = VERSION_VLOG; /* and its value is nowhere any more */
+	large.value_size = sizeof(struct value_ref);
+	fixture_put(&fixture, 0, 5, 2);
+	log_record(WAL_OP, &large, offsetof(struct made_op, bytes) + 3 + sizeof(struct value_ref));
+	CU_ASSERT_EQUAL(crash_and_open(), BWT_OK);
+	CU_ASSERT_TRUE(fixture_holds(&fixture, 0, 5, 2));
+	CU_ASSERT_PTR_NULL(fixture_tree(&fixture, "t"));
+	CU_ASSERT_TRUE(fixture_sound(&fixture));
+	/* An id that no tree has had yet is damage as before. */
+	other = make_op(TREE_ID_FIRST + 1, 0, 3, 5);
+	log_record(WAL_OP, &other, offsetof(struct made_op, bytes) + 8);
+	expect_refused("its tree does not exist");
+}
+
 static void a_write_to_the_catalogue_is_damage(void)
 {
 	struct made_op op = make_op(TREE_ID_CATALOG, 0, 3, 5);
@@ -224,6 +247,7 @@ int main(void)
 		TEST(a_record_shorter_than_it_says_is_damage),
 		TEST(a_record_without_a_head_is_damage),
 		TEST(a_tree_that_does_not_exist_is_damage),
+		TEST(what_was_written_into_a_tree_behind_its_drop_is_passed_over),
 		TEST(a_write_to_the_catalogue_is_damage),
 		TEST(a_tombstone_with_a_value_is_damage),
 		TEST(a_reference_of_another_size_is_damage),
