@@ -109,6 +109,19 @@ static int copy_extents(struct backup *backup, const uint8_t *wanted, uint64_t c
 	return rc;
 }
 
+/*
+ * The arena as large as the checkpoint says, and as the copy will be. What is in use of the source may end before by
+ * now: of what the image needs nothing is behind that end (RE1), and the file is not cut while the checkpoint is pinned.
+ */
+static int read_image(const struct backup *backup, struct image *image)
+{
+	const struct arena *arena = &backup->store->arena;
+	struct arena as_of = {.base = arena->base, .max_size = arena->max_size, .fd = -1};
+
+	atomic_init(&as_of.size, backup->pin->super.arena_size);
+	return image_read(&as_of, &backup->pin->super, image);
+}
+
 static int copy_arena(struct backup *backup)
 {
 	struct image image = {0};
@@ -119,7 +132,7 @@ static int copy_arena(struct backup *backup)
 	/* As in the source every byte of the file is allocated: a mapping has no way to say "full". */
 	rc = sys_file_allocate(backup->target.arena_fd, 0, size);
 	if (rc == BWT_OK)
-		rc = image_read(&backup->store->arena, &backup->pin->super, &image);
+		rc = read_image(backup, &image);
 	if (rc < 0)
 		return rc;
 	wanted = calloc(extent_of(size - 1) + 1, 1);

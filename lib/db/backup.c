@@ -8,6 +8,7 @@
 #include <syslog.h>
 
 #include "base/error.h"
+#include "base/testpoint.h"
 #include "db/db.h"
 #include "recovery/backup.h"
 
@@ -21,6 +22,7 @@ static int pin_newest(struct bwt_db *db, struct checkpoint_pin *pin)
 		          bwt_strerror(rc));
 	else if (rc < 0)
 		return rc;
+	TEST_YIELD("backup_pin");
 	pthread_mutex_lock(&db->checkpoint_lock);
 	rc = checkpoint_pin(&db->store, db->checkpointer, pin);
 	pthread_mutex_unlock(&db->checkpoint_lock);

@@ -188,6 +188,46 @@ static void the_end_stays_while_a_checkpoint_is_pinned(void)
 	CU_ASSERT_TRUE(holds(0, STAY));
 }
 
+/* All that is free at the file's end goes, as by the service thread; the checkpoints on disk name the larger size. */
+static bool leave_end(void *ctx, const char *name, uint64_t hit)
+{
+	struct extents *extents = &fixture.db->store.extents;
+	struct epoch_slot *slot;
+	uint64_t given;
+
+	(void)name, (void)hit;
+	CU_ASSERT_EQUAL(extents_give_back(extents, 0, UINT64_MAX, &given), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(db_slot(fixture.db, &slot), BWT_OK);
+	pthread_mutex_lock(&fixture.db->checkpoint_lock);
+	*(uint64_t *)ctx = extents_cut_tail(extents, slot);
+	pthread_mutex_unlock(&fixture.db->checkpoint_lock);
+	return false;
+}
+
+static void a_backup_is_made_though_the_end_goes_before_its_checkpoint_is_pinned(void)
+{
+	char path[TMPSTORE_PATH_MAX];
+	uint64_t left = 0;
+
+	fixture_open(&fixture);
+	fill(0);
+	delete_most();
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+	/* Free extents at the end. */
+	CU_ASSERT_EQUAL(extents_extend(&fixture.db->store.extents), BWT_OK);
+	tmpstore_new(path);
+	testpoint_set("backup_pin", 1, leave_end, &left);
+	CU_ASSERT_EQUAL(bwt_backup(fixture.db, path), BWT_OK);
+	CU_ASSERT_TRUE(left > 0);
+	fixture_close(&fixture);
+	CU_ASSERT_EQUAL(bwt_verify(path, 0, print_finding, NULL), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(bwt_open(path, &fixture.options, &fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_tree_open(fixture.db, NULL, 0, &fixture.tree), BWT_OK);
+	CU_ASSERT_TRUE(holds(0, STAY));
+	fixture_close(&fixture);
+	tmpstore_free(path);
+}
+
 /* A second passes with each step; without workers the steps do everything. */
 static void what_is_over_the_target_goes_by_itself(void)
 {
@@ -336,6 +376,7 @@ int main(void)
 		TEST(what_went_comes_again_when_it_is_needed),
 		TEST(holes_are_known_after_opening),
 		TEST(the_end_stays_while_a_checkpoint_is_pinned),
+		TEST(a_backup_is_made_though_the_end_goes_before_its_checkpoint_is_pinned),
 		TEST(what_is_over_the_target_goes_by_itself),
 		TEST(both_checkpoints_stay_whole_when_extents_become_holes),
 		TEST(planted_a_hole_made_one_checkpoint_early_is_noticed),
