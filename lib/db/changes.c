@@ -350,8 +350,12 @@ static int next(struct bwt_changes *changes, int timeout_ms, struct bwt_change *
 
 		rc = read_durable(changes, change);
 		if (rc == BWT_NOT_FOUND && changes->fd >= 0) {
+			TEST_YIELD("changes_clear");
 			sys_eventfd_clear(changes->fd);
 			rc = read_durable(changes, change);
+			/* What has told us of this was cleared, and there may be more. */
+			if (rc != BWT_NOT_FOUND)
+				sys_eventfd_signal(changes->fd);
 		}
 		if (rc != BWT_NOT_FOUND)
 			return rc;

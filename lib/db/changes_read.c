@@ -268,7 +268,8 @@ static int read_drops(struct feed *feed, uint32_t id)
 	struct wal *wal = feed->db->store.wal;
 	struct wal_reader *reader;
 	struct wal_record record;
-	int rc = wal_flush(wal, true); /* the drop is in the log, and may not be durable yet */
+	/* The drop is in the log, and may be neither durable nor without records before it that are not filled yet. */
+	int rc = wal_wait(wal, wal_tail(wal));
 
 	if (rc == BWT_OK)
 		rc = open_reader(feed, feed->record.lsn, wal_durable_lsn(wal), &reader);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/testpoint.h"
+#include "tests/support/actor.h"
 #include "tests/unit/db/db_fixture.h"
 
 static struct fixture fixture;
@@ -325,6 +326,46 @@ static void the_name_of_a_dropped_tree_is_found_behind_where_one_begins(void)
 	CU_ASSERT_STRING_EQUAL(change.tree, "birds");
 	CU_ASSERT_EQUAL(next_now(), BWT_OK);
 	CU_ASSERT_STRING_EQUAL(change.tree, "fish");
+}
+
+static void put_stopped(void *arg)
+{
+	*(int *)arg = fixture_put(&fixture, "stopped", "1");
+}
+
+static void read_next(void *arg)
+{
+	*(int *)arg = next_now();
+}
+
+/* The record of the drop lies behind one that is not filled yet. */
+static void the_name_of_a_dropped_tree_is_waited_for(void)
+{
+	struct actor writer, follower;
+	struct bwt_tree *birds;
+	int put_rc = 1, next_rc = 1;
+	bwt_lsn from;
+
+	fixture_close(&fixture);
+	fixture.options.durability = BWT_NONE; /* a drop waits for nobody */
+	fixture_open(&fixture);
+	CU_ASSERT_EQUAL(bwt_tree_open(fixture.db, "birds", BWT_CREATE, &birds), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), BWT_OK);
+	from = bwt_durable_lsn(fixture.db);
+	CU_ASSERT_EQUAL(bwt_put(birds, NULL, text_slice("owl"), text_slice("1"), 0), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), BWT_OK);
+	open_reader(from, NULL);
+	actor_start(&writer, "commit_fill", put_stopped, &put_rc);
+	CU_ASSERT_TRUE_FATAL(actor_await(&writer));
+	CU_ASSERT_EQUAL(bwt_tree_drop(fixture.db, "birds"), BWT_OK);
+	actor_start(&follower, NULL, read_next, &next_rc);
+	usleep(50000); /* it has met the hole, if it ever does */
+	actor_finish(&writer);
+	actor_finish(&follower);
+	CU_ASSERT_EQUAL(put_rc, BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(next_rc, BWT_OK);
+	CU_ASSERT_STRING_EQUAL(change.tree, "birds");
+	CU_ASSERT_TRUE(is(change.key, "owl"));
 }
 
 static void a_tree_that_was_loaded_comes_without_its_pairs(void)
@@ -777,6 +818,37 @@ static void the_descriptor_is_readable_until_nothing_is_left(void)
 	CU_ASSERT_FALSE(readable(fd));
 }
 
+/* A transaction of three changes, between the reader's two looks. */
+static bool three_more(void *ctx, const char *name, uint64_t hit)
+{
+	struct bwt_txn *txn;
+
+	(void)ctx;
+	(void)name;
+	(void)hit;
+	CU_ASSERT_EQUAL(bwt_begin(fixture.db, 0, &txn), BWT_OK);
+	put_many(txn, 3, 'x');
+	CU_ASSERT_EQUAL(bwt_commit(txn), BWT_OK);
+	return false;
+}
+
+static void what_comes_before_the_descriptor_is_cleared_leaves_it_readable(void)
+{
+	int fd;
+
+	open_reader(0, NULL);
+	fd = bwt_changes_fd(changes);
+	CU_ASSERT_TRUE_FATAL(fd >= 0);
+	testpoint_set("changes_clear", 1, three_more, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(next_now(), BWT_OK);
+		CU_ASSERT_EQUAL(change.last, i == 2);
+		CU_ASSERT_TRUE(readable(fd));
+	}
+	CU_ASSERT_EQUAL(next_now(), BWT_NOT_FOUND);
+	CU_ASSERT_FALSE(readable(fd));
+}
+
 static void a_store_that_does_not_sync_lets_a_waiting_reader_have_it_all_the_same(void)
 {
 	fixture_close(&fixture);
@@ -851,6 +923,7 @@ int main(void)
 		TEST(a_large_transaction_that_is_aborted_never_comes),
 		TEST(trees_come_by_name_also_those_that_are_gone),
 		TEST(the_name_of_a_dropped_tree_is_found_behind_where_one_begins),
+		TEST(the_name_of_a_dropped_tree_is_waited_for),
 		TEST(a_tree_that_was_loaded_comes_without_its_pairs),
 		TEST(a_filter_lets_one_tree_and_one_prefix_through),
 		TEST(a_snapshot_and_what_comes_behind_it_are_everything),
@@ -872,6 +945,7 @@ int main(void)
 		TEST(what_goes_too_early_is_found_missing),
 		TEST(who_waits_is_woken_by_the_next_commit),
 		TEST(the_descriptor_is_readable_until_nothing_is_left),
+		TEST(what_comes_before_the_descriptor_is_cleared_leaves_it_readable),
 		TEST(a_store_that_does_not_sync_lets_a_waiting_reader_have_it_all_the_same),
 		TEST(a_register_of_which_one_copy_is_damaged_is_whole),
 		TEST(a_register_that_cannot_be_read_is_an_empty_one_and_said_so),
