@@ -147,7 +147,7 @@ struct bwt_options {
 
 #define BWT_LATENCY_BUCKETS 128
 
-struct bwt_latency { /* of a sample of the calls that succeeded, since open: about one in 32 */
+struct bwt_latency {     /* of a sample of the calls that succeeded, since open: about one in 32 */
 	uint64_t count;  /* how many were timed */
 	uint64_t sum_ns; /* of their times */
 	uint64_t buckets[BWT_LATENCY_BUCKETS]; /* how many took less than bwt_latency_bound(i), and not less than that of i - 1 */
@@ -201,7 +201,7 @@ struct bwt_stats {
 	uint64_t changes_cut_off; /* readers that had to be left behind */
 	uint64_t wal_written_bytes; /* of the log since open, in whole blocks, without the zeroes of new files */
 	uint64_t vlog_written_bytes; /* of the value log since open, those of value_bytes_moved included */
-	uint64_t image_written_bytes; /* of checkpoints since open, beside arena_written_bytes */
+	uint64_t image_written_bytes;   /* of checkpoints since open, beside arena_written_bytes */
 	struct bwt_latency get_latency; /* bwt_get() */
 	struct bwt_latency commit_latency; /* changes, one by one or as a transaction, that waited for no disk */
 	struct bwt_latency durable_latency; /* those that did */
@@ -700,6 +700,10 @@ BWT_API int bwt_wait_durable(struct bwt_db *db, bwt_lsn lsn);
 
 /**
  * bwt_durable_fd - an eventfd(2) that becomes readable whenever bwt_durable_lsn() has moved
+ *
+ * Once more when the store fails: then bwt_begin() of a change returns BWT_READ_ONLY, and bwt_wait_durable() says
+ * of a commit that is not durable what happened.
+ *
  * Returns:  a file descriptor (0 or more), the same at every call; BWT_INVALID, -EMFILE and others
  * Owner:    the store: read it, poll it, do not close it; non-blocking
  * Threads:  any
@@ -836,7 +840,8 @@ BWT_API void bwt_changes_close(struct bwt_changes *changes);
  *           BWT_TRIMMED    the reader was cut off, as bwt_changes_open() says
  *           BWT_CORRUPT    the log or a value is damaged
  *           BWT_VERSION    a value is compressed by what this build of the library lacks
- *           BWT_IO         it could not be read, or the store has failed and nothing comes any more
+ *           BWT_READ_ONLY  the store has failed: all that was durable was handed out, and nothing comes any more
+ *           BWT_IO         it could not be read
  *           BWT_INVALID    NULL, or the store belongs to the parent process
  *           -ENOMEM
  *           After BWT_IO and -ENOMEM the same transaction begins anew with the next call
@@ -850,7 +855,8 @@ BWT_API int bwt_changes_next(struct bwt_changes *changes, int timeout_ms, struct
 /**
  * bwt_changes_fd - an eventfd(2) that is readable when bwt_changes_next() may have something
  *
- * It is readable until bwt_changes_next() returns BWT_NOT_FOUND; poll it, and do not read it.
+ * It is readable until bwt_changes_next() returns BWT_NOT_FOUND; poll it, and do not read it. Once the store has failed
+ * it stays readable, and bwt_changes_next() says so after the last change.
  *
  * Returns:  a file descriptor (0 or more), the same at every call; BWT_INVALID, -EMFILE and others
  * Owner:    the reader: do not close it

@@ -342,13 +342,17 @@ static int lay_down(struct store *store, struct checkpointer *checkpointer, stru
 	return rc;
 }
 
-void checkpointer_fail(struct store *store, int rc)
+void checkpointer_fail(struct store *store, const struct log_hooks *hooks, int rc)
 {
 	int healthy = 0;
 
-	if (atomic_compare_exchange_strong_explicit(&store->failure, &healthy, rc,
-	                                            memory_order_acq_rel, memory_order_relaxed))
-		store_say(store, LOG_CRIT, "the store is read-only from here on: %s", bwt_detail());
+	/* SEQ_CST, before failed() looks at who is to be told: see bwt_durable_fd(). */
+	if (!atomic_compare_exchange_strong_explicit(&store->failure, &healthy, rc,
+	                                             memory_order_seq_cst, memory_order_relaxed))
+		return;
+	store_say(store, LOG_CRIT, "the store is read-only from here on: %s", bwt_detail());
+	if (hooks->failed != NULL)
+		hooks->failed(hooks->ctx);
 }
 
 /* CP2. A failure here is final: what is on the disk is not known. */
@@ -379,7 +383,7 @@ static int publish(struct store *store, struct checkpointer *checkpointer, const
 	if (rc == BWT_OK && late)
 		rc = arena_sync(&store->arena);
 	if (rc < 0) {
-		checkpointer_fail(store, rc);
+		checkpointer_fail(store, &checkpointer->hooks, rc);
 		return rc;
 	}
 	checkpointer->super_slot = to;

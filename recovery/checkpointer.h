@@ -26,6 +26,7 @@ struct log_hooks { /* ctx of the log's callbacks */
 	struct store *store;
 	void (*moved)(void *ctx);
 	void (*want_flush)(void *ctx);
+	void (*failed)(void *ctx);
 	void *ctx;
 };
 
@@ -61,8 +62,8 @@ struct checkpointer {
 struct checkpointer *checkpointer_new(void);
 /** checkpointer_note - the newest image is set: what checkpoint_state() says from now on */
 void checkpointer_note(struct checkpointer *checkpointer, uint64_t allocated);
-/** checkpointer_fail - a write or sync failed for good: the store is read-only from here on, with code @rc */
-void checkpointer_fail(struct store *store, int rc);
+/** checkpointer_fail - a write or sync failed for good: the store is read-only from here on, with code @rc; who waits is told */
+void checkpointer_fail(struct store *store, const struct log_hooks *hooks, int rc);
 
 /** checkpointer_provide - set extents aside for the images after @newest, as far as they are to be had. Enters the gate */
 void checkpointer_provide(struct store *store, struct image_pool *pool, const struct image *newest,

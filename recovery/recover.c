@@ -72,7 +72,7 @@ static void log_failed(void *ctx, int rc)
 {
 	const struct log_hooks *hooks = ctx;
 
-	checkpointer_fail(hooks->store, rc);
+	checkpointer_fail(hooks->store, hooks, rc);
 }
 
 static uint64_t page_capacity(const struct store *store, uint64_t next_page)
@@ -193,8 +193,13 @@ static int open_log(struct opening *opening)
 	bool readers_damaged;
 	int rc;
 
-	checkpointer->hooks = (struct log_hooks){store, config->durable_moved, config->want_flush,
-	                                         config->wal_ctx};
+	checkpointer->hooks = (struct log_hooks){
+		.store = store,
+		.moved = config->durable_moved,
+		.want_flush = config->want_flush,
+		.failed = config->failed,
+		.ctx = config->wal_ctx,
+	};
 	rc = wal_keep_open(store->wal_dir_fd, store->store_id, config->keep_bytes, &store->keep,
 	                   &readers_damaged);
 	if (rc == BWT_OK && readers_damaged)

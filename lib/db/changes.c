@@ -360,6 +360,8 @@ static int next(struct bwt_changes *changes, int timeout_ms, struct bwt_change *
 		if (rc != BWT_NOT_FOUND)
 			return rc;
 		rc = store_health(&db->store, true);
+		if (rc < 0 && changes->fd >= 0)
+			sys_eventfd_signal(changes->fd); /* for good: nothing comes any more */
 		if (rc < 0 || waited >= patience)
 			return rc < 0 ? rc : BWT_NOT_FOUND;
 		rc = flush(db, waited);

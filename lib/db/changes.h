@@ -13,14 +13,14 @@
 #include "bwt.h"
 
 struct changes {
-	_Atomic(uint32_t) count;    /* open readers; seq_cst: see changes_moved() */
-	_Atomic(uint32_t) moves;    /* futex word: counted up when durable_lsn moved */
+	_Atomic(uint32_t) count; /* open readers; seq_cst: see changes_moved() */
+	_Atomic(uint32_t) moves; /* futex word: counted up when durable_lsn moved, or never will */
 	_Atomic(uint32_t) released; /* 1: one has acknowledged what a checkpoint may release now */
 	pthread_mutex_t lock;       /* the list and its descriptors; innermost, held for no I/O */
 	struct bwt_changes *list;   /* open ones */
 };
 
-/** changes_moved - durable_lsn has moved: wake who waits, signal who polls. The flusher's; does not block */
+/** changes_moved - durable_lsn has moved, or never will again: wake who waits, signal who polls. Does not block */
 void changes_moved(struct bwt_db *db);
 /** changes_hold - does a reader stand before the newest checkpoint, so that this one may not release all that it could? */
 bool changes_hold(const struct bwt_db *db);

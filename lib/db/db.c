@@ -130,6 +130,7 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 		.checkpoint_due = &db->recovered,
 		.durable_moved = service_durable_moved,
 		.want_flush = service_wake,
+		.failed = service_failed,
 		.wal_ctx = db,
 	};
 }

@@ -37,14 +37,14 @@ struct bwt_db {
 	_Atomic(uint32_t) service_stop;
 	bool recovered; /* the log was replayed, and no checkpoint taken since (RC4); then the thread's own */
 	_Atomic(uint64_t) service_lsn; /* it wants to look when the log has come so far */
-	struct space space;      /* how large the arena may be, and what to do about it (space.c) */
-	struct changes changes;  /* who reads them (changes.c) */
-	struct values values;    /* how large the value log may be (values.c) */
+	struct space space;     /* how large the arena may be, and what to do about it (space.c) */
+	struct changes changes; /* who reads them (changes.c) */
+	struct values values;   /* how large the value log may be (values.c) */
 	struct latencies latencies;
-	struct work_queue work;  /* hints for the workers; store.env.work points to it */
-	struct worker *workers;  /* worker.c */
-	unsigned worker_count;   /* that run */
-	struct sys_map stat_map; /* of the file `stats` */
+	struct work_queue work;      /* hints for the workers; store.env.work points to it */
+	struct worker *workers;      /* worker.c */
+	unsigned worker_count;       /* that run */
+	struct sys_map stat_map;     /* of the file `stats` */
 	struct stat_file *stat_file; /* in it; NULL: none. Written by the service thread */
 	int stat_fd;
 };
@@ -118,6 +118,7 @@ int service_start(struct bwt_db *db);
 void service_stop(struct bwt_db *db); /* joins it */
 void service_wake(void *ctx);         /* callback: somebody should look at the log */
 void service_durable_moved(void *ctx);
+void service_failed(void *ctx); /* callback: the store has failed */
 /** One checkpoint, now; tries again while the gate does not drain. */
 int service_checkpoint(struct bwt_db *db, bool clean);
 

@@ -34,14 +34,27 @@ void service_wake(void *ctx)
 	sys_wake(&db->service_bell, 1);
 }
 
-void service_durable_moved(void *ctx)
+/* Those that wait for what is durable, asleep or in an event loop, are to look. */
+static void tell_waiters(struct bwt_db *db)
 {
-	struct bwt_db *db = db_of(ctx);
-	int fd = atomic_load_explicit(&db->durable_fd, memory_order_acquire);
+	/* SEQ_CST: a failure was noted before this, see bwt_durable_fd(). */
+	int fd = atomic_load_explicit(&db->durable_fd, memory_order_seq_cst);
 
 	if (fd >= 0)
 		sys_eventfd_signal(fd);
 	changes_moved(db);
+}
+
+void service_failed(void *ctx)
+{
+	tell_waiters(db_of(ctx));
+}
+
+void service_durable_moved(void *ctx)
+{
+	struct bwt_db *db = db_of(ctx);
+
+	tell_waiters(db);
 	if (db->store.wal != NULL &&
 	    wal_tail(db->store.wal) >= atomic_load_explicit(&db->service_lsn, memory_order_relaxed))
 		service_wake(db);

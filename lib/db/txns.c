@@ -305,8 +305,13 @@ int bwt_durable_fd(struct bwt_db *db)
 	if (rc < 0)
 		return rc;
 	if (atomic_compare_exchange_strong_explicit(&db->durable_fd, &seen, fd,
-	                                            memory_order_acq_rel, memory_order_acquire))
+	                                            memory_order_seq_cst, memory_order_acquire)) {
+		/* SEQ_CST on both: who fails the store notes it, then looks for a descriptor. One of the two
+		 * sees the other. */
+		if (atomic_load_explicit(&db->store.failure, memory_order_seq_cst) != BWT_OK)
+			sys_eventfd_signal(fd);
 		return fd;
+	}
 	sys_file_close(fd);
 	return seen;
 }

@@ -2,6 +2,7 @@
 /* test_service.c - the thread that a store keeps: checkpoints that are due, flushes, and threads in its way */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,6 +341,59 @@ static void a_store_whose_log_failed_says_so_and_can_be_read(void)
 	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "other", NULL));
 }
 
+static bool readable(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+	return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void event_loops_hear_that_the_log_has_failed(void)
+{
+	struct bwt_changes *changes;
+	struct bwt_change change;
+	int durable_fd, changes_fd;
+	struct bwt_txn *txn;
+	uint64_t count;
+	bwt_lsn lost;
+
+	fixture_open(&fixture);
+	CU_ASSERT_EQUAL_FATAL(bwt_changes_open(fixture.db, 0, NULL, &changes), BWT_OK);
+	durable_fd = bwt_durable_fd(fixture.db);
+	changes_fd = bwt_changes_fd(changes);
+	CU_ASSERT_TRUE_FATAL(durable_fd >= 0 && changes_fd >= 0);
+	CU_ASSERT_EQUAL(bwt_begin(fixture.db, 0, &txn), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_put(fixture.tree, txn, text_slice("k"), text_slice("v"), 0), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_changes_next(changes, 0, &change), BWT_NOT_FOUND);
+	while (read(durable_fd, &count, sizeof count) > 0)
+		continue;
+	CU_ASSERT_FALSE(readable(durable_fd));
+	CU_ASSERT_FALSE(readable(changes_fd));
+	spoil_log();
+	CU_ASSERT_EQUAL(bwt_commit_async(txn, &lost), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), -EBADF);
+	CU_ASSERT_TRUE(readable(durable_fd));
+	CU_ASSERT_EQUAL(bwt_wait_durable(fixture.db, lost), -EBADF);
+	CU_ASSERT_TRUE(readable(changes_fd));
+	CU_ASSERT_TRUE(refused(bwt_changes_next(changes, 0, &change)));
+	CU_ASSERT_TRUE(readable(changes_fd));
+	bwt_changes_close(changes);
+	CU_ASSERT_TRUE(refused(bwt_close(fixture.db)));
+	fixture.db = NULL;
+}
+
+/* It is asked for when it is too late to be told. */
+static void the_descriptor_of_a_store_that_has_failed_is_readable(void)
+{
+	fixture_open(&fixture);
+	spoil_log();
+	CU_ASSERT_EQUAL(fixture_put(&fixture, "lost", "v"), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_sync(fixture.db), -EBADF);
+	CU_ASSERT_TRUE(readable(bwt_durable_fd(fixture.db)));
+	CU_ASSERT_TRUE(refused(bwt_close(fixture.db)));
+	fixture.db = NULL;
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -357,6 +411,8 @@ int main(void)
 		TEST(closing_does_not_wait_for_its_sleep),
 		TEST(a_read_only_store_has_no_such_thread),
 		TEST(a_store_whose_log_failed_says_so_and_can_be_read),
+		TEST(event_loops_hear_that_the_log_has_failed),
+		TEST(the_descriptor_of_a_store_that_has_failed_is_readable),
 		CU_TEST_INFO_NULL,
 	};
 
