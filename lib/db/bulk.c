@@ -22,7 +22,8 @@
 #include "tree/build.h"
 #include "txn/commit.h"
 
-#define LARGE_MAX 64u /* values appended and not in the tree yet: their files are held */
+#define RELIEFS_MAX 3u /* times that space is made for one call, as for a put (txn/commit.c) */
+#define LARGE_MAX 64u  /* values appended and not in the tree yet: their files are held */
 
 struct bwt_bulk {
 	unsigned large; /* since the last flush, at most LARGE_MAX */
@@ -32,6 +33,22 @@ struct bwt_bulk {
 	struct tree_build *build;
 	char name[BWT_TREE_NAME_MAX + 1];
 };
+
+/* ---- a full store ---- */
+
+/*
+ * After @rc, is it worth trying again? Cleaning and checkpoints may have made room. No locks; @slot, NULL: none, keeps no
+ * extent from being emptied meanwhile.
+ */
+static bool relieved(struct bwt_db *db, struct epoch_slot *slot, int rc, unsigned *tries)
+{
+	if (rc != BWT_FULL || (*tries)++ == RELIEFS_MAX)
+		return false;
+	if (slot != NULL)
+		extents_let_go_own(&db->store.extents, slot);
+	space_relieve(&db->store, URGENCY_PUT);
+	return true;
+}
 
 /* ---- beginning ---- */
 
@@ -61,6 +78,7 @@ static int begin(struct bwt_bulk *bulk)
 int bwt_bulk_open(struct bwt_db *db, const char *name, unsigned flags, struct bwt_bulk **bulk)
 {
 	struct bwt_bulk *opened;
+	unsigned tries = 0;
 	int rc = db_check(db);
 
 	if (rc == BWT_OK && (name == NULL || bulk == NULL))
@@ -78,9 +96,11 @@ int bwt_bulk_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 		return -ENOMEM;
 	opened->db = db;
 	memcpy(opened->name, name, strlen(name) + 1);
-	pthread_mutex_lock(db->store.trees_lock);
-	rc = begin(opened);
-	pthread_mutex_unlock(db->store.trees_lock);
+	do {
+		pthread_mutex_lock(db->store.trees_lock);
+		rc = begin(opened);
+		pthread_mutex_unlock(db->store.trees_lock);
+	} while (relieved(db, NULL, rc, &tries));
 	if (rc < 0) {
 		free(opened);
 		return rc;
@@ -95,13 +115,28 @@ int bwt_bulk_open(struct bwt_db *db, const char *name, unsigned flags, struct bw
 /* RELEASE: what was appended is counted. */
 static int flush(struct bwt_bulk *bulk)
 {
-	int rc = tree_build_flush(bulk->build, bulk->slot);
+	unsigned tries = 0;
+	int rc;
 
+	do
+		rc = tree_build_flush(bulk->build, bulk->slot);
+	while (relieved(bulk->db, bulk->slot, rc, &tries));
 	if (rc < 0)
 		return rc;
 	bulk->large = 0;
 	atomic_store_explicit(&bulk->slot->value_hold, 0, memory_order_release);
 	return BWT_OK;
+}
+
+static int add(struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_slice value, uint8_t flags)
+{
+	unsigned tries = 0;
+	int rc;
+
+	do
+		rc = tree_build_add(bulk->build, bulk->slot, key, value, flags);
+	while (relieved(bulk->db, bulk->slot, rc, &tries));
+	return rc;
 }
 
 /* A value that is not kept inline is appended now; its file is held until the leaf that refers to it is in the tree. */
@@ -123,8 +158,7 @@ static int put_large(struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_sli
 	if (rc < 0)
 		return rc;
 	bulk->large++;
-	return tree_build_add(bulk->build, bulk->slot, key, (struct bwt_slice){&ref, sizeof ref},
-	                      VERSION_VLOG);
+	return add(bulk, key, (struct bwt_slice){&ref, sizeof ref}, VERSION_VLOG);
 }
 
 static int check_put(const struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_slice value)
@@ -152,7 +186,7 @@ int bwt_bulk_put(struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_slice v
 	if (value.size > bulk->db->store.inline_max)
 		rc = put_large(bulk, key, value);
 	else
-		rc = tree_build_add(bulk->build, bulk->slot, key, value, 0);
+		rc = add(bulk, key, value, 0);
 	if (rc == BWT_OK)
 		stats_add(&bulk->db->store.stats, bulk->slot->index, STAT_USER_BYTES,
 		          key.size + value.size);
@@ -213,6 +247,7 @@ static int give_name(struct bwt_bulk *bulk, struct bwt_tree **tree)
 int bwt_bulk_finish(struct bwt_bulk *bulk, struct bwt_tree **tree)
 {
 	struct bwt_tree *loaded;
+	unsigned tries = 0;
 	int rc;
 
 	if (bulk == NULL)
@@ -224,9 +259,11 @@ int bwt_bulk_finish(struct bwt_bulk *bulk, struct bwt_tree **tree)
 		rc = make_last(bulk);
 	if (rc < 0)
 		return rc;
-	pthread_mutex_lock(bulk->db->store.trees_lock);
-	rc = give_name(bulk, &loaded);
-	pthread_mutex_unlock(bulk->db->store.trees_lock);
+	do {
+		pthread_mutex_lock(bulk->db->store.trees_lock);
+		rc = give_name(bulk, &loaded);
+		pthread_mutex_unlock(bulk->db->store.trees_lock);
+	} while (relieved(bulk->db, bulk->slot, rc, &tries));
 	if (rc < 0)
 		return rc;
 	end(bulk);

@@ -333,8 +333,8 @@ int extent_prepare(struct extents *extents, struct epoch_slot *slot, enum chunk_
 	BWT_ASSERT(!epoch_in_gate(slot));
 	if (extent_has(slot, kind, bytes))
 		return BWT_OK;
-	if (!pinned && urgency < URGENCY_CARE && extents->tend != NULL) {
-		extents->tend(extents->tend_ctx, slot);
+	if (!pinned && urgency < URGENCY_CARE) {
+		extents_tend(extents, slot);
 		if (extent_has(slot, kind, bytes)) /* it took chunks for itself */
 			return BWT_OK;
 	}

@@ -109,6 +109,12 @@ static inline bool extent_has(const struct epoch_slot *slot, enum chunk_kind kin
 
 	return next != 0 && slot->chunk[kind].end - next >= bytes + 2 * sizeof(struct block_head);
 }
+/** Before a thread pins itself for a change that takes space: see extents.tend. Not pinned, not in the gate. */
+static inline void extents_tend(struct extents *extents, struct epoch_slot *slot)
+{
+	if (extents->tend != NULL)
+		extents->tend(extents->tend_ctx, slot);
+}
 /** Inside the gate: @size bytes of the chunk. */
 arena_off extent_bump(struct extents *extents, struct epoch_slot *slot, enum chunk_kind kind,
                       uint32_t size);

@@ -186,6 +186,7 @@ int tree_build_flush(struct tree_build *build, struct epoch_slot *slot)
 		list_entries(build, entries, stored, &rebuild.stored_count);
 		rebuild.entries = entries;
 		rebuild.stored = stored;
+		extents_tend(build->tree->env->extents, slot);
 		epoch_pin(slot);
 		rc = install(build, slot, &rebuild);
 		epoch_unpin(slot);

@@ -363,6 +363,41 @@ static void a_full_store_refuses_and_the_load_can_be_aborted(void)
 	CU_ASSERT_TRUE(fixture_has(&fixture, NULL, "k", "v"));
 }
 
+/* What a dropped tree held is held until two checkpoints were taken: here nobody but the load takes them. */
+static void a_load_into_a_full_store_makes_room(void)
+{
+	const unsigned pairs = 205000;
+
+	fixture_close(&fixture);
+	fixture.options.max_size = (uint64_t)32 << 20;
+	fixture_open(&fixture);
+	service_stop(fixture.db);
+	fixture.db->store.extents.tend = NULL; /* it would wait for the service thread */
+	for (unsigned round = 0; round < 2; round++) {
+		const char *name = round % 2 == 0 ? "even" : "odd";
+		struct bwt_bulk *bulk = open_load(name);
+
+		put_pairs(bulk, 0, pairs);
+		CU_ASSERT_EQUAL_FATAL(bwt_bulk_finish(bulk, NULL), BWT_OK);
+		CU_ASSERT_EQUAL(count_of(tree_of(name)), pairs);
+		CU_ASSERT_EQUAL(bwt_tree_drop(fixture.db, name), BWT_OK);
+	}
+	atomic_store(&fixture.db->service_stop, 0);
+	CU_ASSERT_EQUAL_FATAL(service_start(fixture.db), BWT_OK);
+	CU_ASSERT_TRUE(sound());
+}
+
+/* As any change that takes space, so that the file stays what space_target says, and grows ahead. */
+static void a_load_looks_after_the_size_of_the_file(void)
+{
+	struct bwt_bulk *bulk = open_load("t");
+	uint64_t first = atomic_load(&fixture.db->space.look_at);
+
+	put_pairs(bulk, 0, 240000);
+	CU_ASSERT_TRUE(atomic_load(&fixture.db->space.look_at) > first);
+	bwt_bulk_abort(bulk);
+}
+
 /* ---- crashes ---- */
 
 static void a_crash_before_the_end_leaves_nothing(void)
@@ -476,6 +511,8 @@ int main(void)
 		TEST(a_name_that_was_taken_meanwhile_is_refused),
 		TEST(a_store_that_is_read_only_loads_nothing),
 		TEST(a_full_store_refuses_and_the_load_can_be_aborted),
+		TEST(a_load_into_a_full_store_makes_room),
+		TEST(a_load_looks_after_the_size_of_the_file),
 		TEST(a_crash_before_the_end_leaves_nothing),
 		TEST(after_the_end_the_log_has_the_name),
 		TEST(either_image_will_do),
