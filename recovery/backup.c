@@ -90,6 +90,23 @@ static void mark_extents(const struct backup *backup, const struct image *image,
 	}
 }
 
+/*
+ * Every byte that the copy may write to by its mapping has a block: a mapping has no way to say "full". What is not
+ * wanted is a hole, which is known as one when the copy is opened; but for the small extents, which nobody asks. In
+ * this order the file grows with the blocks, so a file system that cannot allocate them has no holes.
+ */
+static int allocate_extents(const struct backup *backup, const uint8_t *wanted, uint64_t count)
+{
+	uint64_t size = backup->pin->super.arena_size;
+	int fd = backup->target.arena_fd;
+	int rc = sys_file_allocate(fd, 0, size < EXTENT_SIZE ? size : EXTENT_SIZE);
+
+	for (uint64_t i = EXTENT_SMALL_COUNT; i < count && rc == BWT_OK; i++)
+		if (wanted[i] != 0 || i + 1 == count)
+			rc = sys_file_allocate(fd, extent_start((extent_id)i), EXTENT_SIZE);
+	return rc;
+}
+
 static int copy_extents(struct backup *backup, const uint8_t *wanted, uint64_t count)
 {
 	int rc = BWT_OK;
@@ -125,22 +142,21 @@ static int read_image(const struct backup *backup, struct image *image)
 static int copy_arena(struct backup *backup)
 {
 	struct image image = {0};
-	uint64_t size = backup->pin->super.arena_size;
+	uint64_t count = (uint64_t)extent_of(backup->pin->super.arena_size - 1) + 1;
 	uint8_t *wanted;
 	int rc;
 
-	/* As in the source every byte of the file is allocated: a mapping has no way to say "full". */
-	rc = sys_file_allocate(backup->target.arena_fd, 0, size);
-	if (rc == BWT_OK)
-		rc = read_image(backup, &image);
+	rc = read_image(backup, &image);
 	if (rc < 0)
 		return rc;
-	wanted = calloc(extent_of(size - 1) + 1, 1);
+	wanted = calloc(count, 1);
 	rc = wanted == NULL ? error_set(-ENOMEM, "no memory for a backup") : BWT_OK;
 	if (rc == BWT_OK) {
 		mark_extents(backup, &image, wanted);
-		rc = copy_extents(backup, wanted, extent_of(size - 1) + 1);
+		rc = allocate_extents(backup, wanted, count);
 	}
+	if (rc == BWT_OK)
+		rc = copy_extents(backup, wanted, count);
 	free(wanted);
 	image_free(&image);
 	return rc < 0 ? rc : sys_file_sync(backup->target.arena_fd);

@@ -83,14 +83,19 @@ static void print_finding(void *ctx, const struct bwt_finding *finding)
 		       (unsigned long long)finding->offset, finding->text);
 }
 
-static struct stat file_stat(void)
+static struct stat stat_of(const char *store)
 {
 	char name[TMPSTORE_PATH_MAX + 16];
 	struct stat stat_buf;
 
-	snprintf(name, sizeof name, "%s/arena", fixture.path);
+	snprintf(name, sizeof name, "%s/arena", store);
 	CU_ASSERT_EQUAL_FATAL(stat(name, &stat_buf), 0);
 	return stat_buf;
+}
+
+static struct stat file_stat(void)
+{
+	return stat_of(fixture.path);
 }
 
 static uint64_t file_size(void)
@@ -225,6 +230,37 @@ static void a_backup_is_made_though_the_end_goes_before_its_checkpoint_is_pinned
 	CU_ASSERT_EQUAL(bwt_tree_open(fixture.db, NULL, 0, &fixture.tree), BWT_OK);
 	CU_ASSERT_TRUE(holds(0, STAY));
 	fixture_close(&fixture);
+	tmpstore_free(path);
+}
+
+/* It has blocks for what lives in it, and for all that its next life takes for free. */
+static void a_backup_has_the_holes_of_its_source(void)
+{
+	char path[TMPSTORE_PATH_MAX];
+	uint64_t given, blocks, copied;
+
+	fixture_open(&fixture);
+	fill(0);
+	delete_most();
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(extents_give_back(&fixture.db->store.extents, 0, UINT64_MAX, &given), BWT_OK);
+	CU_ASSERT_TRUE(given > 8 * EXTENT_SIZE);
+	tmpstore_new(path);
+	CU_ASSERT_EQUAL(bwt_backup(fixture.db, path), BWT_OK);
+	blocks = file_bytes();
+	fixture_close(&fixture);
+	copied = (uint64_t)stat_of(path).st_blocks * 512;
+	CU_ASSERT_TRUE(copied <= blocks + 4 * EXTENT_SIZE);
+	CU_ASSERT_EQUAL_FATAL(bwt_open(path, &fixture.options, &fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_tree_open(fixture.db, NULL, 0, &fixture.tree), BWT_OK);
+	copied = (uint64_t)stat_of(path).st_blocks * 512;
+	CU_ASSERT_TRUE(extents_bytes(&fixture.db->store.extents) <= copied);
+	CU_ASSERT_TRUE(holds(0, STAY));
+	fill(1);
+	CU_ASSERT_TRUE(holds(1, 1));
+	fixture_close(&fixture);
+	CU_ASSERT_EQUAL(bwt_verify(path, 0, print_finding, NULL), BWT_OK);
 	tmpstore_free(path);
 }
 
@@ -377,6 +413,7 @@ int main(void)
 		TEST(holes_are_known_after_opening),
 		TEST(the_end_stays_while_a_checkpoint_is_pinned),
 		TEST(a_backup_is_made_though_the_end_goes_before_its_checkpoint_is_pinned),
+		TEST(a_backup_has_the_holes_of_its_source),
 		TEST(what_is_over_the_target_goes_by_itself),
 		TEST(both_checkpoints_stay_whole_when_extents_become_holes),
 		TEST(planted_a_hole_made_one_checkpoint_early_is_noticed),
