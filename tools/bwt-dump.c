@@ -284,7 +284,11 @@ int main(int argc, char **argv)
 		dump_store(&dump);
 	} else if (look == OPTION_SALVAGE) {
 		bool whole;
-		int rc = salvage_dump(dump.store, dump.print, &whole);
+		int rc;
+
+		if (dump.tree_name != NULL)
+			tool_usage(&dump_tool, "--salvage writes all trees: no --tree");
+		rc = salvage_dump(dump.store, dump.print, &whole);
 
 		if (rc != BWT_OK)
 			complain(&dump, rc);

@@ -162,7 +162,21 @@ static const struct bwt_latency *latency_of(const struct bwt_stats *stats, size_
 	return (const struct bwt_latency *)start;
 }
 
-/* The file that the owner keeps. False: it has none that can be read. */
+/* Does another process have the store open than the one that wrote its number? Not to be told from another namespace. */
+static bool left_behind(const char *store, pid_t writer)
+{
+	pid_t holder = tool_holder(store);
+	struct stat here, there;
+	char path[64];
+
+	if (holder == 0 || holder == writer)
+		return false;
+	snprintf(path, sizeof path, "/proc/%ld/ns/pid", (long)holder);
+	return stat("/proc/self/ns/pid", &here) == 0 && stat(path, &there) == 0 &&
+	       here.st_ino == there.st_ino;
+}
+
+/* The file that the owner keeps. False: it has none that can be read, or an earlier one left it. */
 static bool read_stat_file(struct watcher *watcher)
 {
 	char path[4096];
@@ -188,7 +202,7 @@ static bool read_stat_file(struct watcher *watcher)
 		return false;
 	good = stat_file_read(map, size, &watcher->stats, &pid, &updated_ns);
 	munmap(map, size);
-	if (!good)
+	if (!good || left_behind(watcher->store, (pid_t)pid))
 		return false;
 	clock_gettime(CLOCK_REALTIME, &now);
 	watcher->source.live = true;

@@ -9,7 +9,7 @@ int fsck_check(const char *path,
                void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
                void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
 {
-	return db_verify(path, progress, report, ctx);
+	return db_verify(path, true, progress, report, ctx);
 }
 
 /* Opening recovers, closing takes a checkpoint: both superblocks and images are whole then. */

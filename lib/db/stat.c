@@ -242,6 +242,7 @@ void stat_publish_close(struct bwt_db *db)
 {
 	if (db->stat_file == NULL)
 		return;
+	stat_file_init(db->stat_file); /* nobody's any more */
 	sys_map_close(&db->stat_map);
 	sys_file_close(db->stat_fd);
 	db->stat_file = NULL;

@@ -2,8 +2,8 @@
 /*
  * hold.c - have a store open while a tool looks at it, or leave it as a crash does
  *
- * hold STORE COUNT: put COUNT pairs, print "ready", stay until killed. hold STORE COUNT crash: put
- * them durably and end at once without closing.
+ * hold STORE COUNT: put COUNT pairs (0: open read-only what is there), print "ready", stay until killed. hold STORE COUNT
+ * crash: put them durably and end at once without closing.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +22,14 @@ static void need(int rc)
 
 int main(int argc, char **argv)
 {
-	const struct bwt_options options = {.flags = BWT_CREATE};
+	struct bwt_options options = {.flags = BWT_CREATE};
 	struct bwt_tree *tree;
 	struct bwt_db *db;
 
 	if (argc < 3)
 		return 2;
+	if (strcmp(argv[2], "0") == 0)
+		options.flags = BWT_RDONLY;
 	need(bwt_open(argv[1], &options, &db));
 	need(bwt_tree_open(db, NULL, 0, &tree));
 	for (int i = 0; i < atoi(argv[2]); i++) {

@@ -106,3 +106,4 @@ expect 0 bwt-dump --super bad2
 says "damaged"
 expect 0 bwt-dump bad2
 same out dump
+expect 2 bwt-dump --salvage --tree one store

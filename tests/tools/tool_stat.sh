@@ -74,8 +74,19 @@ wait "$hold_pid" || true
 expect 0 bwt-stat held
 says "not open elsewhere"
 grep -Eq 'keys +700$' out || fail "the keys after the owner died"
-# A library that knew fewer numbers wrote a shorter file (here: without the last latency).
+# Nor believed of another process that has it open, and keeps none because it only reads: after a crash, after a close.
 hold held 0
+expect 8 bwt-stat held
+kill "$hold_pid"
+wait "$hold_pid" || true
+bwt-load -T -f pairs.txt closed
+hold closed 0
+expect 8 bwt-stat closed
+kill "$hold_pid"
+wait "$hold_pid" || true
+
+# A library that knew fewer numbers wrote a shorter file (here: without the last latency).
+hold held 1
 sleep 2
 size=$(od -An -tu4 -j12 -N4 held/stats | tr -d ' ')
 head -c $((48 + size - 8 * 130)) held/stats >shorter
