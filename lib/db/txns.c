@@ -108,10 +108,14 @@ int bwt_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **out)
 
 /* ---- end ---- */
 
+/* Its own writes go last: a cursor's value may lie among them, which is good until that is closed. */
 void db_txn_unref(struct bwt_txn *txn)
 {
-	if (atomic_fetch_sub_explicit(&txn->refs, 1, memory_order_acq_rel) == 1)
-		free(txn);
+	if (atomic_fetch_sub_explicit(&txn->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (txn->writes)
+		txn_end(&txn->txn);
+	free(txn);
 }
 
 int db_txn_note(struct bwt_txn *txn, int rc)
@@ -126,7 +130,7 @@ static void end(struct bwt_txn *txn)
 	struct bwt_db *db = txn->db;
 
 	if (txn->writes)
-		txn_end(&txn->txn);
+		txn_finish(&txn->txn);
 	free(txn->marks);
 	atomic_store_explicit(&txn->ended, 1, memory_order_release);
 	if (txn->snapshot != NULL)

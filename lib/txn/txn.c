@@ -25,12 +25,18 @@ void txn_begin(struct txn *txn, struct store *store, enum txn_level level, uint6
 			atomic_fetch_add_explicit(&store->txn_order, 1, memory_order_relaxed) + 1;
 }
 
-void txn_end(struct txn *txn)
+void txn_finish(struct txn *txn)
 {
 	if (txn->guard != NULL)
 		snapshot_release(txn->guard);
-	write_set_free(&txn->writes);
+	txn->guard = NULL;
 	read_set_free(&txn->reads);
+}
+
+void txn_end(struct txn *txn)
+{
+	txn_finish(txn);
+	write_set_free(&txn->writes);
 }
 
 uint64_t txn_read_end(const struct txn *txn)
@@ -146,6 +152,11 @@ static int change(struct txn *txn, struct tree *tree, const struct commit_op *op
 	                        op->kind == COMMIT_CAS ? *op->desired : op->value, WRITE_PUT, entry);
 }
 
+static bool only_asks(const struct commit_op *op)
+{
+	return op->kind == COMMIT_CAS && op->expected == NULL && op->desired == NULL;
+}
+
 /*
  * Read committed: nobody comes first, but the condition must still hold at the commit. It is about the newest
  * version below a snapshot of this moment; one that is at or above it then is another state. The first such
@@ -182,13 +193,8 @@ static int check_guarded(struct txn *txn, struct tree *tree, struct epoch_slot *
 
 	*reader = (struct reader){.store = txn->store, .snapshot = txn->snapshot};
 	rc = check_condition(txn, tree, slot, op, reader);
-	/* First committer wins, and it is there already. */
-	return rc == BWT_OK && reader->passed ? BWT_CONFLICT : rc;
-}
-
-static bool only_asks(const struct commit_op *op)
-{
-	return op->kind == COMMIT_CAS && op->expected == NULL && op->desired == NULL;
+	/* First committer wins, and it is there already. Who only asks has no part in that. */
+	return rc == BWT_OK && reader->passed && !only_asks(op) ? BWT_CONFLICT : rc;
 }
 
 int txn_write(struct txn *txn, struct tree *tree, struct epoch_slot *slot, const struct commit_op *op)

@@ -39,7 +39,9 @@ struct txn {
 
 /** Begin, with @snapshot acquired by the caller (READ_NEWEST: read committed). */
 void txn_begin(struct txn *txn, struct store *store, enum txn_level level, uint64_t snapshot);
-/** Free what it holds; without effect on the store. */
+/** It is over: nothing is kept for it in the store any more. Its writes can still be looked at. */
+void txn_finish(struct txn *txn);
+/** Free all that it holds, finished or not; without effect on the store. */
 void txn_end(struct txn *txn);
 
 /**

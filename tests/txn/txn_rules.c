@@ -171,6 +171,23 @@ static void cas_compares_with_what_the_transaction_sees(void)
 	CU_ASSERT_STRING_EQUAL(walk(NULL), "k=3");
 }
 
+/* It asks for absence alone, and that is what its snapshot shows. */
+static void cas_that_only_asks_is_no_conflict(void)
+{
+	static const unsigned flags[] = {0, BWT_READ_COMMITTED};
+
+	for (unsigned i = 0; i < COUNT_OF(flags); i++) {
+		struct bwt_txn *txn = begin(flags[i]);
+
+		put(NULL, "n", "1");
+		CU_ASSERT_EQUAL(bwt_cas(play.tree, txn, text("n"), NULL, NULL),
+		                flags[i] == 0 ? BWT_OK : BWT_MISMATCH);
+		put(txn, "k", "1");
+		CU_ASSERT_EQUAL(bwt_commit(txn), BWT_OK);
+		CU_ASSERT_EQUAL(try_delete(NULL, "n"), BWT_OK);
+	}
+}
+
 static void cas_compares_large_values_too(void)
 {
 	char *large = malloc(100000);
@@ -374,7 +391,7 @@ static void a_cursor_of_an_ended_transaction_answers_invalid(void)
 {
 	for (unsigned end = 0; end < 3; end++) {
 		struct bwt_txn *txn = begin(0);
-		struct bwt_slice slice = {NULL, 77};
+		struct bwt_slice slice = {NULL, 77}, value;
 		struct bwt_cursor *cursor, *second;
 		bwt_lsn lsn;
 
@@ -382,11 +399,14 @@ static void a_cursor_of_an_ended_transaction_answers_invalid(void)
 		CU_ASSERT_EQUAL_FATAL(bwt_cursor_open(play.tree, txn, &cursor), BWT_OK);
 		CU_ASSERT_EQUAL_FATAL(bwt_cursor_open(play.tree, txn, &second), BWT_OK);
 		CU_ASSERT_EQUAL(bwt_cursor_next(cursor), BWT_OK);
+		CU_ASSERT_EQUAL_FATAL(bwt_cursor_value(cursor, &value), BWT_OK);
 		if (end == 2)
 			bwt_abort(txn);
 		else
 			CU_ASSERT_EQUAL(end == 0 ? bwt_commit(txn) : bwt_commit_async(txn, &lsn),
 			                BWT_OK);
+		/* Its own write, good until the next call on the cursor. */
+		CU_ASSERT_TRUE(value.size == 1 && memcmp(value.data, "1", 1) == 0);
 		CU_ASSERT_EQUAL(bwt_cursor_next(cursor), BWT_INVALID);
 		CU_ASSERT_EQUAL(bwt_cursor_prev(cursor), BWT_INVALID);
 		CU_ASSERT_EQUAL(bwt_cursor_key(cursor, &slice), BWT_INVALID);
@@ -535,6 +555,7 @@ int main(void)
 		TEST(one_transaction_changes_several_trees_at_once),
 		TEST(insert_and_update_ask_what_the_transaction_sees),
 		TEST(cas_compares_with_what_the_transaction_sees),
+		TEST(cas_that_only_asks_is_no_conflict),
 		TEST(cas_compares_large_values_too),
 		TEST(get_many_shows_own_writes_over_the_snapshot),
 		TEST(a_get_may_ask_for_presence_only),
