@@ -281,7 +281,7 @@ BWT_API int bwt_open(const char *path, const struct bwt_options *options, struct
  * bwt_close - take a checkpoint and close the store
  * @db:      not used by any other thread any more; freed with its trees unless BWT_BUSY is returned
  * Returns:  BWT_OK
- *           BWT_BUSY       a transaction, cursor or load is open: nothing happened, @db stays open
+ *           BWT_BUSY       a transaction, cursor, load or reader of changes is open: nothing happened, @db stays open
  *           BWT_INVALID    @db is NULL, or belongs to the parent process
  *           BWT_IO, BWT_FULL  the checkpoint failed; the store is closed all the same, and what was
  *                          durable is recovered by the next bwt_open()
@@ -414,7 +414,8 @@ BWT_API int bwt_put(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice
 /**
  * bwt_get - read one key in the snapshot of @txn, or the newest committed version without one
  * @key:     0..BWT_KEY_MAX bytes, read during the call only
- * @value:   out; grown as needed and set on BWT_OK; NULL asks only whether the key is there
+ * @value:   out; grown as needed and set on BWT_OK; NULL asks only whether the key is there. After a failure its size
+ *           is what it was, but not always its bytes: a large value is read into them at once
  * Returns:  BWT_OK
  *           BWT_NOT_FOUND  no version is visible to @txn (an outcome, not a fault)
  *           BWT_TOO_BIG    @key is too long
@@ -990,7 +991,7 @@ BWT_API int bwt_backup(struct bwt_db *db, const char *path);
  * @path:    folder of the store
  * @flags:   0: there are none yet. Mapping faults are always turned into BWT_IO
  * @report:  called for each finding, with @ctx; NULL: only the code is wanted
- * Returns:  BWT_OK         no finding but notes; a store that only needs recovery is in order
+ * Returns:  BWT_OK         no finding; a store that only needs recovery is in order
  *           BWT_CORRUPT    damage, or a copy that had to stand in for a damaged one: see @report
  *           BWT_BUSY       it is open; bwt_detail() has the process id
  *           BWT_VERSION, BWT_INVALID, BWT_IO, -ENOENT, -ENOTDIR, -ENOMEM  it could not be checked

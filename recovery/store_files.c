@@ -62,7 +62,7 @@ static int survey(int dir_fd, const struct recover_config *config, struct conten
 	if (rc < 0)
 		return rc;
 	if (contents->arena && config->exclusive)
-		return error_set(BWT_EXISTS, "%s is a store already", config->path);
+		return BWT_EXISTS;
 	if (contents->arena)
 		return BWT_OK;
 	if (contents->arena_part)
@@ -77,14 +77,9 @@ static int survey(int dir_fd, const struct recover_config *config, struct conten
 
 static int open_dir(const struct recover_config *config, int *dir_fd)
 {
-	int rc = sys_dir_open(config->path, dir_fd);
+	int rc = config->create ? sys_dir_create(config->path) : BWT_OK;
 
-	if (rc != -ENOENT || !config->create)
-		return rc;
-	rc = sys_dir_create(config->path);
-	if (rc < 0 && rc != BWT_EXISTS)
-		return rc;
-	return sys_dir_open(config->path, dir_fd);
+	return rc == BWT_OK || rc == BWT_EXISTS ? sys_dir_open(config->path, dir_fd) : rc;
 }
 
 static int lock_readonly(struct store *store)

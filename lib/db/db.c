@@ -310,7 +310,7 @@ static void note_replay(struct bwt_db *db, const struct verify_report *findings)
 	findings->report(findings->ctx, &finding);
 }
 
-int db_verify(const char *path,
+int db_verify(const char *path, bool notes,
               void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
               void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx)
 {
@@ -326,7 +326,8 @@ int db_verify(const char *path,
 		return rc;
 	rc = bwt_open(path, &options, &db);
 	if (rc == BWT_OK) {
-		note_replay(db, &findings);
+		if (notes)
+			note_replay(db, &findings);
 		rc = db_slot(db, &slot);
 		if (rc == BWT_OK)
 			rc = verify_store(&db->store, slot, &findings);
@@ -351,5 +352,5 @@ int bwt_verify(const char *path, unsigned flags,
 		return error_set(BWT_INVALID, "the path is NULL");
 	if (flags != 0)
 		return error_set(BWT_INVALID, "flags: unknown bits %#x", flags);
-	return db_verify(path, NULL, report, ctx);
+	return db_verify(path, false, NULL, report, ctx);
 }

@@ -105,8 +105,11 @@ int db_txn_note(struct bwt_txn *txn, int rc);
 /** bwt_begin() once the arguments are checked. */
 int db_begin(struct bwt_db *db, unsigned flags, struct bwt_txn **out);
 
-/** bwt_verify(), telling @progress (may be NULL) how far it is; @ctx is handed to both. For bwt-fsck. */
-int db_verify(const char *path,
+/**
+ * bwt_verify(), telling @progress (may be NULL) how far it is, and with @notes what is worth knowing and no finding; @ctx is
+ * handed to both. For bwt-fsck.
+ */
+int db_verify(const char *path, bool notes,
               void (*progress)(void *ctx, const char *phase, uint64_t done, uint64_t total),
               void (*report)(void *ctx, const struct bwt_finding *finding), void *ctx);
 

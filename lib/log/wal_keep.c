@@ -257,6 +257,7 @@ int wal_keep_open(int dir_fd, uint64_t store_id, uint64_t limit, struct wal_keep
 {
 	struct wal_keep *keep = calloc(1, sizeof *keep);
 	uint8_t *bytes = malloc(WAL_READERS_FILE_SIZE);
+	bool exists = false;
 	int rc;
 
 	*damaged = false;
@@ -268,13 +269,14 @@ int wal_keep_open(int dir_fd, uint64_t store_id, uint64_t limit, struct wal_keep
 	keep->dir_fd = dir_fd;
 	keep->store_id = store_id;
 	keep->limit = limit;
-	rc = sys_file_open(dir_fd, WAL_READERS_NAME, 0, &keep->fd);
-	if (rc == BWT_OK)
+	keep->fd = -1;
+	rc = sys_file_exists(dir_fd, WAL_READERS_NAME, &exists);
+	if (rc == BWT_OK && exists)
+		rc = sys_file_open(dir_fd, WAL_READERS_NAME, 0, &keep->fd);
+	if (rc == BWT_OK && exists)
 		rc = read_file(keep, bytes, damaged);
-	else
-		keep->fd = -1;
 	free(bytes);
-	if (rc < 0 && rc != -ENOENT) {
+	if (rc < 0) {
 		wal_keep_close(keep);
 		return rc;
 	}

@@ -85,7 +85,7 @@ int store_health(struct store *store, bool write)
 	if (!write)
 		return BWT_OK;
 	if (store->readonly)
-		return BWT_READ_ONLY;
+		return error_set(BWT_READ_ONLY, "the store was opened with BWT_RDONLY");
 	failure = atomic_load_explicit(&store->failure, memory_order_relaxed);
 	return failure == BWT_OK
 	               ? BWT_OK

@@ -244,6 +244,38 @@ static void *detail_of_a_new_thread(void *ctx)
 	return bwt_detail()[0] == '\0' ? NULL : &fixture.db;
 }
 
+static void *open_and_reopen(void *ctx)
+{
+	struct bwt_options options = {.flags = BWT_CREATE, .max_size = 64 << 20};
+	const char *path = ctx;
+	struct bwt_db *db;
+
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL_FATAL(bwt_open(path, &options, &db), BWT_OK);
+		CU_ASSERT_EQUAL(bwt_close(db), BWT_OK);
+	}
+	options.flags |= BWT_EXCL;
+	CU_ASSERT_EQUAL(bwt_open(path, &options, &db), BWT_EXISTS);
+	CU_ASSERT_STRING_EQUAL(bwt_detail(), "");
+	options.flags = BWT_RDONLY;
+	CU_ASSERT_EQUAL_FATAL(bwt_open(path, &options, &db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_checkpoint(db), BWT_READ_ONLY);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "BWT_RDONLY"));
+	CU_ASSERT_EQUAL(bwt_close(db), BWT_OK);
+	return NULL;
+}
+
+/* No words of what the library met on its way, and could help itself with. */
+static void success_and_outcomes_have_no_words(void)
+{
+	char path[TMPSTORE_PATH_MAX];
+	pthread_t thread;
+
+	tmpstore_join(path, fixture.folder, "second");
+	CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, open_and_reopen, path), 0);
+	pthread_join(thread, NULL);
+}
+
 static void each_thread_has_its_own_detail(void)
 {
 	void *result = &fixture.db;
@@ -329,6 +361,7 @@ int main(void)
 		TEST(a_transaction_of_another_store_is_invalid),
 		TEST(outcomes_leave_the_detail_and_the_buffer_alone),
 		TEST(each_thread_has_its_own_detail),
+		TEST(success_and_outcomes_have_no_words),
 		TEST(every_code_has_a_text_of_its_own),
 		TEST(lsns_beyond_the_log_are_invalid_and_those_in_it_become_durable),
 		TEST(the_eventfd_tells_when_the_log_became_durable),

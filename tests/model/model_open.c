@@ -263,6 +263,38 @@ static void another_process_is_busy_too(void)
 	in_child(open_elsewhere);
 }
 
+static int put_and_die(void)
+{
+	struct bwt_tree *tree;
+	struct bwt_db *mine;
+
+	if (bwt_open(fixture.path, NULL, &mine) != BWT_OK ||
+	    bwt_tree_open(mine, NULL, 0, &tree) != BWT_OK)
+		return 1;
+	_exit(bwt_put(tree, NULL, fixture_key, fixture_value, 0) == BWT_OK ? 0 : 1);
+}
+
+static void count_finding(void *ctx, const struct bwt_finding *finding)
+{
+	unsigned *count = ctx;
+
+	(void)finding;
+	++*count;
+}
+
+static void needing_recovery_is_no_finding(void)
+{
+	unsigned count = 0;
+
+	fixture_close();
+	in_child(put_and_die);
+	CU_ASSERT_EQUAL(bwt_verify(fixture.path, 0, count_finding, &count), BWT_OK);
+	CU_ASSERT_EQUAL(count, 0);
+	CU_ASSERT_EQUAL(fixture_open(0), BWT_OK);
+	CU_ASSERT_EQUAL_FATAL(bwt_tree_open(fixture.db, NULL, 0, &fixture.tree), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_get(fixture.tree, NULL, fixture_key, NULL), BWT_OK);
+}
+
 /* ---- read-only ---- */
 
 static void a_read_only_store_refuses_every_change(void)
@@ -382,6 +414,7 @@ int main(void)
 		TEST(null_pointers_are_invalid),
 		TEST(a_second_opener_of_the_process_is_busy),
 		TEST(another_process_is_busy_too),
+		TEST(needing_recovery_is_no_finding),
 		TEST(after_fork_every_call_in_the_child_is_invalid),
 		TEST(a_child_that_lives_on_holds_no_lock),
 		TEST(a_read_only_store_refuses_every_change),
