@@ -4,10 +4,11 @@
  *
  *   in use --notice--> dead --two checkpoints later--> unlinked
  *
- *   VF1  A file is dead when values are appended to a younger one, no thread holds a value of it
+ *   VF1  A file is dead when it is made and not appended to any more (vlog_tails()), no thread holds a value of it
  *        that is not published yet (epoch_slot.value_hold), and its live bytes are 0, seen in this
- *        order. Live bytes rise only by publishing, so it stays dead: no image that is cut and no log
- *        record that is written after that refers to it.
+ *        order. Who still writes to it has had its hold since before (V7). Live bytes rise only by publishing,
+ *        so it stays dead: no image that is cut and no log record that is written after that refers to it.
+ *        That goes for younger files than those that are appended to, too: large values have files of their own.
  *   VF2  It is unlinked when both retained images were cut after it was noticed (V1), nobody who was
  *        pinned when it was noticed still is, and no reader holds a reference into it.
  *   VF3  Nor as long as somebody may read a log record that refers to it again (wal_keep.h). Such records lie
@@ -25,28 +26,11 @@
 #include "base/testpoint.h"
 #include "recovery/checkpointer.h"
 
-/* Files at or above this number are held by some thread. SEQ_CST: see epoch_slot.value_hold. */
-static uint64_t lowest_hold(struct store *store)
-{
-	uint32_t count = atomic_load_explicit(&store->epoch.slot_count, memory_order_seq_cst);
-	uint64_t lowest = UINT64_MAX;
-
-	for (uint32_t i = 0; i < count; i++) {
-		struct epoch_slot *slot = epoch_slot_at(&store->epoch, i);
-		uint64_t hold =
-			slot == NULL ? 0
-				     : atomic_load_explicit(&slot->value_hold, memory_order_seq_cst);
-
-		if (hold != 0 && hold < lowest)
-			lowest = hold;
-	}
-	return lowest;
-}
-
 struct notice {
 	struct value_files *values;
 	struct store *store;
-	uint64_t below; /* files that may be dead: older than the current one and not held */
+	struct vlog_tails tails;
+	uint64_t hold; /* files below it are not held */
 	uint64_t number;
 	uint64_t epoch;
 };
@@ -67,7 +51,8 @@ static int notice_file(void *ctx, uint64_t file, uint64_t bytes)
 	unsigned capacity = values->capacity == 0 ? 16 : values->capacity * 2;
 	struct dead_file *fresh;
 
-	if (file >= notice->below || file >= notice->store->vlog_live.capacity ||
+	if ((vlog_is_tail(&notice->tails, file) && !TEST_FAULT("value_notice_active")) ||
+	    file >= notice->hold || file >= notice->store->vlog_live.capacity ||
 	    cow_load(&notice->store->vlog_live, file) != 0 || known(values, file))
 		return 0;
 	if (values->count == values->capacity) {
@@ -88,14 +73,11 @@ static int notice_file(void *ctx, uint64_t file, uint64_t bytes)
 void value_files_notice(struct value_files *values, struct store *store, uint64_t number)
 {
 	struct notice notice = {.values = values, .store = store, .number = number};
-	uint64_t hold;
 
-	/* VF1: the current file first, then the holds, then the live bytes. */
-	notice.below =
-		TEST_FAULT("value_notice_active") ? UINT64_MAX : vlog_append_floor(store->vlog);
-	hold = lowest_hold(store);
-	if (hold < notice.below)
-		notice.below = hold;
+	/* VF1: what is appended to first, then the holds, then the live bytes. */
+	vlog_tails(store->vlog, &notice.tails);
+	TEST_YIELD("value_notice_tails");
+	notice.hold = epoch_lowest_hold(&store->epoch);
 	notice.epoch = epoch_advance(&store->epoch);
 	vlog_list(store->vlog, notice_file, &notice);
 }
@@ -115,7 +97,7 @@ void value_files_unlink(struct value_files *values, struct store *store, uint64_
 {
 	/* Pins first: whoever gave up its pin in between has set its hold before (VF2). */
 	uint64_t oldest = epoch_oldest(&store->epoch);
-	uint64_t hold = lowest_hold(store);
+	uint64_t hold = epoch_lowest_hold(&store->epoch);
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < values->count; i++) {

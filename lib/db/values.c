@@ -60,11 +60,19 @@ struct survey {
 	struct bwt_db *db;
 	struct value_file *files;
 	unsigned count, capacity;
-	uint64_t floor;   /* files below it are not appended to any more */
+	struct vlog_tails tails;
+	uint64_t hold;    /* who writes a file of its own holds it: it is at or above this number */
 	uint64_t total;   /* bytes of all */
 	uint64_t live;    /* of which some page refers to */
 	uint64_t retired; /* bytes of files in which nothing lives */
 };
+
+/* Nothing is appended to it any more; of young ones that are held it is not known. */
+static bool is_finished(const struct survey *survey, uint64_t number)
+{
+	return !vlog_is_tail(&survey->tails, number) &&
+	       (number < survey->tails.floor || number < survey->hold);
+}
 
 static int survey_file(void *ctx, uint64_t number, uint64_t bytes)
 {
@@ -85,14 +93,16 @@ static int survey_file(void *ctx, uint64_t number, uint64_t bytes)
 	survey->files[survey->count++] = file;
 	survey->total += bytes;
 	survey->live += file.live;
-	if (file.live == 0 && number < survey->floor)
+	if (file.live == 0 && is_finished(survey, number))
 		survey->retired += bytes;
 	return BWT_OK;
 }
 
 static int survey_take(struct bwt_db *db, struct survey *survey)
 {
-	*survey = (struct survey){.db = db, .floor = vlog_append_floor(db->store.vlog)};
+	*survey = (struct survey){.db = db};
+	vlog_tails(db->store.vlog, &survey->tails); /* first: VF1 */
+	survey->hold = epoch_lowest_hold(&db->store.epoch);
 	return vlog_list(db->store.vlog, survey_file, survey);
 }
 
@@ -213,10 +223,10 @@ static uint64_t score_of(const struct survey *survey, const struct value_file *f
 {
 	uint64_t dead = file->bytes > file->live ? file->bytes - file->live : 0;
 
-	if (file->live == 0 || file->file >= survey->floor || dead < file->bytes / GAIN_SHARE ||
-	    was_left(&survey->db->values, file))
+	if (file->live == 0 || !is_finished(survey, file->file) ||
+	    dead < file->bytes / GAIN_SHARE || was_left(&survey->db->values, file))
 		return 0;
-	return dead / 16 * (survey->floor - file->file) / (file->live / 4096 + 1) + 1;
+	return dead / 16 * (survey->tails.next - file->file) / (file->live / 4096 + 1) + 1;
 }
 
 /* The best ones come first in survey->files; as many as bring the log back to a quarter of its slack. */

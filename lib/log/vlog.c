@@ -14,13 +14,16 @@
  *   V3  A file is closed when it is not active, unused, clean, and in no batch of syncs that may still
  *       run: the next call of vlog_value_syncs() says that the last batch is over.
  *   V4  A pinned file that was active when pinned stays open until unpinned.
- *   V5  What a failed write leaves is a gap that nothing refers to. No space, or a value that changed while
- *       it was compressed, is no failure of the file; any other failed write or sync is, and is for good:
- *       nothing is appended after it, and the next call of vlog_value_syncs() fails, with the same code and
- *       words, and the log with it.
+ *   V5  What a failed write leaves is a gap that nothing refers to; a file of its own goes at once. No space, or a
+ *       value that changed while it was compressed, is no failure of the file; any other failed write or sync
+ *       is, and is for good: nothing is appended after it, and the next call of vlog_value_syncs() fails, with
+ *       the same code and words, and the log with it.
  *   V6  The system tells of a page that could not be written once to each open file. So who syncs at the same
  *       time has one of their own, opened before the first write: the flusher and vlog_sync(). Else the one is
  *       told, and the other acknowledges what is lost.
+ *   V7  A file's number is taken when the file is active, or its one user's: who finds the number taken and the file
+ *       not active knows that nobody comes to it any more. Appenders hold what is at or above the
+ *       smallest active number, so no active file lags far behind those that are made: what died there could not go.
  */
 #include "log/vlog.h"
 
@@ -59,7 +62,8 @@ static int survey_file(void *ctx, uint64_t number, uint64_t bytes)
 
 	if (number > survey->largest)
 		survey->largest = number;
-	atomic_fetch_add_explicit(&survey->vlog->file_bytes, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&survey->vlog->file_bytes, vlog_round_up(bytes),
+	                          memory_order_relaxed);
 	return BWT_OK;
 }
 
@@ -130,7 +134,8 @@ uint64_t vlog_file_bytes(const struct vlog *vlog)
 
 uint64_t vlog_next_segment(const struct vlog *vlog)
 {
-	return atomic_load_explicit(&vlog->next_number, memory_order_relaxed);
+	/* SEQ_CST: V7 */
+	return atomic_load_explicit(&vlog->next_number, memory_order_seq_cst);
 }
 
 uint64_t vlog_appended(const struct vlog *vlog)
@@ -188,20 +193,35 @@ static void unpin(struct vlog_file *file)
 	atomic_fetch_sub_explicit(&file->users, 1, memory_order_release);
 }
 
-uint64_t vlog_append_floor(struct vlog *vlog)
+void vlog_tails(struct vlog *vlog, struct vlog_tails *tails)
 {
-	uint64_t floor = vlog_next_segment(vlog);
-
-	/* Without an active file the next one has the next number. Pinned, a file keeps its own (V4). */
+	tails->floor = tails->next = vlog_next_segment(vlog); /* first: V7 */
 	for (unsigned stream = 0; stream < VLOG_STREAMS; stream++) {
-		struct vlog_file *file = pin(vlog, stream);
+		struct vlog_file *file = pin(vlog, stream); /* so that it keeps its number (V4) */
 
+		tails->active[stream] = file == NULL ? 0 : file->number;
 		if (file == NULL)
 			continue;
-		floor = file->number < floor ? file->number : floor;
+		tails->floor = file->number < tails->floor ? file->number : tails->floor;
 		unpin(file);
 	}
-	return floor;
+}
+
+bool vlog_is_tail(const struct vlog_tails *tails, uint64_t segment)
+{
+	bool tail = segment >= tails->next;
+
+	for (unsigned stream = 0; stream < VLOG_STREAMS; stream++)
+		tail |= segment == tails->active[stream];
+	return tail;
+}
+
+uint64_t vlog_append_floor(struct vlog *vlog)
+{
+	struct vlog_tails tails;
+
+	vlog_tails(vlog, &tails);
+	return tails.floor; /* without an active file the next one has the next number */
 }
 
 static bool is_active(const struct vlog *vlog, const struct vlog_file *file)
@@ -290,20 +310,12 @@ static int open_new(struct vlog *vlog, struct vlog_file *file, const char *name)
 	return rc;
 }
 
-/* A new, empty file with a durable name (V1). Lock held. */
-static int make_file(struct vlog *vlog, struct vlog_file **out)
+/* Empty, with a durable name (V1). */
+static int make_named(struct vlog *vlog, struct vlog_file *file, uint64_t number)
 {
-	struct vlog_file *file;
 	char name[VLOG_NAME_SIZE];
-	uint64_t number;
-	int rc = close_some(vlog);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	file = free_struct(vlog);
-	if (file == NULL)
-		return error_set(-ENOMEM, "no memory for a value-log file");
-	number = atomic_fetch_add_explicit(&vlog->next_number, 1, memory_order_relaxed);
 	vlog_name(name, number);
 	rc = open_new(vlog, file, name);
 	if (rc < 0) {
@@ -318,8 +330,44 @@ static int make_file(struct vlog *vlog, struct vlog_file **out)
 	}
 	file->number = number;
 	atomic_store_explicit(&file->tail, 0, memory_order_relaxed);
-	*out = file;
+	atomic_store_explicit(&file->end, 0, memory_order_relaxed);
 	return BWT_OK;
+}
+
+/* V7. Lock held. */
+static void give_up_old(struct vlog *vlog, uint64_t number)
+{
+	for (unsigned stream = 0; stream < VLOG_STREAMS; stream++) {
+		struct vlog_file *file =
+			atomic_load_explicit(&vlog->active[stream], memory_order_relaxed);
+
+		if (file != NULL && number - file->number > VLOG_BEHIND_MAX)
+			atomic_store_explicit(&vlog->active[stream], NULL, memory_order_seq_cst);
+	}
+}
+
+/* A new file: the active one of @stream, or, VLOG_STREAMS, one that is pinned by us alone. Lock held. */
+static int make_file(struct vlog *vlog, unsigned stream, struct vlog_file **out)
+{
+	uint64_t number = atomic_load_explicit(&vlog->next_number, memory_order_relaxed);
+	struct vlog_file *file;
+	int rc = close_some(vlog);
+
+	if (rc < 0)
+		return rc;
+	file = free_struct(vlog);
+	if (file == NULL)
+		return error_set(-ENOMEM, "no memory for a value-log file");
+	rc = make_named(vlog, file, number);
+	if (rc == BWT_OK && stream == VLOG_STREAMS)
+		atomic_fetch_add_explicit(&file->users, 1, memory_order_relaxed);
+	else if (rc == BWT_OK) /* RELEASE: the file's fields; see pin() */
+		atomic_store_explicit(&vlog->active[stream], file, memory_order_seq_cst);
+	/* V7; a name that could not be made is not tried again. */
+	atomic_store_explicit(&vlog->next_number, number + 1, memory_order_seq_cst);
+	give_up_old(vlog, number);
+	*out = file;
+	return rc;
 }
 
 /* Replace @full, unless another thread did. */
@@ -329,11 +377,8 @@ static int replace(struct vlog *vlog, enum vlog_stream stream, const struct vlog
 	int rc = BWT_OK;
 
 	log_lock(&vlog->lock);
-	if (atomic_load_explicit(&vlog->active[stream], memory_order_relaxed) == full) {
-		rc = make_file(vlog, &file);
-		if (rc == BWT_OK) /* RELEASE: the file's fields; see pin() */
-			atomic_store_explicit(&vlog->active[stream], file, memory_order_seq_cst);
-	}
+	if (atomic_load_explicit(&vlog->active[stream], memory_order_relaxed) == full)
+		rc = make_file(vlog, stream, &file);
 	log_unlock(&vlog->lock);
 	return rc;
 }
@@ -366,9 +411,7 @@ static int reserve_alone(struct vlog *vlog, struct vlog_file **out, uint64_t *of
 	int rc;
 
 	log_lock(&vlog->lock);
-	rc = make_file(vlog, out);
-	if (rc == BWT_OK)
-		atomic_fetch_add_explicit(&(*out)->users, 1, memory_order_relaxed);
+	rc = make_file(vlog, VLOG_STREAMS, out);
 	log_unlock(&vlog->lock);
 	*off = 0;
 	return rc;
@@ -387,15 +430,52 @@ int vlog_reserve(struct vlog *vlog, enum vlog_stream stream, uint64_t len, struc
 	                                       : reserve(vlog, stream, len, file, off);
 }
 
-int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t len, int rc)
+/* The pinned @file reaches to @end: as far as vlog_unlink() will find it, whatever failed in it. */
+static void count_bytes(struct vlog *vlog, struct vlog_file *file, uint64_t end)
 {
+	uint64_t seen = atomic_load_explicit(&file->end, memory_order_relaxed);
+
+	end = vlog_round_up(end);
+	while (seen < end &&
+	       !atomic_compare_exchange_weak_explicit(&file->end, &seen, end, memory_order_relaxed,
+	                                              memory_order_relaxed))
+		continue;
+	if (seen < end)
+		atomic_fetch_add_explicit(&vlog->file_bytes, end - seen, memory_order_relaxed);
+}
+
+/* V5: nothing refers to it, and the disk may be full of it. Pinned by us alone. */
+static void drop_alone(struct vlog *vlog, struct vlog_file *file)
+{
+	uint64_t number = file->number;
+
+	log_lock(&vlog->lock);
+	unpin(file);
+	close_file(file);
+	log_unlock(&vlog->lock);
+	(void)vlog_unlink(vlog, number);
+}
+
+int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t off, uint64_t len, int rc)
+{
+	uint64_t size;
+
 	if (rc == BWT_OK) {
-		atomic_fetch_add_explicit(&vlog->file_bytes, len, memory_order_relaxed);
+		count_bytes(vlog, file, off + len);
 		atomic_fetch_add_explicit(&vlog->appended, len, memory_order_relaxed);
 		mark_dirty(vlog, file);
+		unpin(file);
+		return rc;
 	}
-	unpin(file);
-	return rc < 0 && rc != BWT_FULL && rc != BWT_INVALID ? fail(vlog, rc) : rc;
+	if (rc != BWT_FULL && rc != BWT_INVALID)
+		rc = fail(vlog, rc);
+	if (sys_file_size(file->fd, &size) == BWT_OK)
+		count_bytes(vlog, file, size);
+	if (len > vlog->config.segment_size)
+		drop_alone(vlog, file);
+	else
+		unpin(file);
+	return rc;
 }
 
 void vlog_end_moves(struct vlog *vlog)
@@ -450,7 +530,7 @@ static int append(struct vlog *vlog, struct vlog_record *head, struct bwt_slice 
 		                          .offset = off,
 		                          .size = (uint32_t)value.size,
 		                          .crc = head->crc};
-	return vlog_written(vlog, file, len, rc);
+	return vlog_written(vlog, file, off, len, rc);
 }
 
 int vlog_append(struct vlog *vlog, uint32_t tree, uint32_t hash, struct bwt_slice value,

@@ -117,8 +117,19 @@ uint64_t vlog_file_bytes(const struct vlog *vlog);
 uint64_t vlog_appended(const struct vlog *vlog);
 /** The first number not in use. */
 uint64_t vlog_next_segment(const struct vlog *vlog);
-/** No later append goes to a file with a smaller number. */
+/** No later append goes to a file with a smaller number: what a value_hold begins at. */
 uint64_t vlog_append_floor(struct vlog *vlog);
+
+#define VLOG_TAILS 2u
+struct vlog_tails {                  /* where values are appended to */
+	uint64_t next;               /* files from this number on are not made yet */
+	uint64_t active[VLOG_TAILS]; /* 0: none */
+	uint64_t floor;              /* the smallest of them all */
+};
+
+/** vlog_tails - to all other files only he appends who has set a value_hold at or below their number before (V7) */
+void vlog_tails(struct vlog *vlog, struct vlog_tails *tails);
+bool vlog_is_tail(const struct vlog_tails *tails, uint64_t segment);
 /** Forget and unlink a file that nothing refers to; names synced later. */
 int vlog_unlink(struct vlog *vlog, uint64_t segment);
 /** Walk the records of one file: for bwt-dump and bwt-fsck. BWT_CORRUPT where a record head does not check. */

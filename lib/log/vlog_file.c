@@ -284,7 +284,8 @@ int vlog_unlink(struct vlog *vlog, uint64_t segment)
 		rc = sys_file_unlink(vlog->config.dir_fd, name);
 	slot_evict(slot_of(vlog, segment), segment);
 	if (rc == BWT_OK)
-		atomic_fetch_sub_explicit(&vlog->file_bytes, bytes, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&vlog->file_bytes, vlog_round_up(bytes),
+		                          memory_order_relaxed);
 	return rc;
 }
 

@@ -84,7 +84,7 @@ static int move_to(struct vlog *vlog, const struct value_ref *from, struct vlog_
 	rc = sys_file_write(file->fd, head, sizeof *head, off);
 	if (rc == BWT_OK)
 		rc = copy(move, head->size, &crc, &read);
-	rc = vlog_written(vlog, file, len, rc);
+	rc = vlog_written(vlog, file, off, len, rc);
 	if (rc == BWT_OK)
 		rc = read;
 	return rc == BWT_OK && crc != from->crc ? vlog_bad_value(from) : rc;
@@ -272,7 +272,7 @@ static int write_records(struct group *group)
 		move->to.offset = off;
 		off += record_size(move);
 	}
-	return vlog_written(group->vlog, file, group->size, op.rc);
+	return vlog_written(group->vlog, file, op.off, group->size, op.rc);
 }
 
 static int move_group(struct group *group, uint32_t tree)

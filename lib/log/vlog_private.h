@@ -14,6 +14,7 @@
 #define VLOG_ALIGN 16u
 #define VLOG_NAME_SIZE 32u /* bytes of a file's name, final zero included */
 #define VLOG_SEGMENT_MIN ((uint64_t)64 << 10)
+#define VLOG_BEHIND_MAX 8u   /* files made since an active one was: it is given up (V7) */
 #define VLOG_OPEN_MAX 128u   /* files kept open for reading */
 #define VLOG_PACKERS_MAX 16u /* kept for the next one who packs or unpacks */
 #define VLOG_RINGS_MAX 16u   /* batches of reads at once; more are read without a ring */
@@ -23,6 +24,7 @@
 struct vlog_file { /* appended to in this life; memory is reused, never freed before the end */
 	struct vlog_file *next;  /* of the list of all; lock */
 	_Atomic(uint64_t) tail;  /* reserved by fetch_add; beyond the limit: full */
+	_Atomic(uint64_t) end;   /* bytes of it that vlog->file_bytes has */
 	_Atomic(uint32_t) users; /* appenders between pin() and unpin() */
 	_Atomic(uint32_t) dirty; /* has bytes written and not synced */
 	uint64_t number;
@@ -48,12 +50,14 @@ enum vlog_stream { /* what is about as old lies in the same file, and dies at ab
 	VLOG_STREAMS
 };
 
+static_assert(VLOG_STREAMS == VLOG_TAILS, "one active file each");
+
 struct vlog {
 	struct vlog_config config;
 	/* appended to now, by stream; NULL: none yet, or none any more. Changed under lock */
 	struct vlog_file *_Atomic active[VLOG_STREAMS];
 	_Atomic(uint32_t) dirty_files; /* an upper bound: nothing to sync when 0 */
-	_Atomic(uint64_t) next_number;
+	_Atomic(uint64_t) next_number; /* V7 */
 	_Atomic(uint64_t) file_bytes;
 	_Atomic(uint64_t) appended; /* bytes of records written in this life */
 	_Atomic(int) failure;   /* a write or sync failed for good; RELEASE after failure_text */
@@ -84,8 +88,8 @@ uint32_t vlog_head_crc(const struct vlog_record *head);
  */
 int vlog_reserve(struct vlog *vlog, enum vlog_stream stream, uint64_t len, struct vlog_file **file,
                  uint64_t *off);
-/** vlog_written - the end of it: the @len bytes were written, or with @rc < 0 they were not (V5). Returns @rc. */
-int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t len, int rc);
+/** vlog_written - the end of it: the @len bytes at @off were written, or with @rc < 0 they were not (V5). Returns @rc. */
+int vlog_written(struct vlog *vlog, struct vlog_file *file, uint64_t off, uint64_t len, int rc);
 
 struct vlog_opened {            /* a file open for reading */
 	struct vlog_slot *slot; /* NULL: the descriptor is ours alone */

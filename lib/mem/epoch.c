@@ -170,6 +170,24 @@ uint64_t epoch_oldest(struct epoch *epoch)
 	return oldest;
 }
 
+uint64_t epoch_lowest_hold(struct epoch *epoch)
+{
+	/* SEQ_CST: see epoch_slot.value_hold. */
+	uint32_t count = atomic_load_explicit(&epoch->slot_count, memory_order_seq_cst);
+	uint64_t lowest = UINT64_MAX;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct epoch_slot *slot = epoch_slot_at(epoch, i);
+		uint64_t hold =
+			slot == NULL ? 0
+				     : atomic_load_explicit(&slot->value_hold, memory_order_seq_cst);
+
+		if (hold != 0 && hold < lowest)
+			lowest = hold;
+	}
+	return lowest;
+}
+
 /* SEQ_CST: E2; RELEASE for those who enter: what the closer did is visible, if it was the closer who opened. */
 static bool open_turn(struct epoch *epoch, uint32_t turn)
 {

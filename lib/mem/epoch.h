@@ -174,6 +174,8 @@ bool gate_open(struct epoch *epoch);
 uint64_t epoch_advance(struct epoch *epoch);
 /** Smallest pinned epoch; UINT64_MAX when nobody is pinned. What carries a smaller one may be reused (E1). */
 uint64_t epoch_oldest(struct epoch *epoch);
+/** Value-log files at or above this number are held by some thread (epoch_slot.value_hold); UINT64_MAX: none is. */
+uint64_t epoch_lowest_hold(struct epoch *epoch);
 /** Slot @index < slot_count, for scans; NULL while its block is being made. */
 struct epoch_slot *epoch_slot_at(struct epoch *epoch, uint32_t index);
 

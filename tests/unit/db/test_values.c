@@ -243,6 +243,51 @@ static void collection_that_is_off_moves_nothing(void)
 	CU_ASSERT_EQUAL(wrong(NULL, versions), 0);
 }
 
+/* A value that is larger than files are, and so in a file of its own. */
+static void put_huge(const char *key, uint8_t fill)
+{
+	static uint8_t value[2 * SEGMENT];
+
+	memset(value, fill, sizeof value);
+	CU_ASSERT_EQUAL_FATAL(bwt_put(fixture.tree, NULL, text_slice(key),
+	                              (struct bwt_slice){value, sizeof value}, 0),
+	                      BWT_OK);
+}
+
+static void dead_files_of_their_own_go_whatever_is_appended_to(void)
+{
+	fixture.options.vlog_space_target = (unsigned)BWT_OFF;
+	fixture_open(&fixture);
+	put(0); /* the file that is appended to has the smallest number */
+	for (unsigned i = 0; i < 100; i++)
+		put_huge("huge", (uint8_t)i);
+	checkpoints(4);
+	CU_ASSERT_TRUE(fixture_stats(&fixture).vlog_bytes < 20 * 2 * SEGMENT);
+	CU_ASSERT_TRUE(has(NULL, 0, 1));
+	verify();
+	CU_ASSERT_EQUAL(findings, 0);
+}
+
+/* Moved values lie in younger files than those that commits append to. */
+static void files_of_moved_values_go_when_they_are_dead(void)
+{
+	struct bwt_stats before, after;
+
+	open_for_hand();
+	collect();
+	checkpoints(4);
+	before = fixture_stats(&fixture);
+	CU_ASSERT_TRUE(before.values_moved > 0);
+	for (unsigned i = 0; i < KEYS; i++)
+		CU_ASSERT_EQUAL(bwt_delete(fixture.tree, NULL, key_of(i)), BWT_OK);
+	checkpoints(4);
+	after = fixture_stats(&fixture);
+	printf("    %u files, %u when all is deleted; %u KiB live\n",
+	       (unsigned)(before.vlog_bytes / SEGMENT), (unsigned)(after.vlog_bytes / SEGMENT),
+	       (unsigned)(after.vlog_live_bytes >> 10));
+	CU_ASSERT_TRUE(after.vlog_bytes <= before.vlog_bytes / 4);
+}
+
 /* ---- what it must not lose ---- */
 
 static unsigned old_wrong; /* values that the snapshot does not see any more */
@@ -444,6 +489,8 @@ int main(void)
 		TEST(overwriting_keeps_the_log_near_its_target_without_workers),
 		TEST(puts_wait_while_dead_files_make_the_log_too_large),
 		TEST(collection_that_is_off_moves_nothing),
+		TEST(dead_files_of_their_own_go_whatever_is_appended_to),
+		TEST(files_of_moved_values_go_when_they_are_dead),
 		TEST(a_snapshot_sees_what_it_saw),
 		TEST(a_collection_that_forgets_snapshots_is_noticed),
 		TEST(an_idle_snapshot_keeps_what_it_sees_and_no_more),

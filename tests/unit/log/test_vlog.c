@@ -432,6 +432,62 @@ static void a_full_disk_leaves_a_gap_and_passes(void)
 	expect_value(&after, 4);
 }
 
+/* V5, and the bytes of files are those that unlinking them takes away. */
+static void a_large_value_that_does_not_fit_leaves_no_file(void)
+{
+	uint64_t before;
+	struct value_ref none, large = append_ok(1, 3 * SEGMENT);
+
+	append_ok(2, 5000);
+	before = vlog_file_bytes(vlog);
+	limit_files(2 * SEGMENT);
+	CU_ASSERT_EQUAL(append(3, 4 * SEGMENT, &none), BWT_FULL);
+	limit_files(0);
+	CU_ASSERT_EQUAL(count_files(".vlog"), 2);
+	CU_ASSERT_EQUAL(vlog_file_bytes(vlog), before);
+	append_ok(4, 4 * SEGMENT);
+	CU_ASSERT_EQUAL(count_files(".vlog"), 3);
+	expect_value(&large, 1);
+}
+
+static void a_gap_is_counted_as_it_is_unlinked(void)
+{
+	struct value_ref none;
+
+	append_ok(1, 5000);
+	limit_files(10000);
+	CU_ASSERT_EQUAL(append(2, 50000, &none), BWT_FULL); /* its head may have been written */
+	limit_files(0);
+	append_ok(3, 5001); /* behind the gap */
+	limit_files(80000);
+	CU_ASSERT_EQUAL(append(4, 50000, &none), BWT_FULL);
+	limit_files(0);
+	CU_ASSERT_EQUAL(vlog_unlink(vlog, 1), BWT_OK);
+	CU_ASSERT_EQUAL(vlog_file_bytes(vlog), 0);
+}
+
+/* V7 */
+static void an_active_file_is_given_up_when_many_were_made_since(void)
+{
+	struct value_ref small = append_ok(1, 100), large = {0};
+	struct vlog_tails tails;
+
+	for (unsigned i = 0; i < VLOG_BEHIND_MAX; i++)
+		large = append_ok(2 + i, 2 * SEGMENT);
+	CU_ASSERT_EQUAL(vlog_append_floor(vlog), small.segment);
+	CU_ASSERT_EQUAL(append_ok(100, 100).segment, small.segment);
+	vlog_tails(vlog, &tails);
+	CU_ASSERT_TRUE(vlog_is_tail(&tails, small.segment));
+	CU_ASSERT_FALSE(vlog_is_tail(&tails, large.segment));
+	CU_ASSERT_TRUE(vlog_is_tail(&tails, large.segment + 1u));
+	large = append_ok(50, 2 * SEGMENT);
+	CU_ASSERT_EQUAL(vlog_append_floor(vlog), large.segment + 1u);
+	CU_ASSERT_EQUAL(append_ok(101, 100).segment, large.segment + 1);
+	vlog_tails(vlog, &tails);
+	CU_ASSERT_FALSE(vlog_is_tail(&tails, small.segment));
+	CU_ASSERT_TRUE(vlog_is_tail(&tails, large.segment + 1u));
+}
+
 static void another_failed_write_is_final_and_fails_the_next_batch_of_syncs(void)
 {
 	struct value_ref ref = append_ok(1, 100), none;
@@ -476,6 +532,9 @@ int main(void)
 		TEST(a_value_sync_left_out_is_noticed),
 		TEST(the_flusher_and_vlog_sync_open_a_file_for_themselves),
 		TEST(a_full_disk_leaves_a_gap_and_passes),
+		TEST(a_large_value_that_does_not_fit_leaves_no_file),
+		TEST(a_gap_is_counted_as_it_is_unlinked),
+		TEST(an_active_file_is_given_up_when_many_were_made_since),
 		TEST(another_failed_write_is_final_and_fails_the_next_batch_of_syncs),
 		CU_TEST_INFO_NULL,
 	};
