@@ -26,8 +26,6 @@
 #define HAS_CONSTANTS false
 #endif
 
-extern char **environ;
-
 struct knob {
 	const char *name;
 	const char *values[VALUES_MAX];

@@ -114,7 +114,7 @@ int bwt_get(struct bwt_tree *tree, struct bwt_txn *txn, struct bwt_slice key, st
 		rc = db_check_key(key);
 	if (rc == BWT_OK)
 		rc = db_slot(tree->db, &slot);
-	if (rc < 0)
+	if (rc != BWT_OK)
 		return rc;
 	started_ns = latency_begin(slot, LATENCY_GET);
 	rc = get_at(tree, txn, slot, snapshot_of(txn), key, value);
