@@ -34,7 +34,7 @@
 #define SHRINK_EVERY_NS ((uint64_t)1000 * 1000 * 1000)
 #define SHRINK_STEP ((uint64_t)32 << 20) /* bytes that become holes at once */
 #define SHRINK_MARGIN 16u                /* of the limit: a file that is larger by less stays */
-#define SHRINK_TRIES_MAX 3u              /* checkpoints in a row of which nothing came */
+#define SHRINK_TRIES_MAX 3u /* steps in a row, checkpoints mostly, of which nothing came */
 
 static uint64_t checkpoints_taken(struct bwt_db *db)
 {
@@ -85,14 +85,13 @@ static int without_holes(int rc)
 	return rc == -EOPNOTSUPP || rc == -ENOSYS ? BWT_OK : rc;
 }
 
-static int give_back(struct bwt_db *db, uint64_t most)
+static int give_back(struct bwt_db *db, uint64_t most, uint64_t *given)
 {
 	struct extents_survey survey;
-	uint64_t given;
 
 	extents_survey(&db->store.extents, &survey);
 	return without_holes(extents_give_back(
-		&db->store.extents, survey.reserve + HEADROOM * space_unit(&survey), most, &given));
+		&db->store.extents, survey.reserve + HEADROOM * space_unit(&survey), most, given));
 }
 
 /* ---- emptying ---- */
@@ -191,11 +190,12 @@ static int empty_end(struct bwt_db *db, struct epoch_slot *slot)
 static int compact(struct bwt_db *db, struct epoch_slot *slot)
 {
 	int rc = empty_all(db, slot, PICK_GAIN, 1);
+	uint64_t given;
 
 	if (rc == BWT_OK)
 		rc = empty_end(db, slot);
 	if (rc == BWT_OK)
-		rc = give_back(db, UINT64_MAX);
+		rc = give_back(db, UINT64_MAX, &given);
 	if (rc == BWT_OK && !end_is_left(db))
 		leave_end(db, slot);
 	if (rc == BWT_OK && end_is_left(db)) {
@@ -242,22 +242,25 @@ static void shrink_step(struct bwt_db *db, struct epoch_slot *slot,
                         const struct extents_survey *survey, uint64_t over)
 {
 	struct space *space = &db->space;
-	uint64_t unit = space_unit(survey);
+	uint64_t unit = space_unit(survey), given = 0;
+	bool plenty = survey->free >= survey->reserve + (HEADROOM + 1) * unit;
+	bool waits;
 
 	space_look(db);
-	if (survey->free >= survey->reserve + (HEADROOM + 1) * unit) {
+	if (plenty && give_back(db, over < SHRINK_STEP ? over : SHRINK_STEP, &given) == BWT_OK &&
+	    !end_is_left(db))
+		leave_end(db, slot);
+	if (given > 0) {
 		space->shrink_tries = 0;
-		if (give_back(db, over < SHRINK_STEP ? over : SHRINK_STEP) == BWT_OK &&
-		    !end_is_left(db))
-			leave_end(db, slot);
 		return;
 	}
 	if (space_behind(db))
 		shrink_sparse(db, slot);
-	if (survey->held >= unit || end_is_left(db)) {
-		space->shrink_tries++;
+	waits = survey->held >= unit || end_is_left(db);
+	/* Without holes what is free may be nowhere near the end: it would be looked at for good. */
+	space->shrink_tries += plenty || waits;
+	if (waits)
 		(void)service_checkpoint(db, false);
-	}
 }
 
 /* true: there is more to come. */

@@ -38,7 +38,7 @@ struct space {
 	_Atomic(uint64_t) cut_at; /* checkpoints after which the file's end may go; UINT64_MAX: it stays. checkpoint_lock */
 	uint64_t shrink_ns;          /* service thread only: when it looked last, */
 	uint64_t shrink_allocated;   /* allocated_bytes then, */
-	unsigned shrink_tries;       /* checkpoints since something came of it, */
+	unsigned shrink_tries;       /* steps since something came of them, */
 	bool shrunk;                 /* and whether there was nothing to do */
 	struct tree *main, *catalog; /* trees that are never dropped: found without a lock */
 };

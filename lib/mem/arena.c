@@ -15,6 +15,8 @@
  */
 #include "mem/arena.h"
 
+#include <errno.h>
+
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/testpoint.h"
@@ -147,7 +149,14 @@ int arena_cut(struct arena *arena)
 
 int arena_return(struct arena *arena, arena_off off, uint64_t len)
 {
-	return sys_file_punch(arena->fd, off, len);
+	int rc;
+
+	if (TEST_FAULT("arena_no_holes"))
+		return -EOPNOTSUPP;
+	if (!TEST_FAULT("arena_return_part"))
+		return sys_file_punch(arena->fd, off, len);
+	rc = sys_file_punch(arena->fd, off, len / 2);
+	return rc < 0 ? rc : error_set(BWT_IO, "arena: the blocks stay, as a test wants it");
 }
 
 int arena_provide(struct arena *arena, arena_off off, uint64_t len)
@@ -157,9 +166,9 @@ int arena_provide(struct arena *arena, arena_off off, uint64_t len)
 	return rc < 0 || arena->fixed ? rc : sys_map_populate(&arena->map, off, len);
 }
 
-bool arena_is_hole(const struct arena *arena, arena_off off, uint64_t len)
+bool arena_has_hole(const struct arena *arena, arena_off off, uint64_t len)
 {
-	return !arena->fixed && sys_file_is_hole(arena->fd, off, len);
+	return !arena->fixed && sys_file_has_hole(arena->fd, off, len);
 }
 
 int arena_sync(struct arena *arena)

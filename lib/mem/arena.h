@@ -83,12 +83,18 @@ bool arena_shrink(struct arena *arena, uint64_t from, uint64_t to);
  * Threads: any
  */
 int arena_cut(struct arena *arena);
-/** The blocks under [off, off+len) go back to the file system: nobody reads or writes there before arena_provide(). */
+/**
+ * arena_return - the blocks under [off, off+len) go back to the file system
+ *
+ * Nobody reads or writes there before arena_provide(), not after a failure either: a part may have gone.
+ *
+ * Returns: BWT_OK; -EOPNOTSUPP, -ENOSYS: the file system knows no holes, and nothing went; others as fallocate()
+ */
 int arena_return(struct arena *arena, arena_off off, uint64_t len);
 /** They are there again, mapped and populated. BWT_OK; BWT_FULL; BWT_IO */
 int arena_provide(struct arena *arena, arena_off off, uint64_t len);
-/** Is [off, off+len) without blocks? */
-bool arena_is_hole(const struct arena *arena, arena_off off, uint64_t len);
+/** Is any of [off, off+len) without blocks? */
+bool arena_has_hole(const struct arena *arena, arena_off off, uint64_t len);
 /** Everything stored so far is durable (one sync of the file, or a fence on DAX). */
 int arena_sync(struct arena *arena);
 

@@ -221,7 +221,8 @@ static inline uint64_t extents_bytes(const struct extents *extents)
 	return size > gone ? size - gone : 0;
 }
 /**
- * extents_give_back - free extents become holes, those at the end of the file first
+ * extents_give_back - free extents become holes, those at the end of the file first; those that end it are given even
+ *                     where there are no holes
  * @keep:   bytes that stay free
  * @most:   bytes that go
  * @given:  out, also on failure

@@ -134,7 +134,7 @@ void extents_finish(struct extents *extents)
 		if (held)
 			extents_stack_push(extents, &extents->dead, id);
 		else if (id >= EXTENT_SMALL_COUNT &&
-		         arena_is_hole(extents->arena, extent_start(id), extent_size(id)))
+		         arena_has_hole(extents->arena, extent_start(id), extent_size(id)))
 			extents_push_gone(extents, id);
 		else
 			extents_free_push(extents, id);

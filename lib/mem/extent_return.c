@@ -12,6 +12,8 @@
  *   RE3  The file behind arena_size() is cut when both superblocks were written after the size went down, because what
  *        they name must be there (recovery/image_read.c). Until then the extents behind it are just not used.
  *   RE4  What is gone is no part of the file for anybody who asks how large it is: extents_bytes().
+ *   RE5  What has a hole anywhere is gone, not free: on a full disk a store to it would be SIGBUS. What is gone may have
+ *        blocks; to bring it back gives it those that it lacks.
  *
  * While the file is being emptied from its end (extents_set_ceiling()), what becomes free behind the ceiling is not
  * handed out again: it is gone at once, though still on the disk. Whoever finds no other way to grow takes it
@@ -109,11 +111,42 @@ static void punch_early(struct extents *extents, struct id_list *list)
 	}
 }
 
+static bool without_holes(int rc)
+{
+	return rc == -EOPNOTSUPP || rc == -ENOSYS;
+}
+
+/*
+ * The first @count of the list go. RE5: of one that failed a part may have gone. Without holes those that end the file,
+ * which lies behind no other, go with their blocks. *given is added to. Returns how many are gone in *gone.
+ */
+static int give_back_first(struct extents *extents, const struct id_list *list, uint64_t count,
+                           uint64_t *gone, uint64_t *given)
+{
+	uint64_t end = arena_size(extents->arena);
+	int rc = BWT_OK;
+
+	for (*gone = 0; *gone < count && rc == BWT_OK; ++*gone) {
+		arena_off start = extent_start(list->ids[*gone]);
+
+		rc = arena_return(extents->arena, start, EXTENT_SIZE);
+		if (without_holes(rc)) {
+			if (start + EXTENT_SIZE != end)
+				return rc;
+			rc = BWT_OK;
+		}
+		end -= EXTENT_SIZE;
+		extents_push_gone(extents, list->ids[*gone]);
+		*given += rc == BWT_OK ? EXTENT_SIZE : 0;
+	}
+	return rc;
+}
+
 int extents_give_back(struct extents *extents, uint64_t keep, uint64_t most, uint64_t *given)
 {
 	struct id_list list;
 	int rc = list_init(extents, &list);
-	uint64_t i = 0;
+	uint64_t count, gone;
 	uint32_t popped;
 
 	*given = 0;
@@ -122,15 +155,12 @@ int extents_give_back(struct extents *extents, uint64_t keep, uint64_t most, uin
 	while (list.count < list.room && (popped = extents_pop_large(extents, keep)) != 0)
 		list.ids[list.count++] = popped - 1;
 	list_sort(&list);
-	for (; i < list.count && *given + EXTENT_SIZE <= most && rc == BWT_OK; i++) {
-		rc = arena_return(extents->arena, extent_start(list.ids[i]), EXTENT_SIZE);
-		if (rc < 0)
-			break;
-		extents_push_gone(extents, list.ids[i]);
-		*given += EXTENT_SIZE;
-	}
-	/* In this order the file fills from its beginning. */
-	for (; i < list.count; i++)
+	count = most / EXTENT_SIZE < list.count ? most / EXTENT_SIZE : list.count;
+	/* Nobody is to miss them meanwhile; in this order the file fills from its beginning. */
+	for (uint64_t i = count; i < list.count; i++)
+		extents_free_push(extents, list.ids[i]);
+	rc = give_back_first(extents, &list, count, &gone, given);
+	for (uint64_t i = gone; i < count; i++)
 		extents_free_push(extents, list.ids[i]);
 	if (TEST_FAULT("extent_punch_early"))
 		punch_early(extents, &list);
@@ -167,11 +197,13 @@ int extents_lift_ceiling(struct extents *extents)
 		return rc;
 	list_take(extents, &extents->gone, &list);
 	list_sort(&list);
-	/* What is a hole already stays one. */
 	while (i < list.count && rc == BWT_OK) {
 		rc = arena_return(extents->arena, extent_start(list.ids[i]), EXTENT_SIZE);
 		i += rc == BWT_OK;
 	}
+	/* What failed may be a hole in part, and those behind it were holes before, perhaps (RE5). */
+	if (!without_holes(rc))
+		i = list.count;
 	for (uint64_t rest = i; rest < list.count; rest++) {
 		atomic_fetch_sub_explicit(&extents->gone_bytes, EXTENT_SIZE, memory_order_relaxed);
 		extents_free_push(extents, list.ids[rest]);

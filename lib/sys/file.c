@@ -380,12 +380,12 @@ int sys_file_punch(int fd, uint64_t off, uint64_t len)
 	return failed < 0 ? sys_fail(errno, "give back space of", fd, off) : BWT_OK;
 }
 
-/* Blocks that were allocated and never written to count as a hole, too: to allocate them again is harmless. */
-bool sys_file_is_hole(int fd, uint64_t off, uint64_t len)
+/* Blocks that were allocated and never written to may count as a hole, too: to allocate them again is harmless. */
+bool sys_file_has_hole(int fd, uint64_t off, uint64_t len)
 {
-	off_t data = lseek(fd, (off_t)off, SEEK_DATA);
+	off_t hole = lseek(fd, (off_t)off, SEEK_HOLE);
 
-	return data < 0 ? errno == ENXIO : (uint64_t)data >= off + len;
+	return hole >= 0 && (uint64_t)hole < off + len;
 }
 
 /* --- Bytes --- */

@@ -64,8 +64,8 @@ int sys_file_allocate(int fd, uint64_t off, uint64_t len);
 int sys_file_truncate(int fd, uint64_t size);
 /** Gives the blocks of [off, off+len) back; they read as zeroes and the size stays. -EOPNOTSUPP: not on this file system. */
 int sys_file_punch(int fd, uint64_t off, uint64_t len);
-/** Was [off, off+len), inside the file, given back and not allocated since? Where nobody can tell: false. */
-bool sys_file_is_hole(int fd, uint64_t off, uint64_t len);
+/** Was any of [off, off+len), inside the file, given back and not allocated since? Where nobody can tell: false. */
+bool sys_file_has_hole(int fd, uint64_t off, uint64_t len);
 /** Writes zeroes in large steps; not synced. */
 int sys_file_zero_fill(int fd, uint64_t off, uint64_t len);
 /** Syncs, then drops: later reads come from the disk (W5), as far as the system obliges. */

@@ -341,7 +341,7 @@ int sys_file_punch(int fd, uint64_t off, uint64_t len)
 	return BWT_OK;
 }
 
-bool sys_file_is_hole(int fd, uint64_t off, uint64_t len)
+bool sys_file_has_hole(int fd, uint64_t off, uint64_t len)
 {
 	(void)fd, (void)off, (void)len;
 	return false;

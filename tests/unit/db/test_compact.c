@@ -167,6 +167,37 @@ static void holes_are_known_after_opening(void)
 	CU_ASSERT_TRUE(holds(1, 1));
 }
 
+/* RE5. Half of an extent went: it is no free space, neither now nor in the next life. */
+static void what_has_a_hole_somewhere_is_not_free(void)
+{
+	struct extents *extents;
+	uint64_t given;
+
+	fixture_open(&fixture);
+	extents = &fixture.db->store.extents;
+	fill(0);
+	delete_most();
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	service_stop(fixture.db);
+	testpoint_set("arena_return_part", 2, NULL, NULL);
+	CU_ASSERT_EQUAL(extents_give_back(extents, 0, 8 * EXTENT_SIZE, &given), BWT_IO);
+	CU_ASSERT_EQUAL(given, EXTENT_SIZE);
+	CU_ASSERT_TRUE(extents_bytes(extents) <= file_bytes());
+	testpoint_set("arena_return_part", 1, NULL, NULL);
+	CU_ASSERT_EQUAL(extents_set_ceiling(extents, 4 * EXTENT_SIZE), BWT_OK);
+	CU_ASSERT_EQUAL(extents_lift_ceiling(extents), BWT_IO);
+	testpoint_reset();
+	CU_ASSERT_TRUE(extents_bytes(extents) <= file_bytes());
+	atomic_store(&fixture.db->service_stop, 0);
+	CU_ASSERT_EQUAL_FATAL(service_start(fixture.db), BWT_OK);
+	fixture_reopen(&fixture);
+	CU_ASSERT_TRUE(extents_bytes(&fixture.db->store.extents) <= file_bytes());
+	fill(1);
+	CU_ASSERT_TRUE(extents_bytes(&fixture.db->store.extents) <= file_bytes());
+	CU_ASSERT_TRUE(holds(1, 1));
+}
+
 /* K3, RE3: the copy's superblock names the size that the file had. */
 static void the_end_stays_while_a_checkpoint_is_pinned(void)
 {
@@ -298,6 +329,40 @@ static void what_is_over_the_target_goes_by_itself(void)
 	}
 }
 
+/* The end goes as far as it is free; then there is nothing to do, instead of once a second for good. */
+static void without_holes_the_end_goes_and_the_rest_stays(void)
+{
+	uint64_t before, now_ns = sys_now_ns();
+	unsigned step = 0;
+
+	testpoint_set("arena_no_holes", 0, NULL, NULL);
+	fixture_open(&fixture);
+	fill(0);
+	delete_most();
+	service_stop(fixture.db);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_OK);
+	extents_reclaim(&fixture.db->store.extents);
+	for (unsigned i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(extents_extend(&fixture.db->store.extents), BWT_OK);
+	before = file_size();
+	fixture.db->space.shrink_tries = 0;
+	fixture.db->space.shrunk = false;
+	for (; step < STEPS_MAX && !fixture.db->space.shrunk; step++) {
+		now_ns += 1100000000;
+		space_shrink(fixture.db, now_ns);
+	}
+	CU_ASSERT_TRUE(step < STEPS_MAX);
+	CU_ASSERT_TRUE(file_size() < before);
+	CU_ASSERT_TRUE(holds(0, STAY));
+	atomic_store(&fixture.db->service_stop, 0);
+	CU_ASSERT_EQUAL_FATAL(service_start(fixture.db), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_compact(fixture.db, 0), BWT_OK);
+	CU_ASSERT_TRUE(file_size() < before / 2);
+	fixture_close(&fixture);
+	CU_ASSERT_EQUAL(bwt_verify(fixture.path, 0, print_finding, NULL), BWT_OK);
+}
+
 static bool plant(void *ctx, const char *name, uint64_t hit)
 {
 	(void)ctx, (void)name, (void)hit;
@@ -414,7 +479,9 @@ int main(void)
 		TEST(the_end_stays_while_a_checkpoint_is_pinned),
 		TEST(a_backup_is_made_though_the_end_goes_before_its_checkpoint_is_pinned),
 		TEST(a_backup_has_the_holes_of_its_source),
+		TEST(what_has_a_hole_somewhere_is_not_free),
 		TEST(what_is_over_the_target_goes_by_itself),
+		TEST(without_holes_the_end_goes_and_the_rest_stays),
 		TEST(both_checkpoints_stay_whole_when_extents_become_holes),
 		TEST(planted_a_hole_made_one_checkpoint_early_is_noticed),
 		TEST(what_fails_is_told_and_can_be_tried_again),
