@@ -74,7 +74,7 @@ enum bwt_code {
 #define BWT_SERIALIZABLE 0x00002000u   /* begin: as if transactions ran one after another */
 #define BWT_NEWEST 0x00004000u         /* begin: see the newest commit, durable or not */
 #define BWT_TXN_SYNC 0x00008000u       /* begin: commit returns when durable */
-#define BWT_TXN_NOSYNC 0x00010000u     /* begin: commit does not wait */
+#define BWT_TXN_NOSYNC 0x00010000u     /* begin: commit does not wait, and nobody writes for it */
 
 /** Durability of a store (bwt_options.durability). */
 enum bwt_durability {
@@ -542,6 +542,12 @@ BWT_API int bwt_commit(struct bwt_txn *txn);
 
 /**
  * bwt_commit_async - publish all changes of a transaction without waiting for the disk, and end it
+ *
+ * Where bwt_commit() would wait, in a store with BWT_SYNC or with BWT_TXN_SYNC, a thread of the store writes the log at
+ * once, so bwt_durable_lsn() gets there without another call; many commits share a write. With BWT_INTERVAL
+ * it gets there by the interval. With BWT_NONE or BWT_TXN_NOSYNC nobody writes for this commit's sake: others, a
+ * checkpoint, bwt_wait_durable() or bwt_sync() take it along.
+ *
  * @txn:     freed whatever is returned
  * @lsn:     out; the end of its record, for bwt_wait_durable(): durable when bwt_durable_lsn() has
  *           reached it. A transaction without changes returns the newest LSN that it can have read.

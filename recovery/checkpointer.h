@@ -26,6 +26,7 @@ struct log_hooks { /* ctx of the log's callbacks */
 	struct store *store;
 	void (*moved)(void *ctx);
 	void (*want_flush)(void *ctx);
+	void (*filled)(void *ctx);
 	void (*failed)(void *ctx);
 	void *ctx;
 };

@@ -68,6 +68,14 @@ static void log_wants_flush(void *ctx)
 		hooks->want_flush(hooks->ctx);
 }
 
+static void log_filled(void *ctx)
+{
+	const struct log_hooks *hooks = ctx;
+
+	if (hooks->filled != NULL)
+		hooks->filled(hooks->ctx);
+}
+
 static void log_failed(void *ctx, int rc)
 {
 	const struct log_hooks *hooks = ctx;
@@ -187,6 +195,7 @@ static int open_log(struct opening *opening)
 		.value_syncs = value_syncs,
 		.moved = log_moved,
 		.want_flush = log_wants_flush,
+		.filled = log_filled,
 		.failed = log_failed,
 		.ctx = &checkpointer->hooks,
 	};
@@ -197,6 +206,7 @@ static int open_log(struct opening *opening)
 		.store = store,
 		.moved = config->durable_moved,
 		.want_flush = config->want_flush,
+		.filled = config->filled,
 		.failed = config->failed,
 		.ctx = config->wal_ctx,
 	};

@@ -36,6 +36,7 @@ struct recover_config {
 	/* handed to the log: see wal_config */
 	void (*durable_moved)(void *ctx);
 	void (*want_flush)(void *ctx);
+	void (*filled)(void *ctx);
 	void (*failed)(void *ctx); /* once: the store is read-only from here on; must not block; may be NULL */
 	void *wal_ctx;
 };

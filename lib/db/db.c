@@ -2,8 +2,8 @@
 /*
  * db.c - opening and closing a store, and the checks that every call begins with
  *
- *   bwt_open:  options -> recover_open() (lock, files, recovery) -> workers, service thread
- *   bwt_close: workers and service thread stopped -> chunks closed -> clean checkpoint -> files closed
+ *   bwt_open:  options -> recover_open() (lock, files, recovery) -> workers, flusher, service thread
+ *   bwt_close: workers, service thread and flusher stopped -> chunks closed -> clean checkpoint -> files closed
  *
  * A forked child holds copies of the descriptors; the fork watch closes them there, so that the child
  * holds no lock, and every call finds another fork generation and answers BWT_INVALID.
@@ -129,7 +129,8 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 		.ctx = options->ctx,
 		.checkpoint_due = &db->recovered,
 		.durable_moved = service_durable_moved,
-		.want_flush = service_wake,
+		.want_flush = service_wants_flush,
+		.filled = flusher_filled,
 		.failed = service_failed,
 		.wal_ctx = db,
 	};
@@ -201,8 +202,11 @@ static int start(struct bwt_db *db)
 	values_start(db);
 	rc = workers_start(db);
 	if (rc == BWT_OK)
+		rc = flusher_start(db);
+	if (rc == BWT_OK)
 		rc = service_start(db);
 	if (rc < 0) {
+		flusher_stop(db);
 		workers_stop(db);
 		stat_publish_close(db);
 		sys_fork_forget(db->fork_handle);
@@ -282,6 +286,7 @@ int bwt_close(struct bwt_db *db)
 	if (!db->store.readonly) {
 		workers_stop(db);
 		service_stop(db);
+		flusher_stop(db);
 		rc = close_clean(db);
 		stat_publish_close(db);
 	}

@@ -18,6 +18,13 @@
 #include "recovery/recover.h"
 #include "txn/txn.h"
 
+struct flusher { /* what nobody waits for (flusher.c) */
+	_Alignas(CACHE_LINE_SIZE) _Atomic(uint32_t) asked; /* 1: a flush is wanted, now */
+	_Atomic(uint32_t) bell; /* futex word, counted up to wake it */
+	_Atomic(uint32_t) stop;
+	struct sys_thread *thread; /* NULL: none */
+};
+
 struct bwt_db {
 	struct store store; /* first: callbacks are handed the store */
 	struct checkpointer *checkpointer;
@@ -31,7 +38,8 @@ struct bwt_db {
 	_Atomic(uint32_t) loads;        /* open ones (bulk.c) */
 	uint64_t written_before;        /* sys_file_bytes_written() when it was opened */
 	_Atomic(int) durable_fd;        /* the eventfd, -1: nobody asked for it yet */
-	/* the service thread: flushes, checkpoints, counters (service.c) */
+	struct flusher flusher;
+	/* the service thread: checkpoints, counters (service.c) */
 	struct sys_thread *service;
 	_Atomic(uint32_t) service_bell; /* futex word, counted up to wake it */
 	_Atomic(uint32_t) service_stop;
@@ -119,11 +127,19 @@ int options_resolve(const struct bwt_options *given, struct bwt_options *resolve
 /** service.c */
 int service_start(struct bwt_db *db);
 void service_stop(struct bwt_db *db); /* joins it */
-void service_wake(void *ctx);         /* callback: somebody should look at the log */
+void service_wake(struct bwt_db *db);
+void service_wants_flush(void *ctx); /* callback: somebody should look at the log */
 void service_durable_moved(void *ctx);
 void service_failed(void *ctx); /* callback: the store has failed */
 /** One checkpoint, now; tries again while the gate does not drain. */
 int service_checkpoint(struct bwt_db *db, bool clean);
+
+/** flusher.c */
+int flusher_start(struct bwt_db *db);
+void flusher_stop(struct bwt_db *db); /* joins it, if there is one */
+/** flusher_ask - make durable what is in the log now, soon; two loads when that was asked already. Does not block */
+void flusher_ask(struct bwt_db *db);
+void flusher_filled(void *ctx); /* callback of wal_watch() */
 
 /** worker.c: options.worker_count threads that consolidate and clean, or none */
 int workers_start(struct bwt_db *db);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service.c - the thread that a store keeps: flushes nobody waits for, checkpoints, fresh log segments
+ * service.c - the thread that a store keeps: checkpoints, fresh log segments, in BWT_NONE the log's writes
  *
- * It sleeps on a futex word, service_bell, until the log has grown to service_lsn (the flusher rings),
+ * It sleeps on a futex word, service_bell, until the log has grown to service_lsn (who flushes rings),
  * the ring is half full (whoever took room rings), arena or value-log bytes make a checkpoint due (space.c and
  * values.c ring), or the next timed duty is due. Nothing waits for it: without it every duty but the timed ones would be done by the threads that need it.
  */
@@ -26,12 +26,19 @@ static struct bwt_db *db_of(void *ctx)
 	return ctx;
 }
 
-void service_wake(void *ctx)
+void service_wake(struct bwt_db *db)
+{
+	atomic_fetch_add_explicit(&db->service_bell, 1, memory_order_release);
+	sys_wake(&db->service_bell, 1);
+}
+
+void service_wants_flush(void *ctx)
 {
 	struct bwt_db *db = db_of(ctx);
 
-	atomic_fetch_add_explicit(&db->service_bell, 1, memory_order_release);
-	sys_wake(&db->service_bell, 1);
+	if (db->store.durability == BWT_INTERVAL)
+		flusher_ask(db);
+	service_wake(db);
 }
 
 /* Those that wait for what is durable, asleep or in an event loop, are to look. */
@@ -145,26 +152,24 @@ static uint64_t sleep_ns(struct bwt_db *db, uint64_t pause_ns)
 
 	if (!is_off(options->checkpoint_interval_ms, UINT_MAX))
 		sleep = options->checkpoint_interval_ms * MS;
-	if (db->store.durability != BWT_SYNC && (sleep == 0 || options->sync_interval_ms * MS < sleep))
+	if (db->store.durability == BWT_NONE && (sleep == 0 || options->sync_interval_ms * MS < sleep))
 		sleep = options->sync_interval_ms * MS;
 	if (db->stat_file != NULL && (sleep == 0 || sleep > COUNTERS_INTERVAL_NS))
 		sleep = COUNTERS_INTERVAL_NS;
 	return pause_ns != 0 && (sleep == 0 || pause_ns < sleep) ? pause_ns : sleep;
 }
 
-static void flush_if_asked(struct bwt_db *db)
+/* To the system, which makes it durable when it likes. */
+static void write_log(struct bwt_db *db)
 {
 	int rc;
 
-	if (db->store.durability == BWT_SYNC || store_health(&db->store, true) < 0)
+	if (db->store.durability != BWT_NONE || store_health(&db->store, true) < 0 ||
+	    wal_written_lsn(db->store.wal) == wal_tail(db->store.wal))
 		return;
-	if (wal_written_lsn(db->store.wal) == wal_tail(db->store.wal) &&
-	    (db->store.durability == BWT_NONE ||
-	     wal_durable_lsn(db->store.wal) == wal_tail(db->store.wal)))
-		return;
-	rc = wal_flush(db->store.wal, db->store.durability == BWT_INTERVAL);
+	rc = wal_flush(db->store.wal, false);
 	if (rc < 0)
-		store_say(&db->store, LOG_ERR, "log flush: %s (%s)", bwt_strerror(rc), bwt_detail());
+		store_say(&db->store, LOG_ERR, "log write: %s (%s)", bwt_strerror(rc), bwt_detail());
 }
 
 static void prepare_segment(struct bwt_db *db)
@@ -187,7 +192,7 @@ static void service_run(void *ctx)
 		uint32_t bell = atomic_load_explicit(&db->service_bell, memory_order_acquire);
 		uint64_t pause_ns = 0; /* in collection */
 
-		flush_if_asked(db);
+		write_log(db);
 		prepare_segment(db);
 		checkpoint_if_due(db, sys_now_ns());
 		if (!has_workers(db))

@@ -187,11 +187,21 @@ int bwt_commit(struct bwt_txn *txn)
 int bwt_commit_async(struct bwt_txn *txn, bwt_lsn *lsn)
 {
 	int rc = check_txn(txn);
+	struct bwt_db *db;
 	uint64_t seen;
+	bool durable;
 
-	if (rc == BWT_OK)
-		rc = commit(txn, false, &seen);
-	if (rc == BWT_OK && lsn != NULL)
+	if (rc < 0)
+		return rc;
+	db = txn->db;
+	durable = txn->writes && txn->durable;
+	rc = commit(txn, false, &seen);
+	if (rc < 0)
+		return rc;
+	/* The caller does not wait for it, and may have nobody who does. */
+	if (durable && wal_durable_lsn(db->store.wal) < seen)
+		flusher_ask(db);
+	if (lsn != NULL)
 		*lsn = seen;
 	return rc;
 }

@@ -375,6 +375,11 @@ static void seal(struct wal *wal, uint64_t lsn, uint8_t type, uint32_t len, uint
 		atomic_fetch_add_explicit(&wal->hole_moves, 1, memory_order_release);
 		sys_wake(&wal->hole_moves, 1);
 	}
+	/* SEQ_CST, after the reservation's fetch_add of the tail: see wal_watch(). */
+	if (atomic_load_explicit(&wal->watched, memory_order_seq_cst) != 0 &&
+	    atomic_exchange_explicit(&wal->watched, 0, memory_order_seq_cst) != 0 &&
+	    wal->config.filled != NULL)
+		wal->config.filled(wal->config.ctx);
 }
 
 void wal_fill(struct wal *wal, uint64_t lsn, const struct wal_payload *payload)
@@ -398,6 +403,13 @@ void wal_fill_pad(struct wal *wal, uint64_t lsn, uint32_t len)
 		crc = crc32c(crc, zeroes, step);
 	}
 	seal(wal, lsn, WAL_PAD, len, crc);
+}
+
+void wal_watch(struct wal *wal)
+{
+	/* SEQ_CST: the caller loads the tail after this. A reservation that it does not see there comes after this
+	 * store, and its filler loads it. */
+	atomic_store_explicit(&wal->watched, 1, memory_order_seq_cst);
 }
 
 /* --- Durability --- */

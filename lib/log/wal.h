@@ -50,6 +50,7 @@ struct wal_config {
 	/* The ring, or the newest segment, is half full: wake whoever calls wal_flush() and wal_prepare_segment()
 	 * in the background; must not block; may be NULL. */
 	void (*want_flush)(void *ctx);
+	void (*filled)(void *ctx); /* wal_watch(): a record was filled; inside the gate, must not block; may be NULL */
 	void (*failed)(void *ctx,
 	               int rc); /* once: a write or sync failed, the log is read-only for ever; may be NULL */
 	void *ctx;
@@ -102,6 +103,14 @@ uint64_t wal_reserve(struct wal *wal, uint32_t len);
 void wal_fill(struct wal *wal, uint64_t lsn,
               const struct wal_payload *payload); /* frame_len bytes were reserved */
 void wal_fill_pad(struct wal *wal, uint64_t lsn, uint32_t len);
+
+/**
+ * wal_watch - have config.filled called, once, by who fills the next record
+ *
+ * For one who sleeps while the log is at rest: call it, then compare durable_lsn with log_tail, then sleep. Either a
+ * record is seen there, or its filler calls.
+ */
+void wal_watch(struct wal *wal);
 
 /**
  * wal_wait - durable_lsn has reached @lsn on return

@@ -87,6 +87,7 @@ struct wal {
 	uint64_t ring_size;
 	uint32_t incarnation;
 	_Atomic(uint32_t) room_waiters; /* seq_cst, against a fill's or return's own store */
+	_Atomic(uint32_t) watched; /* 1: config.filled is to be called; seq_cst, against tail */
 	_Atomic(uint64_t) hole; /* where the parked flusher waits, 0: nowhere; seq_cst likewise */
 	_Atomic(uint64_t) space_end;  /* segments exist up to here. Writer: holder of create_lock */
 	_Atomic(uint64_t) space_soft; /* up to here for ordinary takers */

@@ -17,7 +17,7 @@
 #include "tests/sim/disk.h"
 
 #define SIM_PATH "store" /* of the store, on every machine */
-#define SIM_FIBERS 8u
+#define SIM_FIBERS 9u
 #define SIM_FD_BASE (1 << 20)
 #define SIM_TLS 4u /* values of a fiber */
 

@@ -440,7 +440,7 @@ static void a_read_only_snapshot_of_a_sync_store_waits_for_what_its_thread_commi
 
 static void *commit_without_waiting(void *lsn)
 {
-	struct bwt_txn *txn = begin(0);
+	struct bwt_txn *txn = begin(BWT_TXN_NOSYNC);
 
 	put(txn, "a", "2");
 	*(bwt_lsn *)lsn = commit_async(txn);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/testpoint.h"
+#include "log/wal_private.h"
 #include "tests/support/actor.h"
 #include "tests/unit/db/db_fixture.h"
 
@@ -153,6 +155,143 @@ static void an_interval_store_becomes_durable_by_itself(void)
 	CU_ASSERT_TRUE(fixture_until(&fixture, all_durable));
 }
 
+static sem_t stopped, go_on;
+
+/* The service thread stays here, until the test lets it go. */
+static bool stop_checkpoint(void *ctx, const char *name, uint64_t hit)
+{
+	(void)ctx;
+	(void)name;
+	(void)hit;
+	sem_post(&stopped);
+	while (sem_wait(&go_on) != 0)
+		continue;
+	return false;
+}
+
+static void an_interval_store_becomes_durable_beside_a_checkpoint(void)
+{
+	fixture.options.durability = BWT_INTERVAL;
+	fixture.options.sync_interval_ms = 10;
+	fixture.options.checkpoint_interval_ms = 20;
+	sem_init(&stopped, 0, 0);
+	sem_init(&go_on, 0, 0);
+	fixture_open(&fixture);
+	testpoint_set("checkpoint_collected", 1, stop_checkpoint, NULL);
+	fixture_fill(&fixture, 0, 10);
+	while (sem_wait(&stopped) != 0)
+		continue;
+	for (unsigned i = 10; i < 13; i++) {
+		fixture_fill(&fixture, i, i + 1);
+		CU_ASSERT_TRUE(fixture_until(&fixture, all_durable));
+	}
+	sem_post(&go_on);
+	fixture_close(&fixture);
+	sem_destroy(&stopped);
+	sem_destroy(&go_on);
+}
+
+/* Nobody calls the store while it waits. */
+static bool becomes_readable(int fd)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+	uint64_t count;
+
+	return poll(&poll_fd, 1, 5000) == 1 && read(fd, &count, sizeof count) == sizeof count;
+}
+
+static bwt_lsn commit_without_waiting(unsigned flags, const char *key)
+{
+	struct bwt_txn *txn;
+	bwt_lsn lsn = 0;
+
+	CU_ASSERT_EQUAL_FATAL(bwt_begin(fixture.db, flags, &txn), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_put(fixture.tree, txn, text_slice(key), text_slice(key), 0), BWT_OK);
+	CU_ASSERT_EQUAL(bwt_commit_async(txn, &lsn), BWT_OK);
+	return lsn;
+}
+
+static void commits_that_nobody_waits_for_become_durable(void)
+{
+	static const struct {
+		int durability;
+		unsigned flags;
+	} cases[] = {{BWT_SYNC, 0}, {BWT_INTERVAL, 0}, {BWT_NONE, BWT_TXN_SYNC}};
+
+	for (unsigned i = 0; i < 3; i++) {
+		int fd;
+
+		fixture.options.durability = cases[i].durability;
+		fixture_open(&fixture);
+		fd = bwt_durable_fd(fixture.db);
+		for (unsigned round = 0; round < 5; round++) {
+			bwt_lsn lsn = commit_without_waiting(cases[i].flags, "k");
+
+			do {
+				CU_ASSERT_TRUE_FATAL(becomes_readable(fd));
+			} while (bwt_durable_lsn(fixture.db) < lsn);
+		}
+		fixture_close(&fixture);
+	}
+}
+
+static void what_is_not_to_be_durable_is_flushed_for_nobody(void)
+{
+	bwt_lsn lsn;
+
+	fixture.options.durability = BWT_SYNC;
+	fixture_open(&fixture);
+	lsn = commit_without_waiting(BWT_TXN_NOSYNC, "k");
+	sleep_ms(50);
+	CU_ASSERT_TRUE(bwt_durable_lsn(fixture.db) < lsn);
+	lsn = commit_without_waiting(0, "l"); /* takes it along */
+	CU_ASSERT_EQUAL(bwt_wait_durable(fixture.db, lsn), BWT_OK);
+}
+
+/* One flush at a time, and those that come meanwhile gather for the next one. */
+static bool slow_flush(void *ctx, const char *name, uint64_t hit)
+{
+	(void)ctx;
+	(void)name;
+	(void)hit;
+	sleep_ms(5);
+	return false;
+}
+
+static void commits_gather_while_a_flush_runs(void)
+{
+	uint64_t before;
+
+	fixture.options.durability = BWT_SYNC;
+	fixture_open(&fixture);
+	before = fixture_stats(&fixture).log_flushes;
+	testpoint_set("wal_skip_value_syncs", 0, slow_flush, NULL);
+	for (unsigned i = 0; i < 1000; i++)
+		(void)commit_without_waiting(0, "k");
+	CU_ASSERT_TRUE(fixture_until(&fixture, all_durable));
+	CU_ASSERT_TRUE(fixture_stats(&fixture).log_flushes - before < 500);
+}
+
+/* It sleeps until something is written, and again when that is durable. */
+static void an_idle_store_has_an_idle_flusher(void)
+{
+	uint32_t bell;
+
+	fixture.options.durability = BWT_INTERVAL;
+	fixture.options.sync_interval_ms = 1;
+	fixture_open(&fixture);
+	fixture_fill(&fixture, 0, 1);
+	CU_ASSERT_TRUE(fixture_until(&fixture, all_durable));
+	sleep_ms(20);
+	bell = atomic_load(&fixture.db->flusher.bell);
+	CU_ASSERT_EQUAL(atomic_load(&fixture.db->store.wal->watched), 1);
+	sleep_ms(50);
+	CU_ASSERT_EQUAL(atomic_load(&fixture.db->flusher.bell), bell);
+	fixture_fill(&fixture, 1, 2);
+	CU_ASSERT_EQUAL(atomic_load(&fixture.db->flusher.bell), bell + 1);
+	CU_ASSERT_TRUE(fixture_until(&fixture, all_durable));
+}
+
 static bool all_written(struct fixture *of)
 {
 	return wal_written_lsn(of->db->store.wal) == wal_tail(of->db->store.wal);
@@ -272,6 +411,7 @@ static void a_read_only_store_has_no_such_thread(void)
 	fixture.options.flags = BWT_RDONLY;
 	fixture_open(&fixture);
 	CU_ASSERT_PTR_NULL(fixture.db->service);
+	CU_ASSERT_PTR_NULL(fixture.db->flusher.thread);
 	CU_ASSERT_EQUAL(bwt_checkpoint(fixture.db), BWT_READ_ONLY);
 	CU_ASSERT_TRUE(fixture_filled(&fixture, 0, 10));
 }
@@ -404,6 +544,11 @@ int main(void)
 		TEST(switched_off_there_are_none),
 		TEST(a_checkpoint_that_fails_is_spoken_of_and_tried_again),
 		TEST(an_interval_store_becomes_durable_by_itself),
+		TEST(an_interval_store_becomes_durable_beside_a_checkpoint),
+		TEST(commits_that_nobody_waits_for_become_durable),
+		TEST(what_is_not_to_be_durable_is_flushed_for_nobody),
+		TEST(commits_gather_while_a_flush_runs),
+		TEST(an_idle_store_has_an_idle_flusher),
 		TEST(a_store_without_durability_hands_its_log_to_the_system),
 		TEST(a_thread_stopped_inside_the_gate_delays_the_checkpoint_and_nothing_else),
 		TEST(one_attempt_at_a_gate_that_does_not_drain_is_busy),

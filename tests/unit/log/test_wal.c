@@ -455,6 +455,30 @@ static void callbacks_tell_of_durability_and_of_a_half_full_ring(void)
 	CU_ASSERT_EQUAL(want_count, 1);
 }
 
+static unsigned filled_count;
+
+static void count_filled(void *ctx)
+{
+	(void)ctx;
+	filled_count++;
+}
+
+static void who_watches_is_called_by_the_next_record_and_no_other(void)
+{
+	struct wal_config config = fixture_config();
+
+	config.filled = count_filled;
+	filled_count = 0;
+	set_up_again(&config);
+	record_put(wal, 0, FIXTURE_SIZE_BY_ID);
+	CU_ASSERT_EQUAL(filled_count, 0);
+	wal_watch(wal);
+	CU_ASSERT_EQUAL(filled_count, 0);
+	record_put(wal, 1, FIXTURE_SIZE_BY_ID);
+	record_put(wal, 2, FIXTURE_SIZE_BY_ID);
+	CU_ASSERT_EQUAL(filled_count, 1);
+}
+
 /* --- Failing --- */
 
 /* The descriptor of the current segment becomes one that cannot be written to. */
@@ -632,6 +656,7 @@ int main(void)
 		TEST(many_threads_that_do_not_wait_lose_nothing_once_synced),
 		TEST(plain_calls_do_the_same),
 		TEST(callbacks_tell_of_durability_and_of_a_half_full_ring),
+		TEST(who_watches_is_called_by_the_next_record_and_no_other),
 		TEST(a_failed_write_is_final_and_told_to_everybody_once),
 		TEST(a_failed_sync_of_values_fails_the_log),
 		TEST(a_value_log_that_has_failed_fails_the_log_with_its_code_and_words),
