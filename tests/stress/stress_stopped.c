@@ -174,6 +174,8 @@ static void follow(void)
 
 	crew_need("bwt_changes_open",
 	          bwt_changes_open(crew.db, bwt_durable_lsn(crew.db), NULL, &changes));
+	rc = bwt_changes_fd(changes); /* cleared where nothing is left */
+	crew_need("bwt_changes_fd", rc < 0 ? rc : BWT_OK);
 	do
 		rc = bwt_changes_next(changes, 1, &change);
 	while (rc == BWT_OK);
