@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* test_vlog_move.c - a value copied to another file, and syncing what was appended */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "log/vlog_private.h"
@@ -162,6 +165,25 @@ static void many_values_are_copied_at_once(void)
 	}
 }
 
+/* SIGXFSZ, which would end the process, has its default action. */
+static void a_move_beyond_the_limit_of_file_sizes_is_full(void)
+{
+	int status = 0;
+	pid_t pid;
+
+	append_many(1);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		struct rlimit limit = {100000, 100000};
+
+		setrlimit(RLIMIT_FSIZE, &limit);
+		_exit(vlog_move_many(vlog, 2, moves, MANY) == BWT_FULL ? 0 : 1);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void a_damaged_value_among_many_stays_alone(void)
 {
 	struct value_ref bad;
@@ -255,6 +277,7 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(a_copy_has_the_bytes_of_the_value_in_another_file),
 		TEST(many_values_are_copied_at_once),
+		TEST(a_move_beyond_the_limit_of_file_sizes_is_full),
 		TEST(a_damaged_value_among_many_stays_alone),
 		TEST(values_whose_file_has_gone_are_not_moved),
 		TEST(copies_lie_together_until_the_moves_end),
