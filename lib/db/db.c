@@ -25,6 +25,7 @@
 #define INNER_BYTES SWEEP("inner_bytes", 8192u)
 #define LEAF_CHAIN SWEEP("leaf_chain", 16u)
 #define INNER_CHAIN SWEEP("inner_chain", 2u)
+#define LARGE_SHARE 16u /* of a value-log file: a value of so much is large to a chain */
 
 int db_refuse(const struct bwt_db *db)
 {
@@ -105,6 +106,13 @@ static void forget_in_child(void *ctx)
 		vlog_abandon(db->store.vlog);
 }
 
+static uint32_t large_value(const struct bwt_options *options)
+{
+	uint64_t size = options->vlog_segment_size / LARGE_SHARE;
+
+	return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
 static void fill_config(struct bwt_db *db, const char *path, struct recover_config *config)
 {
 	const struct bwt_options *options = &db->options;
@@ -123,7 +131,7 @@ static void fill_config(struct bwt_db *db, const char *path, struct recover_conf
 		.wal_segment_size = options->wal_segment_size,
 		.vlog_segment_size = options->vlog_segment_size,
 		.keep_bytes = options->changes_keep_bytes,
-		.limits = {LEAF_BYTES, INNER_BYTES, LEAF_CHAIN, INNER_CHAIN},
+		.limits = {LEAF_BYTES, INNER_BYTES, LEAF_CHAIN, INNER_CHAIN, large_value(options)},
 		.log = options->log,
 		.progress = options->progress,
 		.ctx = options->ctx,

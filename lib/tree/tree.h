@@ -24,6 +24,7 @@ struct tree_limits {
 	uint32_t inner_bytes; /* the same for inner pages */
 	uint32_t leaf_chain; /* deltas at which a leaf is consolidated; at DELTA_CHAIN_MAX it must be */
 	uint32_t inner_chain;
+	uint32_t large_value; /* stored bytes: a leaf that such a value is put into is consolidated; 0: none is that large */
 };
 
 struct horizon {         /* which versions somebody may still need */

@@ -8,6 +8,7 @@
 #include "tree/write.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/stats.h"
 #include "base/testpoint.h"
@@ -109,6 +110,19 @@ static bool may_be_emptied(const struct tree *tree, const struct place *place)
 	       mapping_chain(place->word) >= 2 && mapping_chain(place->word) >= place->base->count;
 }
 
+/* What a value of that size replaces is dropped now: of few keys, whole files of the value log would live in chains. */
+static bool is_large_put(const struct tree *tree, const struct place *place)
+{
+	const struct block_head *head = tree_block(tree->env, place_head(place));
+	struct value_ref ref;
+
+	if (tree->env->limits.large_value == 0 || head->tag != BLOCK_PUT ||
+	    (head->flags & VERSION_VLOG) == 0)
+		return false;
+	memcpy(&ref, leaf_delta_value((const struct leaf_delta *)head), sizeof ref);
+	return value_ref_stored(&ref) >= tree->env->limits.large_value;
+}
+
 void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct place *place)
 {
 	const struct tree_limits *limits = &tree->env->limits;
@@ -122,7 +136,7 @@ void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct p
 	now.base = chain_base(tree->env->arena->base, place_head(&now));
 	if (chain < limits->leaf_chain &&
 	    chain * top_size(tree, &now) <= 2 * (size_t)limits->leaf_bytes &&
-	    !may_be_emptied(tree, &now))
+	    !may_be_emptied(tree, &now) && !is_large_put(tree, &now))
 		return;
 	/* Not of need: the last of the reserve is for cleaning and images. */
 	if (tree_consolidate(tree, slot, &now, LEAVE_PENDING, URGENCY_DELETE) == BWT_OK)

@@ -268,6 +268,26 @@ static void dead_files_of_their_own_go_whatever_is_appended_to(void)
 	CU_ASSERT_EQUAL(findings, 0);
 }
 
+static void a_large_value_that_is_overwritten_does_not_live_in_the_chain(void)
+{
+	uint64_t live;
+	struct bwt_txn *txn;
+
+	fixture.options.vlog_space_target = (unsigned)BWT_OFF;
+	fixture_open(&fixture);
+	for (unsigned i = 0; i < 15; i++)
+		put_huge("huge", (uint8_t)i);
+	live = fixture_stats(&fixture).vlog_live_bytes;
+	CU_ASSERT_TRUE(live <= 2 * 2 * SEGMENT);
+	/* A snapshot keeps what it sees, and no more. */
+	CU_ASSERT_EQUAL_FATAL(bwt_begin(fixture.db, BWT_RDONLY | BWT_NEWEST, &txn), BWT_OK);
+	for (unsigned i = 0; i < 15; i++)
+		put_huge("huge", (uint8_t)i);
+	live = fixture_stats(&fixture).vlog_live_bytes;
+	CU_ASSERT_TRUE(live >= 2 * 2 * SEGMENT && live <= 3 * 2 * SEGMENT);
+	bwt_abort(txn);
+}
+
 /* Moved values lie in younger files than those that commits append to. */
 static void files_of_moved_values_go_when_they_are_dead(void)
 {
@@ -490,6 +510,7 @@ int main(void)
 		TEST(puts_wait_while_dead_files_make_the_log_too_large),
 		TEST(collection_that_is_off_moves_nothing),
 		TEST(dead_files_of_their_own_go_whatever_is_appended_to),
+		TEST(a_large_value_that_is_overwritten_does_not_live_in_the_chain),
 		TEST(files_of_moved_values_go_when_they_are_dead),
 		TEST(a_snapshot_sees_what_it_saw),
 		TEST(a_collection_that_forgets_snapshots_is_noticed),
