@@ -29,7 +29,7 @@ int tree_locate(struct tree *tree, struct epoch_slot *slot, struct bwt_slice key
 int tree_prepend(struct tree *tree, struct epoch_slot *slot, const struct place *place,
                  const struct version_spec *spec, uint64_t word, struct leaf_delta **delta);
 
-/** After a write, outside the gate, pinned: consolidate if the chain has become long, merge if little is left. Failures do no harm. */
+/** After a write, outside the gate, pinned: consolidate if the chain has become long, or a large value was put; merge if little is left. Failures do no harm. */
 void tree_after_write(struct tree *tree, struct epoch_slot *slot, const struct place *place);
 
 #endif
