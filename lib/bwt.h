@@ -748,7 +748,8 @@ BWT_API int bwt_checkpoint(struct bwt_db *db);
  * bwt_bulk_open - begin to load a new tree from sorted pairs
  *
  * Several times faster than bwt_put(): the pairs are not logged, and each page is written once. Nobody sees
- * the tree before bwt_bulk_finish(). A crash before leaves nothing of it, one after that all of it.
+ * the tree before bwt_bulk_finish(). A crash before leaves nothing of it, one after that all of it. The last large
+ * values that were put, 64 at most, keep the value log's files from theirs on until as many more were put, or the end.
  *
  * @name:    of the tree: 1..BWT_TREE_NAME_MAX bytes and a zero; no tree may have it. Not the main tree
  * @flags:   0
@@ -760,7 +761,7 @@ BWT_API int bwt_checkpoint(struct bwt_db *db);
  *           BWT_READ_ONLY  the store was opened with BWT_RDONLY, or has failed
  *           BWT_FULL, BWT_IO, -ENOMEM
  * Threads:  any; any number of loads at once; everybody else goes on
- * Blocks:   on growing the file
+ * Blocks:   on growing the file, or on making space in a full store
  */
 BWT_API int bwt_bulk_open(struct bwt_db *db, const char *name, unsigned flags,
                           struct bwt_bulk **bulk);
@@ -773,7 +774,7 @@ BWT_API int bwt_bulk_open(struct bwt_db *db, const char *name, unsigned flags,
  *           BWT_TOO_BIG    @key or @value is too long; likewise
  *           BWT_FULL, BWT_IO, BWT_READ_ONLY, BWT_CORRUPT, -ENOMEM: the pair was not added, all before it still are
  * Threads:  one at a time per load
- * Blocks:   on growing the file; on writing a large value
+ * Blocks:   on growing the file, or on making space in a full store; on writing a large value
  */
 BWT_API int bwt_bulk_put(struct bwt_bulk *bulk, struct bwt_slice key, struct bwt_slice value);
 
