@@ -810,15 +810,15 @@ BWT_API void bwt_bulk_abort(struct bwt_bulk *bulk);
  * is cut off and gets BWT_TRIMMED. So is everybody who is behind when the disk is full.
  *
  * @from:    only commits behind this LSN: one that an earlier change had, or bwt_txn_snapshot() of a transaction
- *           whose data was copied, once it is durable. 0: where the reader @options->reader stands, if it is
+ *           whose data was copied, once it is durable, which a reader with a name waits for. 0: where the reader @options->reader stands, if it is
  *           known, else from the beginning of the store on
  * @options: NULL, or zeroed but for what is wanted; read during the call only. reader: 1 to 255 bytes and a zero:
  *           it stands where it last acknowledged, also while it is not open, over restarts, until
  *           bwt_changes_forget()
  * @changes: out
  * Returns:  BWT_OK
- *           BWT_TRIMMED    what was committed since is not all there any more: copy the data anew, and go on
- *                          from that snapshot
+ *           BWT_TRIMMED    what was committed since is not all there any more, or a repair has cut the log before
+ *                          the place of this name: copy the data anew, and go on from that snapshot
  *           BWT_INVALID    @from is beyond the end of the log, or no place between two commits (as after a
  *                          crash that took back what was not durable); an empty or too long name; a NULL
  *           BWT_BUSY       this reader is open already, or there are 64 of them

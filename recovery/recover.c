@@ -365,7 +365,8 @@ static void note_cuts(const struct opening *opening)
 		if (images[i]->number == 0)
 			continue;
 		if (!begun)
-			wal_keep_begin(keep, start_lsn, wal_first_lsn(opening->store->wal));
+			wal_keep_begin(keep, start_lsn, wal_first_lsn(opening->store->wal),
+			               wal_tail(opening->store->wal));
 		begun = true;
 		wal_keep_cut(keep, start_lsn, image_log_from(images[i]));
 	}

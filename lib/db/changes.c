@@ -192,8 +192,13 @@ static int take_place(struct bwt_changes *changes, uint64_t from, const char *na
 	struct feed *feed = &changes->feed;
 	struct wal_keep *keep = feed->db->store.keep;
 	struct wal_keeper *place;
-	int rc = wal_keep_add(keep, from == 0 ? name : NULL, from, &place, &feed->position);
+	int rc = BWT_OK;
 
+	/* A name outlives a crash. So does what it stands behind, or it would miss what takes that place in the log. */
+	if (name != NULL && from != 0)
+		rc = wal_wait(feed->db->store.wal, from);
+	if (rc == BWT_OK)
+		rc = wal_keep_add(keep, from == 0 ? name : NULL, from, &place, &feed->position);
 	if (rc < 0)
 		return rc;
 	changes->keeper = place;

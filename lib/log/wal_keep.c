@@ -336,14 +336,15 @@ static void cut_off(struct wal_keep *keep, struct wal_keeper *keeper)
 	atomic_store_explicit(&keeper->cut_off, 1, memory_order_release);
 }
 
-void wal_keep_begin(struct wal_keep *keep, uint64_t start_lsn, uint64_t first_lsn)
+void wal_keep_begin(struct wal_keep *keep, uint64_t start_lsn, uint64_t first_lsn, uint64_t end_lsn)
 {
 	uint64_t position;
 
 	log_lock(&keep->lock);
 	for (unsigned i = 0; i < WAL_KEEPERS_MAX; i++)
 		if (keep->keepers[i].used && !keep->keepers[i].now.lost &&
-		    keep->keepers[i].now.floor < first_lsn)
+		    (keep->keepers[i].now.floor < first_lsn ||
+		     keep->keepers[i].now.position > end_lsn))
 			cut_off(keep, &keep->keepers[i]);
 	log_unlock(&keep->lock);
 	position = wal_keep_lowest(keep);
@@ -517,6 +518,13 @@ static int trimmed(const struct wal_keep *keep, uint64_t from)
 	                 (unsigned long long)keep->complete, (unsigned long long)from);
 }
 
+static int was_cut_off(const char *name)
+{
+	return error_set(BWT_TRIMMED,
+	                 "the reader \"%s\" was cut off: it may begin at a place of its choice",
+	                 name);
+}
+
 /* lock held. */
 static int add(struct wal_keep *keep, const char *name, uint64_t from, struct wal_keeper **out)
 {
@@ -527,8 +535,9 @@ static int add(struct wal_keep *keep, const char *name, uint64_t from, struct wa
 		return error_set(BWT_BUSY, "the reader \"%s\" is open already", name);
 	if (from == 0)
 		state.position = known != NULL ? known->now.position : WAL_BLOCK;
-	if ((from == 0 && known != NULL && known->now.lost) || state.position < keep->complete ||
-	    !floor_of(keep, state.position, &state.floor))
+	if (from == 0 && known != NULL && known->now.lost)
+		return was_cut_off(name);
+	if (state.position < keep->complete || !floor_of(keep, state.position, &state.floor))
 		return trimmed(keep, state.position);
 	keeper = known != NULL ? known : free_one(keep);
 	if (keeper == NULL)

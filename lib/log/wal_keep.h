@@ -45,8 +45,10 @@ void wal_keep_close(struct wal_keep *keep);
 /**
  * wal_keep_begin - the store was opened: its log is whole from @start_lsn on, a retained cut, or before that for readers
  * @first_lsn: nothing below is there: readers that need it were left behind by whoever had the store meanwhile
+ * @end_lsn:   where it ends: readers that stand beyond have seen what is not there any more (a repair cut the log), and
+ *             would miss what takes its place. Both are cut off
  */
-void wal_keep_begin(struct wal_keep *keep, uint64_t start_lsn, uint64_t first_lsn);
+void wal_keep_begin(struct wal_keep *keep, uint64_t start_lsn, uint64_t first_lsn, uint64_t end_lsn);
 /** A checkpoint is durable: its cut, and where the log begins that belongs to it. In order. */
 void wal_keep_cut(struct wal_keep *keep, uint64_t start_lsn, uint64_t log_from);
 

@@ -548,6 +548,34 @@ static void a_place_that_a_crash_took_back_is_refused(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "no place between two records"));
 }
 
+/* A child begins there by name, and dies before the log was written. */
+static void what_a_name_stands_behind_outlives_a_crash(void)
+{
+	pid_t child;
+	int status;
+
+	fixture_close(&fixture);
+	child = fork();
+	if (child == 0) {
+		struct bwt_txn *txn;
+		bwt_lsn from = 0;
+
+		if (bwt_open(fixture.path, &fixture.options, &fixture.db) != BWT_OK ||
+		    bwt_tree_open(fixture.db, NULL, 0, &fixture.tree) != BWT_OK)
+			_exit(1);
+		bwt_begin(fixture.db, BWT_TXN_NOSYNC, &txn);
+		put_many(txn, 100, 'x'); /* more than a block of the log */
+		bwt_commit_async(txn, &from);
+		_exit(bwt_changes_open(fixture.db, from, &reader, &changes) != BWT_OK);
+	}
+	CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+	CU_ASSERT_EQUAL(status, 0);
+	fixture_open(&fixture);
+	CU_ASSERT_EQUAL(fixture_put(&fixture, "new", "1"), BWT_OK);
+	open_reader(0, &reader);
+	CU_ASSERT_TRUE(came(BWT_CHANGE_PUT, "new", "1", 1));
+}
+
 /* ---- who ---- */
 
 static int see_reader(void *ctx, const struct bwt_changes_reader *seen)
@@ -932,6 +960,7 @@ int main(void)
 		TEST(places_that_are_none_are_refused),
 		TEST(a_tree_of_another_store_is_refused),
 		TEST(a_place_that_a_crash_took_back_is_refused),
+		TEST(what_a_name_stands_behind_outlives_a_crash),
 		TEST(readers_are_listed_and_forgotten),
 		TEST(there_are_at_most_64_readers),
 		TEST(acknowledgements_beyond_what_was_handed_out_are_refused),

@@ -98,7 +98,7 @@ static void a_newcomer_may_stand_where_another_one_keeps(void)
 	settle(50000, 50000);
 	reopen(); /* cuts before this life are not known: the other reader's floor is */
 	wal_keep_cut(keep, 50000, 50000);
-	wal_keep_begin(keep, 50000, WAL_BLOCK);
+	wal_keep_begin(keep, 50000, WAL_BLOCK, 50000);
 	CU_ASSERT_EQUAL(wal_keep_add(keep, NULL, 30000, &two, &position), BWT_OK);
 	CU_ASSERT_EQUAL(wal_keep_add(keep, "one", 0, &one, &position), BWT_OK);
 	CU_ASSERT_EQUAL(position, WAL_BLOCK);
@@ -130,6 +130,20 @@ static void a_name_is_remembered_with_its_place(void)
 	CU_ASSERT_EQUAL(wal_keep_forget(keep, "one"), BWT_NOT_FOUND);
 	reopen();
 	CU_ASSERT_EQUAL(wal_keep_list(keep, infos), 0);
+}
+
+static void who_stands_beyond_the_end_of_the_log_is_cut_off(void)
+{
+	CU_ASSERT_EQUAL(wal_keep_add(keep, "at", 50000, &one, &position), BWT_OK);
+	CU_ASSERT_EQUAL(wal_keep_add(keep, "beyond", 50016, &two, &position), BWT_OK);
+	reopen();
+	wal_keep_cut(keep, WAL_BLOCK, WAL_BLOCK);
+	wal_keep_begin(keep, WAL_BLOCK, WAL_BLOCK, 50000);
+	CU_ASSERT_EQUAL(wal_keep_add(keep, "at", 0, &one, &position), BWT_OK);
+	CU_ASSERT_EQUAL(position, 50000);
+	CU_ASSERT_EQUAL(wal_keep_add(keep, "beyond", 0, &two, &position), BWT_TRIMMED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(bwt_detail(), "was cut off"));
+	CU_ASSERT_EQUAL(wal_keep_add(keep, "beyond", 50000, &two, &position), BWT_OK);
 }
 
 /* WK2: what the file promises counts, not what memory knows. */
@@ -224,7 +238,7 @@ static void many_cuts_only_make_floors_lower(void)
 		CU_ASSERT_TRUE(kept.log_from <= from - 503);
 		CU_ASSERT_TRUE(kept.log_from > from / 2 || at < 990);
 		wal_keep_leave(keep, one);
-		wal_keep_begin(keep, WAL_BLOCK, 0);
+		wal_keep_begin(keep, WAL_BLOCK, 0, 50000);
 	}
 }
 
@@ -234,7 +248,7 @@ static void a_reader_whose_log_is_gone_is_cut_off_at_opening(void)
 	wal_keep_cut(keep, 20000, 20000);
 	CU_ASSERT_EQUAL(wal_keep_add(keep, "two", 20000, &two, &position), BWT_OK);
 	reopen();
-	wal_keep_begin(keep, 30000, 20000);
+	wal_keep_begin(keep, 30000, 20000, 50000);
 	wal_keep_cut(keep, 30000, 30000);
 	CU_ASSERT_EQUAL(wal_keep_add(keep, "one", 0, &one, &position), BWT_TRIMMED);
 	CU_ASSERT_EQUAL(wal_keep_add(keep, "two", 0, &two, &position), BWT_OK);
@@ -248,6 +262,7 @@ int main(void)
 		TEST(a_reader_keeps_the_log_of_the_cut_below_it),
 		TEST(a_newcomer_may_stand_where_another_one_keeps),
 		TEST(a_name_is_remembered_with_its_place),
+		TEST(who_stands_beyond_the_end_of_the_log_is_cut_off),
 		TEST(nothing_is_released_that_the_register_on_disk_promises),
 		TEST(a_name_that_cannot_be_written_is_no_reader),
 		TEST(who_keeps_more_than_the_limit_is_cut_off_and_nobody_else),
