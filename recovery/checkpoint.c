@@ -544,10 +544,11 @@ int checkpoint_take(struct store *store, struct checkpointer *checkpointer, stru
 	advance(checkpointer, &next);
 	checkpointer_note(checkpointer,
 	                  atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed));
-	atomic_fetch_add_explicit(&checkpointer->count, 1, memory_order_relaxed);
-	stats_add(&store->stats, slot->index, STAT_CHECKPOINT_COUNT, 1);
 	wal_keep_cut(store->keep, checkpointer->newest.state.start_lsn,
 	             image_log_from(&checkpointer->newest));
 	release(store, checkpointer, slot);
+	/* RELEASE: who counts it finds gone what went with it. */
+	atomic_fetch_add_explicit(&checkpointer->count, 1, memory_order_release);
+	stats_add(&store->stats, slot->index, STAT_CHECKPOINT_COUNT, 1);
 	return BWT_OK;
 }

@@ -4,20 +4,26 @@
  *
  * A kill is played by copying the folder while the store is open: the page cache, which the copy
  * reads, is what a killed process leaves. For that the library's own threads must be still, so a
- * store that will be copied has no workers and no timer.
+ * store that will be copied has no workers and no timer, and the checkpoint that comes after a replay is over.
  */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 
 #include "tests/model/world.h"
 
 static void log_text(void *ctx, int level, const char *text)
 {
-	const struct world *world = ctx;
+	struct world *world = ctx;
 
+	if (strncmp(text, "recovered: ", 11) == 0)
+		atomic_store(&world->settled, false);
+	else if (strncmp(text, "checkpoint: ", 12) == 0 || strncmp(text, "no checkpoint", 13) == 0)
+		atomic_store(&world->settled, true);
 	if (level <= LOG_ERR)
 		printf("  the store says in operation %" PRIu64 ": %s\n", world->op_no, text);
 }
@@ -67,7 +73,23 @@ void world_open(struct world *world, unsigned flags)
 	random_options(world);
 	world->options.flags |= flags;
 	memset(world->trees, 0, sizeof world->trees);
+	atomic_store(&world->settled, true);
 	world_expect(world, "bwt_open", bwt_open(world->path, &world->options, &world->db), BWT_OK);
+}
+
+/* What was replayed is in a checkpoint, or could not be put into one, as is said then. */
+static void settle(struct world *world)
+{
+	const struct timespec moment = {0, 1000000};
+	struct bwt_stats stats = {0};
+
+	for (unsigned i = 0; i < 20000; i++) {
+		world_expect(world, "bwt_stat", bwt_stat(world->db, &stats), BWT_OK);
+		if (stats.checkpoint_count != 0 || atomic_load(&world->settled))
+			return;
+		nanosleep(&moment, NULL);
+	}
+	world_fail(world, "no checkpoint after a replay");
 }
 
 void op_checkpoint(struct world *world)
@@ -197,11 +219,13 @@ void op_kill(struct world *world)
 	if (rng_chance(&world->rng, 50))
 		verify(world, world->path);
 	world_open(world, 0);
+	settle(world);
 	take_back(world, world->db);
 	world_durable(world);
 	if (rng_chance(&world->rng, 30) && is_still(world)) { /* killed again, at once */
 		become_killed(world);
 		world_open(world, 0);
+		settle(world);
 	}
 	world_compare(world, world->db, &world->now);
 }

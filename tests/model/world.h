@@ -47,8 +47,9 @@ struct world {
 	struct snapshot snapshots[WORLD_SNAPSHOTS];
 	struct undo *undo;
 	size_t undo_count, undo_capacity;
-	struct bwt_buf buf;   /* reused from call to call, as users do */
-	bool small;           /* a store of a few MiB: changes may be refused with BWT_FULL */
+	struct bwt_buf buf; /* reused from call to call, as users do */
+	_Atomic(bool) settled; /* nothing was replayed, or the checkpoint after it could not be taken */
+	bool small;            /* a store of a few MiB: changes may be refused with BWT_FULL */
 	unsigned put_percent; /* of this phase: how many of the changes add keys */
 	uint8_t *key;         /* room for a key of BWT_KEY_MAX + 1 bytes */
 };
