@@ -273,7 +273,7 @@ static int read_drops(struct feed *feed, uint32_t id)
 
 	if (rc == BWT_OK)
 		rc = open_reader(feed, feed->record.lsn, wal_durable_lsn(wal), &reader);
-	if (rc < 0)
+	if (rc != BWT_OK)
 		return rc;
 	feed->dropped_count = 0;
 	while (rc == BWT_OK) {
