@@ -16,8 +16,6 @@
 
 #define ARGUMENT_MAX (SESSION_PATH_MAX + 32)
 
-extern char **environ;
-
 /* Run the program with these arguments, its lines thrown away. Returns its wait status or a negative code. */
 static int run_self(char *const arguments[])
 {

@@ -223,7 +223,7 @@ static void collect(struct run *run, struct worker *const workers[], struct run_
 	uint64_t start_ns = UINT64_MAX;
 	uint64_t end_ns = 0;
 
-	for (unsigned i = 0; i < run->thread_count; i++) {
+	for (unsigned i = 0; i < run->thread_count && workers[i] != NULL; i++) {
 		const struct worker *worker = workers[i];
 
 		result->ops += worker->op_done;

@@ -140,10 +140,11 @@ static void *empty_part(void *part)
 
 static void empty(void)
 {
-	pthread_t threads[THREADS_MAX];
+	pthread_t threads[THREADS_MAX] = {0};
 
 	for (unsigned i = 1; i < plan->threads; i++)
-		pthread_create(&threads[i], NULL, empty_part, (void *)(uintptr_t)i);
+		need("thread", i,
+		     -pthread_create(&threads[i], NULL, empty_part, (void *)(uintptr_t)i));
 	empty_part(0);
 	for (unsigned i = 1; i < plan->threads; i++)
 		pthread_join(threads[i], NULL);
@@ -224,6 +225,7 @@ static void run_plan(const struct plan *of)
 			fill_and_empty();
 		_exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
 	}
+	plan = NULL; /* the child has its own */
 	CU_ASSERT_EQUAL_FATAL(waitpid(child, &status, 0), child);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_SKIPPED)
 		return;
