@@ -129,18 +129,17 @@ static void post(struct rebuild *rebuild, struct epoch_slot *slot)
 	}
 }
 
-/* The last leaf is replaced. Pinned. */
-static int install(struct tree_build *build, struct epoch_slot *slot, struct rebuild *rebuild)
+/* The last leaf, at @place of @rebuild, is replaced. Pinned. */
+static int install(struct tree_build *build, struct epoch_slot *slot, struct rebuild *rebuild,
+                   struct place *place)
 {
-	struct place place;
 	int rc;
 
 	do {
-		rc = page_look(build->tree, build->last, &place);
+		rc = page_look(build->tree, build->last, place);
 		if (rc < 0)
 			return rc;
-		rebuild->place = &place;
-		base_bounds(place.base, &rebuild->bounds);
+		base_bounds(place->base, &rebuild->bounds);
 		list_pieces(build, rebuild);
 		rc = rebuild_measure(rebuild);
 		if (rc == BWT_OK)
@@ -171,7 +170,8 @@ static void keep_open_leaf(struct tree_build *build)
 
 int tree_build_flush(struct tree_build *build, struct epoch_slot *slot)
 {
-	struct rebuild rebuild = {.tree = build->tree};
+	struct place place;
+	struct rebuild rebuild = {.tree = build->tree, .place = &place};
 	unsigned added = build->count - build->in_tree;
 	struct page_entry *entries;
 	struct value_ref *stored;
@@ -188,7 +188,7 @@ int tree_build_flush(struct tree_build *build, struct epoch_slot *slot)
 		rebuild.stored = stored;
 		extents_tend(build->tree->env->extents, slot);
 		epoch_pin(slot);
-		rc = install(build, slot, &rebuild);
+		rc = install(build, slot, &rebuild, &place);
 		epoch_unpin(slot);
 	}
 	free(entries);
