@@ -218,7 +218,7 @@ static int try_replay(struct repair *repair, struct replayed *replayed)
 		.catch_sigbus = true,
 		.max_size = (uint64_t)1 << 40,
 		.inline_max = UINT32_MAX,
-		.limits = {8192, 8192, 16, 2},
+		.limits = {8192, 8192, 16, 2, 0},
 		.progress = repair->progress,
 		.ctx = repair->ctx,
 		.replayed = replayed,

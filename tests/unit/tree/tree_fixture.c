@@ -60,7 +60,7 @@ void fixture_new(struct fixture *fixture, uint32_t page_bytes, uint32_t chain)
 		.epoch = &fixture->epoch,
 		.mapping = &fixture->mapping,
 		.stats = &fixture->stats,
-		.limits = {page_bytes, page_bytes, chain, chain < 4 ? chain : 4},
+		.limits = {page_bytes, page_bytes, chain, chain < 4 ? chain : 4, 0},
 		.clock = clock_now,
 		.horizon = horizon_now,
 		.value_stored = value_stored,

@@ -91,7 +91,7 @@ void fixture_new(struct fixture *fixture, int durability)
 		.epoch = &store->epoch,
 		.mapping = &store->mapping,
 		.stats = &store->stats,
-		.limits = {1024, 1024, 8, 4},
+		.limits = {1024, 1024, 8, 4, 0},
 		.clock = store_clock,
 		.horizon = store_horizon,
 		.decide = store_decide,
