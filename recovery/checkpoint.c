@@ -90,7 +90,7 @@ void checkpoint_state(const struct store *store, const struct checkpointer *chec
 	uint64_t at_cut = atomic_load_explicit(&checkpointer->allocated, memory_order_relaxed);
 
 	state->number = atomic_load_explicit(&checkpointer->number, memory_order_relaxed);
-	state->count = atomic_load_explicit(&checkpointer->count, memory_order_relaxed);
+	state->count = atomic_load_explicit(&checkpointer->count, memory_order_acquire);
 	state->start_lsn = atomic_load_explicit(&checkpointer->start_lsn, memory_order_relaxed);
 	state->log_bytes = tail > state->start_lsn ? tail - state->start_lsn : 0;
 	state->allocated_bytes = allocated > at_cut ? allocated - at_cut : 0;
@@ -547,7 +547,7 @@ int checkpoint_take(struct store *store, struct checkpointer *checkpointer, stru
 	wal_keep_cut(store->keep, checkpointer->newest.state.start_lsn,
 	             image_log_from(&checkpointer->newest));
 	release(store, checkpointer, slot);
-	/* RELEASE: who counts it finds gone what went with it. */
+	/* RELEASE: who finds it counted finds gone what went with it; pairs with the ACQUIRE in checkpoint_state(). */
 	atomic_fetch_add_explicit(&checkpointer->count, 1, memory_order_release);
 	stats_add(&store->stats, slot->index, STAT_CHECKPOINT_COUNT, 1);
 	return BWT_OK;

@@ -22,8 +22,7 @@
 #include "tree/build.h"
 #include "txn/commit.h"
 
-#define RELIEFS_MAX 3u /* times that space is made for one call, as for a put (txn/commit.c) */
-#define LARGE_MAX 64u  /* values appended and not in the tree yet: their files are held */
+#define LARGE_MAX 64u /* values appended and not in the tree yet: their files are held */
 
 struct bwt_bulk {
 	unsigned large; /* since the last flush, at most LARGE_MAX */
@@ -42,7 +41,7 @@ struct bwt_bulk {
  */
 static bool relieved(struct bwt_db *db, struct epoch_slot *slot, int rc, unsigned *tries)
 {
-	if (rc != BWT_FULL || (*tries)++ == RELIEFS_MAX)
+	if (rc != BWT_FULL || (*tries)++ == STORE_RELIEFS_MAX)
 		return false;
 	if (slot != NULL)
 		extents_let_go_own(&db->store.extents, slot);

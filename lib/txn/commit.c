@@ -35,7 +35,6 @@
 #include "txn/wound.h"
 
 #define PUSHES_MAX 3u      /* reservations of one delta before its writer starts over (C4) */
-#define RELIEFS_MAX 3u     /* times that space is made for one change */
 #define GATE_TRIES_MAX 16u /* lost swaps before the gate is left for a moment */
 
 enum step {               /* private answers of the steps below; never leave this file */
@@ -401,7 +400,7 @@ int commit_record(struct store *store, struct tree *tree, struct commit_op *op,
 	/* Cleaning may make room, and a full store can always be emptied (design.md section 3); others may be faster to
 	 * use what became free. Catalogue changes hold a lock that a checkpoint takes. */
 	for (unsigned tries = 0;
-	     tries < RELIEFS_MAX && rc == BWT_FULL && record == NULL && store->relieve != NULL;
+	     tries < STORE_RELIEFS_MAX && rc == BWT_FULL && record == NULL && store->relieve != NULL;
 	     tries++) {
 		store->relieve(store, write.urgency);
 		/* Chains were written as pages as far as that goes: nothing is owed any more. */

@@ -19,6 +19,7 @@
 #define TREE_ID_CATALOG 1u /* name -> struct catalog_entry */
 #define TREE_ID_MAIN 2u
 #define TREE_ID_FIRST 16u /* of named trees; never reused */
+#define STORE_RELIEFS_MAX 3u /* times that one call has space made for it (struct store, relieve) */
 
 struct catalog_entry {  /* value of a key of the catalogue tree */
 	uint32_t tree;  /* 0x00  id */
